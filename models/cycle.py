@@ -1,0 +1,120 @@
+"""The cycles table: one row is one visit, joined to left."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Connection,
+    Index,
+    Row,
+    Table,
+    Text,
+    func,
+    or_,
+    select,
+    update,
+)
+
+from models.db import Instant, Key, metadata
+from models.facts import Cycle
+from models.room import rooms
+
+cycles = Table(
+    "cycles",
+    metadata,
+    Column("cycle_id", Key, primary_key=True),
+    Column("room_sid", Key),
+    Column("session_id", Key),
+    Column("named_session", Key),
+    Column("room_name", Key),
+    Column("user_id", Key, nullable=False),
+    Column("name", Text),
+    Column("name_rank", Key, nullable=False),
+    Column("kind", Text),
+    Column("hidden", Boolean, nullable=False),
+    Column("joined_at", Instant),
+    Column("joined_rank", Key, nullable=False),
+    Column("left_at", Instant),
+    Column("left_rank", Key, nullable=False),
+    Column("aborted_at", Instant),
+    Column("client_joined_at", Instant),
+    Column("client_left_at", Instant),
+    Column("last_seen_at", Instant),
+    Column("disconnect_reason", Text),
+    Column("source", Text),
+    Column("claimed_sid", Key),
+    Column("claimed_rank", Key, nullable=False),
+    Index("cycles_by_room", "room_sid", "user_id"),
+    Index("cycles_by_session", "session_id", "user_id"),
+    Index("cycles_by_room_name", "room_name", "joined_at"),
+    Index("cycles_by_user", "user_id"),
+)
+
+
+def locked(conn: Connection, ids: Iterable[str]) -> dict[str, Cycle]:
+    """The cycles of these ids, locked in the order of their ids."""
+    statement = select(cycles).where(cycles.c.cycle_id.in_(sorted(ids)))
+    rows = conn.execute(statement.order_by(cycles.c.cycle_id).with_for_update())
+    return {row.cycle_id: read(row) for row in rows}
+
+
+def of_session(conn: Connection, session_id: str, *, user_id: str | None = None) -> list[Cycle]:
+    """Every cycle in the session, of everybody or of one person."""
+    its_rooms = select(rooms.c.sid).where(rooms.c.session_id == session_id)
+    statement = select(cycles).where(_in_session(session_id, its_rooms))
+    if user_id is not None:
+        statement = statement.where(cycles.c.user_id == user_id)
+    return [read(row) for row in conn.execute(statement.order_by(cycles.c.cycle_id))]
+
+
+def people(conn: Connection, session_id: str) -> int:
+    """How many people have a cycle in the session."""
+    its_rooms = select(rooms.c.sid).where(rooms.c.session_id == session_id)
+    count = func.count(cycles.c.user_id.distinct())
+    return conn.execute(select(count).where(_in_session(session_id, its_rooms))).scalar_one()
+
+
+def last_manual_sign(conn: Connection, session_id: str) -> datetime | None:
+    """When a client last joined or left this session by hand."""
+    signs = select(func.max(cycles.c.client_joined_at), func.max(cycles.c.client_left_at))
+    found = conn.execute(signs.where(cycles.c.session_id == session_id)).one()
+    return max((at for at in found if at is not None), default=None)
+
+
+def latest_manual_join(conn: Connection, room_name: str) -> Cycle | None:
+    """The latest provisional cycle that a token of this room made."""
+    statement = select(cycles).where(
+        cycles.c.room_name == room_name, cycles.c.joined_at.is_not(None)
+    )
+    row = conn.execute(statement.order_by(cycles.c.joined_at.desc()).limit(1)).first()
+    return read(row) if row else None
+
+
+def manual_joins(conn: Connection, room_names: Iterable[str]) -> list[Cycle]:
+    """Every provisional cycle that tokens of these rooms made."""
+    statement = select(cycles).where(cycles.c.room_name.in_(list(room_names)))
+    return [read(row) for row in conn.execute(statement.order_by(cycles.c.cycle_id))]
+
+
+def assign(conn: Connection, homes: Mapping[str, str | None]) -> None:
+    """Store the session of each of these provisional cycles, by id."""
+    for key in sorted(homes):
+        conn.execute(update(cycles).where(cycles.c.cycle_id == key).values(session_id=homes[key]))
+
+
+def read(row: Row[Any]) -> Cycle:
+    return Cycle(**row._mapping)
+
+
+def as_row(cycle: Cycle) -> dict[str, Any]:
+    return asdict(cycle)
+
+
+def _in_session(session_id: str, its_rooms: Any) -> Any:
+    return or_(cycles.c.room_sid.in_(its_rooms), cycles.c.session_id == session_id)

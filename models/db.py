@@ -1,0 +1,199 @@
+"""The database: the engine, its two ways to open a transaction, and the types of columns.
+
+SQLite is the embedded default, PostgreSQL is production; what differs between them stands here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import orjson
+from sqlalchemy import (
+    ARRAY,
+    JSON,
+    BigInteger,
+    Connection,
+    DateTime,
+    Dialect,
+    Engine,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    cast,
+    create_engine,
+    event,
+    func,
+    select,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.types import TypeDecorator
+
+metadata = MetaData()
+
+BUSY_TIMEOUT_MS = 5_000
+"""How long a SQLite writer waits for another: contention is no outage."""
+
+Key = Text().with_variant(Text(collation="C"), "postgresql")
+"""Text that sorts by code point everywhere, as Python sorts it: ties are broken by ids."""
+
+Json = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
+RowId = BigInteger().with_variant(Integer(), "sqlite")
+
+
+class Instant(TypeDecorator[datetime]):
+    """An aware UTC datetime to the microsecond; SQLite keeps it naive."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None or dialect.name != "sqlite":
+            return value
+        return value.astimezone(UTC).replace(tzinfo=None)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None or dialect.name != "sqlite":
+            return value
+        return value.replace(tzinfo=UTC)
+
+
+def make_engine(url: str, *, pool_size: int = 8) -> Engine:
+    """An engine for `DATABASE_URL`, opened lazily. Waits are short: a request can't hang on it."""
+    parsed = _with_driver(make_url(url))
+    if parsed.get_backend_name() == "sqlite":
+        return _sqlite(parsed)
+    return create_engine(
+        parsed,
+        pool_size=pool_size,
+        max_overflow=2,
+        pool_timeout=2,
+        pool_pre_ping=False,
+        json_serializer=_dumps,
+        json_deserializer=orjson.loads,
+        connect_args={"connect_timeout": 2, "options": "-c timezone=UTC -c client_encoding=utf8"},
+    )
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Connection]:
+    """A connection to read on: each statement sees the latest commit (one round trip each)."""
+    with engine.connect() as conn:
+        yield conn if is_sqlite(conn) else conn.execution_options(isolation_level="AUTOCOMMIT")
+
+
+@contextmanager
+def writing(engine: Engine) -> Iterator[Connection]:
+    """A transaction that writes: committed at the end, rolled back by an exception.
+
+    On SQLite it begins IMMEDIATE, so that it waits for other writers at once rather than fail
+    when it first writes.
+    """
+    with engine.connect().execution_options(writes=True) as conn, conn.begin():
+        yield conn
+
+
+@contextmanager
+def inserting(engine: Engine) -> Iterator[Connection]:
+    """A transaction of one statement: on PostgreSQL it commits itself, in one round trip."""
+    if engine.dialect.name == "sqlite":
+        with writing(engine) as conn:
+            yield conn
+    else:
+        with engine.connect() as conn:
+            yield conn.execution_options(isolation_level="AUTOCOMMIT")
+
+
+def insert_missing(conn: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> int:
+    """Insert the rows whose key is not there yet, in the order given; how many were.
+
+    The count is that of a single row: the driver does not add up a batch's.
+    """
+    if not rows:
+        return 0
+    statement = insert(conn, table).on_conflict_do_nothing()
+    return conn.execute(statement, list(rows)).rowcount
+
+
+def upsert(
+    conn: Connection, table: Table, rows: Sequence[dict[str, Any]], *, keep: Sequence[str] = ()
+) -> None:
+    """Insert the rows, or overwrite the columns of those whose primary key is there.
+
+    Columns in `keep` stay as they were first inserted.
+    """
+    if not rows:
+        return
+    statement = insert(conn, table)
+    keys = [column.name for column in table.primary_key]
+    kept = {*keys, *keep}
+    changed = {name: statement.excluded[name] for name in rows[0] if name not in kept}
+    conn.execute(statement.on_conflict_do_update(index_elements=keys, set_=changed), list(rows))
+
+
+def insert(conn: Connection, table: Table) -> postgresql.Insert | sqlite.Insert:
+    """The dialect's INSERT, which knows ON CONFLICT."""
+    return sqlite.insert(table) if is_sqlite(conn) else postgresql.insert(table)
+
+
+def is_sqlite(conn: Connection) -> bool:
+    return conn.dialect.name == "sqlite"
+
+
+def lock(conn: Connection, words: Iterable[str], *, shared: bool = False) -> None:
+    """Hold these words until the transaction ends, always in the same order.
+
+    Whoever changes what belongs together by room name takes the name first. On SQLite the one
+    writer holds everything.
+    """
+    keys = sorted({_lock_key(word) for word in words})
+    if is_sqlite(conn) or not keys:
+        return
+    held = func.pg_advisory_xact_lock_shared if shared else func.pg_advisory_xact_lock
+    key = func.unnest(cast(keys, ARRAY(BigInteger))).column_valued("key")
+    conn.execute(select(held(key)))
+
+
+def _lock_key(word: str) -> int:
+    return int.from_bytes(hashlib.sha256(word.encode()).digest()[:8], signed=True)
+
+
+def _with_driver(url: URL) -> URL:
+    if url.get_backend_name() in ("postgres", "postgresql"):
+        return url.set(drivername="postgresql+psycopg")
+    return url
+
+
+def _dumps(value: Any) -> str:
+    return orjson.dumps(value).decode()
+
+
+def _sqlite(url: URL) -> Engine:
+    if url.database and url.database != ":memory:":
+        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(
+        url,
+        json_serializer=_dumps,
+        json_deserializer=orjson.loads,
+        connect_args={"timeout": BUSY_TIMEOUT_MS / 1000},
+    )
+
+    @event.listens_for(engine, "connect")
+    def configure(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # ours to begin, not the driver's
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")  # acknowledged is on disk
+
+    @event.listens_for(engine, "begin")
+    def begin(conn: Connection) -> None:
+        writes = conn.get_execution_options().get("writes")
+        conn.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine

@@ -1,0 +1,141 @@
+"""The one door into the tables: a batch of events is folded into rooms and cycles.
+
+Webhooks, manual joins and leaves, a reconciler's findings and imports all come through `apply`,
+in a transaction that already holds the room names concerned (`db.lock`). Rows are inserted where
+missing and then locked before they are read, always rooms first and in the order of their keys.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import reduce
+
+from sqlalchemy import Connection
+
+from models import cycle, fold, resolution, room, session
+from models.cycle import cycles
+from models.db import insert_missing, upsert
+from models.event import Event
+from models.facts import Cycle, Room, Session
+from models.room import rooms
+from models.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Touched:
+    """Whose facts changed: sessions by id, and the room names that may now mean another one."""
+
+    sessions: set[str] = field(default_factory=set)
+    names: set[str] = field(default_factory=set)
+
+    @property
+    def keys(self) -> set[str]:
+        """Everything that a cache may know them by."""
+        return self.sessions | self.names
+
+
+def apply(
+    conn: Connection, batch: Sequence[Event], *, now: datetime, settings: Settings
+) -> Touched:
+    """Fold a batch of events into the tables; whose facts changed.
+
+    Any events in any order, repeated or known already: the tables come out the same.
+    """
+    touched_rooms = _fold_rooms(conn, [one for one in batch if one.room_sid])
+    touched_cycles = _fold_cycles(conn, [one for one in batch if one.participant_sid or one.visit])
+    manual = [one for one in touched_cycles if one.provisional]
+    return resolve(conn, touched_rooms, manual, now=now, settings=settings)
+
+
+def resolve(
+    conn: Connection,
+    some_rooms: Sequence[Room],
+    manual: Sequence[Cycle],
+    *,
+    now: datetime,
+    settings: Settings,
+) -> Touched:
+    """Give these rooms and manual joins the sessions that they belong to as things stand."""
+    registered = _registered(conn, some_rooms, manual)
+    room_homes = {
+        one.sid: resolution.room_session(one, registered, settings.zone) for one in some_rooms
+    }
+    visit_homes = {one.cycle_id: resolution.visit_session(one, registered) for one in manual}
+    moved_rooms = [one for one in some_rooms if one.session_id != room_homes[one.sid]]
+    moved_visits = [one for one in manual if one.session_id != visit_homes[one.cycle_id]]
+    left = {one.session_id for one in moved_rooms if one.session_id}
+    left |= {one.session_id for one in moved_visits if one.session_id}
+    homes = {*room_homes.values(), *(home for home in visit_homes.values() if home)}
+
+    known = {one.id for one in registered}
+    made = {
+        home: session.made(home, one.room_name or "", "client", settings)
+        for one in moved_visits
+        if (home := visit_homes[one.cycle_id]) is not None and home not in known
+    } | {
+        home: session.made(home, one.name, "room", settings)
+        for one in moved_rooms
+        if (home := room_homes[one.sid]) not in known
+    }
+    session.make_missing(conn, made.values(), now=now)
+    room.assign(conn, {one.sid: room_homes[one.sid] for one in moved_rooms})
+    cycle.assign(conn, {one.cycle_id: visit_homes[one.cycle_id] for one in moved_visits})
+    session.tidy(conn, left | made.keys())
+    names = {one.name for one in moved_rooms} | {one.room_name or "" for one in moved_visits}
+    return Touched(sessions=homes | left, names=names)
+
+
+def _registered(
+    conn: Connection, some_rooms: Sequence[Room], manual: Sequence[Cycle]
+) -> list[Session]:
+    """The registered sessions that could be the home of any of these."""
+    instants = [one.created_at for one in some_rooms]
+    instants += [one.joined_at for one in manual if one.joined_at is not None]
+    names = {one.name for one in some_rooms}
+    names |= {word for one in manual for word in (one.room_name, one.named_session) if word}
+    if not instants:
+        return []
+    return session.registered_for(conn, names, since=min(instants), until=max(instants))
+
+
+def _fold_rooms(conn: Connection, batch: Sequence[Event]) -> list[Room]:
+    """Fold the events into their rooms; the rooms as they are now."""
+    told = _grouped(batch, lambda one: one.room_sid)
+    fresh = [reduce(fold.merge_room, events, None) for events in told.values()]
+    insert_missing(conn, rooms, [room.as_row(one) for one in fresh if one])
+    before = room.locked(conn, told)
+    after = {sid: reduce(fold.merge_room, told[sid], before[sid]) for sid in before}
+    upsert(conn, rooms, [room.as_row(one) for one in after.values() if one != before[one.sid]])
+    # A room without a session was inserted just now: each gets one before its first commit.
+    room.supersede(
+        conn,
+        [
+            (None if before[sid].session_id is None else before[sid], one)
+            for sid, one in after.items()
+            if before[sid].session_id is None or before[sid].created_at != one.created_at
+        ],
+    )
+    return list(after.values())
+
+
+def _fold_cycles(conn: Connection, batch: Sequence[Event]) -> list[Cycle]:
+    """Fold the events into their cycles; the cycles as they are now."""
+    told = _grouped(batch, lambda one: one.participant_sid or one.visit)
+    fresh = [reduce(fold.merge, events, None) for events in told.values()]
+    insert_missing(conn, cycles, [cycle.as_row(one) for one in fresh if one])
+    before = cycle.locked(conn, told)
+    after = {key: reduce(fold.merge, told[key], before[key]) for key in before}
+    changed = [one for one in after.values() if one != before[one.cycle_id]]
+    upsert(conn, cycles, [cycle.as_row(one) for one in changed])
+    return list(after.values())
+
+
+def _grouped(batch: Iterable[Event], key: Callable[[Event], str | None]) -> dict[str, list[Event]]:
+    """The events by key, in the order of the keys: the order in which rows are locked."""
+    groups: dict[str, list[Event]] = defaultdict(list)
+    for one in batch:
+        groups[key(one) or ""].append(one)
+    return dict(sorted(groups.items()))

@@ -1,0 +1,23 @@
+"""Alembic's way in: brings the database of `DATABASE_URL` to the newest revision."""
+
+from __future__ import annotations
+
+from alembic import context
+
+from models import cycle, room, session, webhook_event  # noqa: F401  (their tables)
+from models.db import make_engine, metadata
+from models.settings import load
+
+
+def run() -> None:
+    url = context.config.attributes.get("database_url") or load().database_url
+    engine = make_engine(url)
+    with engine.connect() as conn:
+        batch = conn.dialect.name == "sqlite"
+        context.configure(connection=conn, target_metadata=metadata, render_as_batch=batch)
+        with context.begin_transaction():
+            context.run_migrations()
+    engine.dispose()
+
+
+run()

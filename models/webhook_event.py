@@ -1,0 +1,163 @@
+"""The webhook_events table: the inbox of what is still to be folded, kept as the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    Column,
+    Connection,
+    Index,
+    Integer,
+    Table,
+    Text,
+    UniqueConstraint,
+    select,
+    text,
+    update,
+)
+
+from models import event as events
+from models.db import Instant, Json, Key, RowId, insert, metadata
+from models.event import Event
+from models.facts import Source
+
+webhook_events = Table(
+    "webhook_events",
+    metadata,
+    Column("id", RowId, primary_key=True, autoincrement=True),
+    Column("event_id", Key, nullable=False),
+    Column("event", Text),
+    Column("source", Text, nullable=False),
+    Column("room_sid", Key),
+    Column("room_name", Key),
+    Column("participant_sid", Key),
+    Column("user_id", Key),
+    Column("session_id", Key),
+    Column("created_at", Instant),
+    Column("received_at", Instant, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("error", Text),
+    Column("payload", Json),
+    UniqueConstraint("event_id", name="webhook_events_event_id"),
+    Index(
+        "webhook_events_pending",
+        "id",
+        postgresql_where=text("status = 'pending'"),
+        sqlite_where=text("status = 'pending'"),
+    ),
+)
+
+MAX_ERROR_LENGTH = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """A pending row, still to be read: its payload may be what makes it fail."""
+
+    id: int
+    source: Source
+    payload: dict[str, Any]
+
+    def read(self) -> Event:
+        return events.read(self.payload, self.source)
+
+
+def record(
+    conn: Connection, event: Event, payload: dict[str, Any], *, received_at: datetime
+) -> bool:
+    """Put one event into the inbox; False when it was there already."""
+    return _record(conn, _row(event, payload, received_at=received_at, status="pending"))
+
+
+def record_applied(conn: Connection, event: Event, payload: dict[str, Any]) -> None:
+    """Put one event, which this transaction applies, into the ledger."""
+    row = _row(event, payload, received_at=event.created_at, status="applied")
+    _record(conn, row | {"attempts": 1})
+
+
+def record_unreadable(
+    conn: Connection, event_id: str, *, error: str, received_at: datetime
+) -> None:
+    """Keep that something came that was signed but can't be read; not what it was."""
+    _record(
+        conn,
+        {
+            "event_id": event_id,
+            "event": None,
+            "source": "livekit",
+            "room_sid": None,
+            "room_name": None,
+            "participant_sid": None,
+            "user_id": None,
+            "session_id": None,
+            "created_at": None,
+            "received_at": received_at,
+            "status": "unreadable",
+            "attempts": 0,
+            "error": error[:MAX_ERROR_LENGTH],
+            "payload": None,
+        },
+    )
+
+
+def take(conn: Connection, limit: int) -> list[Mail]:
+    """Up to `limit` pending rows, oldest first, that no other worker holds; now held by us."""
+    statement = (
+        select(webhook_events.c.id, webhook_events.c.source, webhook_events.c.payload)
+        .where(text("status = 'pending'"))
+        .order_by(webhook_events.c.id)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    return [Mail(*row) for row in conn.execute(statement)]
+
+
+def mark_applied(conn: Connection, ids: Sequence[int]) -> None:
+    _mark(conn, ids, status="applied", error=None)
+
+
+def mark_failed(conn: Connection, row_id: int, *, error: str) -> None:
+    _mark(conn, [row_id], status="failed", error=error[:MAX_ERROR_LENGTH])
+
+
+def oldest_pending(conn: Connection) -> datetime | None:
+    """When the oldest pending row was received; None when there is none."""
+    statement = select(webhook_events.c.received_at).where(text("status = 'pending'"))
+    return conn.execute(statement.order_by(webhook_events.c.id).limit(1)).scalar()
+
+
+def _record(conn: Connection, row: dict[str, Any]) -> bool:
+    statement = insert(conn, webhook_events).on_conflict_do_nothing(index_elements=["event_id"])
+    return conn.execute(statement, row).rowcount == 1
+
+
+def _mark(conn: Connection, ids: Iterable[int], *, status: str, error: str | None) -> None:
+    attempts = webhook_events.c.attempts + 1
+    statement = update(webhook_events).where(webhook_events.c.id.in_(list(ids)))
+    conn.execute(statement.values(status=status, error=error, attempts=attempts))
+
+
+def _row(
+    event: Event, payload: dict[str, Any], *, received_at: datetime, status: str
+) -> dict[str, Any]:
+    return {
+        "event_id": event.event_id,
+        "event": event.event,
+        "source": event.source,
+        "room_sid": event.room_sid,
+        "room_name": event.room_name,
+        "participant_sid": event.participant_sid,
+        "user_id": event.user_id,
+        "session_id": event.session_id,
+        "created_at": event.created_at,
+        "received_at": received_at,
+        "status": status,
+        "attempts": 0,
+        "error": None,
+        "payload": payload,
+    }
