@@ -1,0 +1,1 @@
+"""RQ workers: the bell, the drain, the cache that they clear."""

@@ -1,0 +1,38 @@
+"""`python -m worker`: WORKERS RQ workers on the queue. SIGTERM lets each finish its batch."""
+
+from __future__ import annotations
+
+import sys
+
+from redis import Redis
+from rq import SimpleWorker
+from rq.worker_pool import WorkerPool
+
+from models import logs
+from models.settings import BadSettings, Settings, load
+from worker.bell import QUEUE
+
+
+def main() -> None:
+    try:
+        settings = load()
+    except BadSettings as error:
+        sys.exit(str(error))
+    logs.configure(settings)
+    work(settings)
+
+
+def work(settings: Settings) -> None:
+    """Run until stopped. The jobs are ours and short, so no process is forked for each."""
+    redis = Redis.from_url(settings.redis_url)
+    if settings.workers == 1:
+        SimpleWorker([QUEUE], connection=redis).work(logging_level="WARNING")
+    else:
+        pool = WorkerPool(
+            [QUEUE], connection=redis, num_workers=settings.workers, worker_class=SimpleWorker
+        )
+        pool.start(logging_level="WARNING")
+
+
+if __name__ == "__main__":
+    main()

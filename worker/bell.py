@@ -1,0 +1,41 @@
+"""The bell: "there is mail". It carries nothing, so a lost ring loses no event.
+
+Whoever stores an event rings after its commit; the first ring enqueues a drain. The drain removes
+the bell *before* it looks into the inbox, so that an event stored later rings anew.
+"""
+
+from __future__ import annotations
+
+from redis import Redis
+from rq import Queue
+
+BELL = "rollcall:bell"
+BELL_LIFE_MS = 5_000
+"""How long one ring stands for all: should its drain be lost, the next ring is heard after this."""
+
+QUEUE = "rollcall"
+DRAIN_TIMEOUT_SECONDS = 60
+FAILURE_LIFE_SECONDS = 24 * 3600
+
+
+def ring(redis: Redis) -> bool:
+    """Have the inbox drained; False when the bell was ringing already. Raises RedisError."""
+    if not redis.set(BELL, b"1", nx=True, px=BELL_LIFE_MS):
+        return False
+    queue(redis).enqueue(
+        "worker.jobs.drain",
+        job_timeout=DRAIN_TIMEOUT_SECONDS,
+        result_ttl=0,
+        failure_ttl=FAILURE_LIFE_SECONDS,
+    )
+    return True
+
+
+def answer(redis: Redis) -> None:
+    """Silence the bell: what is stored from now on rings again. Raises RedisError."""
+    redis.delete(BELL)
+
+
+def queue(redis: Redis) -> Queue:
+    """The one queue that drains and sweeps go through."""
+    return Queue(QUEUE, connection=redis)

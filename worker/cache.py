@@ -1,0 +1,239 @@
+"""The cache: the facts of a session, read by a status in one HMGET.
+
+It holds facts, never answers: `fold.view` derives those from `now`. Clearing raises a generation;
+a filler stores only if the generation is still the one from before it asked the database, so a
+slow reader can never put old facts over new. With Redis gone, the database answers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import lru_cache
+from time import monotonic, sleep
+from typing import Any, Literal, cast
+
+import orjson
+import structlog
+from redis import Redis
+from redis.exceptions import RedisError
+from sqlalchemy import Connection
+
+from models import attendance, cycle, db
+from models.facts import Cycle, Meeting, Room, Session
+from worker.backend import Backend
+
+GENERATION_LIFE_SECONDS = 60
+WHOLE_UP_TO = 500
+"""People whose cycles are filled in at once; a larger session is filled person by person."""
+
+FILLER_LIFE_MS = 1_000
+FILLER_PATIENCE_SECONDS = 0.2
+MEETING, WHOLE = "_", "whole"
+
+log = structlog.get_logger()
+
+Outcome = Literal["hit", "miss", "bypass"]
+
+FILL = """
+if (redis.call('GET', KEYS[1]) or '0') ~= ARGV[1] then return 0 end
+if ARGV[3] == 'whole' then redis.call('DEL', KEYS[2]) end
+redis.call('HSET', KEYS[2], unpack(ARGV, 4))
+if redis.call('PTTL', KEYS[2]) < 0 then redis.call('PEXPIRE', KEYS[2], ARGV[2]) end
+return 1
+"""
+FILL_NAME = """
+if (redis.call('GET', KEYS[1]) or '0') ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[2], ARGV[3], 'PX', ARGV[2])
+return 1
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known of one person in one session, and where it was read.
+
+    `meeting` is None when no session is known by that address.
+    """
+
+    meeting: Meeting | None
+    cycles: Sequence[Cycle]
+    outcome: Outcome
+
+
+def read(backend: Backend, address: str, user_id: str) -> Facts:
+    """The facts of one person in the session that `address` (an id or a room's name) means.
+
+    Never older than CACHE_TTL_SECONDS. Raises what the database raises when it has to be asked.
+    """
+    try:
+        return _hit(backend, address, user_id) or _miss(backend, address, user_id)
+    except RedisError:
+        return _bypass(backend, address, user_id)
+
+
+def clear(redis: Redis, keys: Iterable[str]) -> bool:
+    """Forget these session ids and room names, after the commit that changed them.
+
+    False when Redis does not answer: then it serves nothing either, and what it still has is gone
+    within CACHE_TTL_SECONDS.
+    """
+    try:
+        with redis.pipeline(transaction=False) as pipe:
+            for key in sorted(set(keys)):
+                generation = _key("gen", key)
+                pipe.incr(generation)
+                pipe.expire(generation, GENERATION_LIFE_SECONDS)
+                pipe.delete(_key("facts", key), _key("name", key))
+            pipe.execute()
+    except RedisError as error:
+        log.warning("cache.not_cleared", error=type(error).__name__)
+        return False
+    return True
+
+
+def _hit(backend: Backend, address: str, user_id: str) -> Facts | None:
+    """One HMGET for an id; a room's name is looked up first when it is none."""
+    found = _cached(backend.redis, address, user_id)
+    if found is not None:
+        return found
+    named = _get(backend.redis, _key("name", address))
+    if named is None:
+        return None
+    if not named:
+        return Facts(None, (), "hit")
+    return _cached(backend.redis, named.decode(), user_id)
+
+
+def _cached(redis: Redis, session_id: str, user_id: str) -> Facts | None:
+    key = _key("facts", session_id)
+    found = cast("list[bytes | None]", redis.hmget(key, MEETING, WHOLE, _person(user_id)))
+    meeting, whole, cycles = found
+    if meeting is None or (cycles is None and whole is None):
+        return None
+    return Facts(_meeting(meeting), _cycles(cycles) if cycles else (), "hit")
+
+
+def _miss(backend: Backend, address: str, user_id: str) -> Facts:
+    """Ask the database and fill what was missing; one filler at a time, others wait a moment."""
+    if not backend.redis.set(_key("filler", address), b"1", nx=True, px=FILLER_LIFE_MS):
+        filled = _wait_for_filler(backend, address, user_id)
+        if filled is not None:
+            return filled
+    try:
+        return _fill(backend, address, user_id)
+    finally:
+        backend.redis.delete(_key("filler", address))
+
+
+def _wait_for_filler(backend: Backend, address: str, user_id: str) -> Facts | None:
+    deadline = monotonic() + FILLER_PATIENCE_SECONDS
+    while monotonic() < deadline:
+        sleep(0.01)
+        if (found := _hit(backend, address, user_id)) is not None:
+            return found
+        if not backend.redis.exists(_key("filler", address)):
+            return None
+    return None
+
+
+def _fill(backend: Backend, address: str, user_id: str) -> Facts:
+    with db.reading(backend.engine) as conn:
+        session_id = _resolve(backend, conn, address)
+        if session_id is None:
+            return Facts(None, (), "miss")
+        return _fill_facts(backend, conn, session_id, user_id)
+
+
+def _resolve(backend: Backend, conn: Connection, address: str) -> str | None:
+    """What the address means; kept unless it is the session's own id. Nothing is kept as ""."""
+    generation, read_at = _generation(backend.redis, address), monotonic()
+    session_id = attendance.addressed(conn, address, now=datetime.now(UTC))
+    if session_id != address:
+        keys = [_key("gen", address), _key("name", address)]
+        ttl_ms = _ttl_ms(backend, read_at)
+        backend.redis.eval(FILL_NAME, 2, *keys, generation, ttl_ms, session_id or "")
+    return session_id
+
+
+def _fill_facts(backend: Backend, conn: Connection, session_id: str, user_id: str) -> Facts:
+    generation, read_at = _generation(backend.redis, session_id), monotonic()
+    meeting = attendance.meeting(conn, session_id)
+    if meeting is None:
+        return Facts(None, (), "miss")
+    whole = cycle.people(conn, session_id) <= WHOLE_UP_TO
+    by_user = attendance.cycles_by_user(conn, session_id, user_id=None if whole else user_id)
+    values: dict[str, bytes] = {MEETING: _dump_meeting(meeting)}
+    values |= {_person(key): orjson.dumps(found) for key, found in by_user.items()}
+    if whole:
+        values[WHOLE] = b"1"
+    else:
+        values.setdefault(_person(user_id), b"[]")
+    flat = [part for pair in values.items() for part in pair]
+    keys = [_key("gen", session_id), _key("facts", session_id)]
+    mode = "whole" if whole else "person"
+    backend.redis.eval(FILL, 2, *keys, generation, _ttl_ms(backend, read_at), mode, *flat)
+    return Facts(meeting, by_user.get(user_id, ()), "miss")
+
+
+def _bypass(backend: Backend, address: str, user_id: str) -> Facts:
+    """The same answer without Redis."""
+    with db.reading(backend.engine) as conn:
+        meeting = attendance.meeting_at(conn, address, now=datetime.now(UTC))
+        if meeting is None:
+            return Facts(None, (), "bypass")
+        cycles = cycle.of_session(conn, meeting.session.id, user_id=user_id)
+        return Facts(meeting, cycles, "bypass")
+
+
+def _generation(redis: Redis, key: str) -> bytes:
+    return _get(redis, _key("gen", key)) or b"0"
+
+
+def _get(redis: Redis, key: str) -> bytes | None:
+    return cast("bytes | None", redis.get(key))  # never decoded: the client is ours
+
+
+def _ttl_ms(backend: Backend, read_at: float) -> int:
+    """What is left of the facts' life: it began when they were read."""
+    spent_ms = int((monotonic() - read_at) * 1000)
+    return max(1, backend.settings.cache_ttl_seconds * 1000 - spent_ms)
+
+
+def _key(what: str, name: str) -> str:
+    """Keys of one session or room name share a hash tag: Redis Cluster keeps them together."""
+    digest = hashlib.sha256(name.encode()).hexdigest()[:32]
+    return f"rc:{{{digest}}}:{what}"
+
+
+def _person(user_id: str) -> str:
+    return f"u:{user_id}"
+
+
+def _dump_meeting(meeting: Meeting) -> bytes:
+    """The meeting without the people it expects: a status needs none of them."""
+    return orjson.dumps(replace(meeting, session=replace(meeting.session, expected=())))
+
+
+@lru_cache(maxsize=1024)
+def _meeting(stored: bytes) -> Meeting:
+    """The same bytes serve a whole class for seconds, so they are parsed once."""
+    told = orjson.loads(stored)
+    session = Session(**_instants(told["session"]) | {"expected": ()})
+    rooms = tuple(Room(**_instants(one)) for one in told["rooms"])
+    heard_at = told["heard_at"]
+    return Meeting(session, rooms, datetime.fromisoformat(heard_at) if heard_at else None)
+
+
+def _cycles(stored: bytes) -> Sequence[Cycle]:
+    return [Cycle(**_instants(one)) for one in orjson.loads(stored)]
+
+
+def _instants(told: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a dataclass, those that end in `_at` parsed."""
+    return {
+        name: datetime.fromisoformat(value) if value and name.endswith("_at") else value
+        for name, value in told.items()
+    }

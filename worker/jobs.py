@@ -1,0 +1,138 @@
+"""The jobs that RQ runs: `drain` folds the inbox into the tables, `sweep` rings for what waits."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from functools import cache as once
+from time import perf_counter
+
+import structlog
+from redis.exceptions import RedisError
+from rq.timeouts import BaseTimeoutException
+from sqlalchemy import Connection
+from sqlalchemy.exc import InterfaceError, OperationalError
+
+from models import db, ledger, webhook_event
+from models.event import Event, Unreadable
+from models.ledger import Touched
+from models.settings import load
+from models.webhook_event import Mail
+from worker import bell, cache
+from worker.backend import Backend
+
+BATCH = 500
+"""Events a transaction: large enough that a commit costs little, small enough to hold rooms for
+some 100 ms only."""
+
+NOBODYS_FAULT = (OperationalError, InterfaceError, BaseTimeoutException)
+"""A lost connection, a deadlock or RQ's timeout: the batch rolls back and no event failed."""
+
+log = structlog.get_logger()
+
+
+def drain() -> None:
+    """RQ job: apply one batch of the inbox."""
+    drain_batch(own_backend())
+
+
+def sweep() -> None:
+    """RQ job: ring for mail that nobody rang for, or whose drain was lost."""
+    backend = own_backend()
+    with db.reading(backend.engine) as conn:
+        waiting = webhook_event.oldest_pending(conn) is not None
+    if waiting and bell.ring(backend.redis):
+        log.info("sweep.rang")
+
+
+def drain_batch(backend: Backend) -> int:
+    """Apply up to BATCH pending events in one transaction; how many were taken.
+
+    A full batch rings again first, so that idle workers help. Any failure rolls the batch back,
+    rings, and is raised.
+    """
+    started = perf_counter()
+    with contextlib.suppress(RedisError):
+        bell.answer(backend.redis)
+    try:
+        with db.writing(backend.engine) as conn:
+            mail = webhook_event.take(conn, BATCH)
+            if len(mail) == BATCH:
+                _ring(backend)
+            failed, touched = _apply(conn, mail, backend)
+    except NOBODYS_FAULT:
+        _ring(backend)
+        raise
+    cache.clear(backend.redis, touched)
+    if mail:
+        ms = round((perf_counter() - started) * 1000, 1)
+        log.info("events.applied", count=len(mail) - failed, failed=failed, ms=ms)
+    return len(mail)
+
+
+@once
+def own_backend() -> Backend:
+    """This process's backend, made of its environment once."""
+    return Backend.of(load())
+
+
+def _ring(backend: Backend) -> None:
+    with contextlib.suppress(RedisError):
+        bell.ring(backend.redis)
+
+
+def _apply(conn: Connection, mail: Sequence[Mail], backend: Backend) -> tuple[int, set[str]]:
+    """Apply a batch; how many failed, and the cache keys of what changed."""
+    readable, failed = _read(conn, mail)
+    db.lock(conn, {event.room_name for _, event in readable if event.room_name})
+    touched: list[Touched] = []
+    try:
+        with conn.begin_nested():
+            touched.append(_fold(conn, [event for _, event in readable], backend))
+        applied = [row_id for row_id, _ in readable]
+    except NOBODYS_FAULT:
+        raise
+    except Exception:
+        applied, touched = _apply_singly(conn, readable, backend)
+    webhook_event.mark_applied(conn, applied)
+    failed += len(readable) - len(applied)
+    return failed, {key for one in touched for key in one.keys}
+
+
+def _read(conn: Connection, mail: Sequence[Mail]) -> tuple[list[tuple[int, Event]], int]:
+    readable, failed = [], 0
+    for one in mail:
+        try:
+            readable.append((one.id, one.read()))
+        except Unreadable as error:
+            webhook_event.mark_failed(conn, one.id, error=_reason(error))
+            failed += 1
+    return readable, failed
+
+
+def _apply_singly(
+    conn: Connection, readable: Iterable[tuple[int, Event]], backend: Backend
+) -> tuple[list[int], list[Touched]]:
+    """Apply each event in its own savepoint, so that a bad one fails alone."""
+    applied, touched = [], []
+    for row_id, event in readable:
+        try:
+            with conn.begin_nested():
+                touched.append(_fold(conn, [event], backend))
+            applied.append(row_id)
+        except NOBODYS_FAULT:
+            raise
+        except Exception as error:
+            webhook_event.mark_failed(conn, row_id, error=_reason(error))
+            log.warning("event.failed", event_id=event.event_id, error=type(error).__name__)
+    return applied, touched
+
+
+def _fold(conn: Connection, events: Sequence[Event], backend: Backend) -> Touched:
+    return ledger.apply(conn, events, now=datetime.now(UTC), settings=backend.settings)
+
+
+def _reason(error: Exception) -> str:
+    """The error's kind and its last line, where its driver says what was wrong."""
+    return f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else ''}"

@@ -1,0 +1,78 @@
+"""`python -m worker.schedule`: RQ's cron, which has the inbox swept every few seconds."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+from time import sleep
+
+import structlog
+from redis import Redis
+from redis.exceptions import RedisError
+from rq.cron import CronJob, CronScheduler
+
+from models import logs
+from models.settings import BadSettings, Settings, load
+from worker import bell, jobs
+
+SWEEP_SECONDS = 5
+PATIENCE = 10
+"""Jobs that may wait in the queue before no more are added: without a worker nothing piles up."""
+
+RETRY_SECONDS = 1
+
+log = structlog.get_logger()
+
+
+class Scheduler(CronScheduler):
+    """RQ's scheduler, which holds back while nobody works on what it enqueued."""
+
+    def enqueue_jobs(self) -> list[CronJob]:
+        if bell.queue(self.connection).count >= PATIENCE:
+            log.warning("schedule.waiting", reason="the queue is not being worked on")
+            self._skip_due()
+            return []
+        return super().enqueue_jobs()
+
+    def _skip_due(self) -> None:
+        for job in self.get_jobs():
+            if job.should_run():
+                job.set_enqueue_time(datetime.now(UTC))
+
+
+def main() -> None:
+    try:
+        settings = load()
+    except BadSettings as error:
+        sys.exit(str(error))
+    logs.configure(settings)
+    run(settings)
+
+
+def run(settings: Settings) -> None:
+    """Schedule until stopped; while Redis is away, keep asking for it."""
+    while True:
+        try:
+            scheduler(settings).start()  # type: ignore[no-untyped-call]  # RQ leaves it untyped
+        except RedisError as error:
+            log.warning("schedule.lost_redis", error=type(error).__name__)
+            sleep(RETRY_SECONDS)
+        else:
+            return
+
+
+def scheduler(settings: Settings) -> Scheduler:
+    made = Scheduler(connection=Redis.from_url(settings.redis_url), logging_level="WARNING")
+    made.register(
+        jobs.sweep,
+        queue_name=bell.QUEUE,
+        interval=SWEEP_SECONDS,
+        job_timeout=bell.DRAIN_TIMEOUT_SECONDS,
+        result_ttl=0,
+        failure_ttl=bell.FAILURE_LIFE_SECONDS,
+    )
+    return made
+
+
+if __name__ == "__main__":
+    main()
