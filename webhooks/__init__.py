@@ -1,0 +1,1 @@
+"""The Flask application: webhooks come in, statuses go out."""

@@ -1,0 +1,31 @@
+"""`python -m webhooks`: the web process, granian on $PORT. SIGTERM lets it finish its requests."""
+
+from __future__ import annotations
+
+import sys
+
+from granian import Granian
+from granian.constants import Interfaces
+from granian.log import LogLevels
+
+from models.settings import BadSettings, load
+
+
+def main() -> None:
+    try:
+        settings = load()
+    except BadSettings as error:
+        sys.exit(str(error))
+    Granian(
+        "webhooks.app:create_app",
+        factory=True,
+        interface=Interfaces.WSGI,
+        address="0.0.0.0",  # noqa: S104  (a server: what reaches it is its deployment's to say)
+        port=settings.port,
+        blocking_threads=settings.web_threads,
+        log_level=LogLevels.warning,
+    ).serve()
+
+
+if __name__ == "__main__":
+    main()

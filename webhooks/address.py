@@ -1,0 +1,46 @@
+"""The session that a request means, and who may hear that nobody knows it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from flask import request
+
+from models import resolution
+from webhooks.auth import Caller
+from webhooks.context import backend
+from webhooks.problems import Problem, forbidden
+
+IN_QUERY = "-"
+"""Stands in a path for what a path can't carry: a session with a slash, `.` or `..`."""
+
+
+def of_path(session: str) -> str:
+    """The session that the path names, or for `-` the query's `session`."""
+    named = request.args.get("session") if session == IN_QUERY else None
+    return plain(named or session)
+
+
+def plain(text: str) -> str:
+    """Text as it is stored: no database takes a NUL."""
+    return text.replace("\0", "\ufffd")
+
+
+def check_unknown(caller: Caller, address: str, user_id: str | None, *, now: datetime) -> None:
+    """Let a caller hear that nothing is known yet of their own room's session.
+
+    Raises Problem: 404 for operators, and 403 for whoever asks about another room.
+    """
+    if caller.operates:
+        raise Problem(404, "no-session", "No session has this id, and no room this name.")
+    own = caller.room if is_own(caller, address, now=now) else None
+    if own is None or not caller.may_see(user_id, (own,)):
+        raise forbidden()
+
+
+def is_own(caller: Caller, address: str, *, now: datetime) -> bool:
+    """Whether this is the caller's room, by name or by the id that it would make now."""
+    room = caller.room
+    if room is None:
+        return False
+    return address in (room, resolution.made_id(room, now, backend().settings.zone))

@@ -1,0 +1,54 @@
+"""The Flask application: which doors there are. `create_app()` reads the environment."""
+
+from __future__ import annotations
+
+import sys
+
+from flask import Flask
+from flask_cors import CORS
+
+from models import logs
+from models.settings import BadSettings, Settings, load
+from webhooks import problems
+from webhooks.context import EXTENSION
+from webhooks.health import health
+from webhooks.join import join
+from webhooks.receiver import receiver
+from webhooks.sessions import sessions
+from webhooks.status import status
+from worker.backend import Backend
+
+
+def create_app(settings: Settings | None = None) -> Flask:
+    """The application on its own backend. A bad environment ends the process with a sentence."""
+    if settings is None:
+        settings = _of_environment()
+    app = Flask(__name__)
+    app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
+    app.extensions[EXTENSION] = Backend.of(settings)
+    problems.register(app)
+    for door in (receiver, status, join, sessions, health):
+        app.register_blueprint(door)
+    if settings.cors_origins:
+        _allow_origins(app, settings)
+    return app
+
+
+def _of_environment() -> Settings:
+    try:
+        settings = load()
+    except BadSettings as error:
+        sys.exit(str(error))
+    logs.configure(settings)
+    return settings
+
+
+def _allow_origins(app: Flask, settings: Settings) -> None:
+    """Pages of these origins may poll; their token is a header, so no cookies are sent."""
+    CORS(
+        app,
+        origins=list(settings.cors_origins),
+        allow_headers=["Authorization", "Content-Type"],
+        expose_headers=["X-Cache", "Retry-After"],
+        max_age=3600,
+    )

@@ -1,0 +1,21 @@
+"""What every view needs at its door: this process's backend, and the present."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from flask import current_app
+
+from worker.backend import Backend
+
+EXTENSION = "rollcall"
+
+
+def backend() -> Backend:
+    found: Backend = current_app.extensions[EXTENSION]
+    return found
+
+
+def present() -> datetime:
+    """Now, once a request: it is handed down from there."""
+    return datetime.now(UTC)

@@ -1,0 +1,165 @@
+"""Manual joins and leaves: "the frontend says I joined", so that attendance works without LiveKit.
+
+Each is a ledger event like a webhook, applied at once by the same fold, in the transaction that
+stores it. A join makes (or finds) a visit; a leave names its visit and ends only that.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import uuid4
+
+import structlog
+from flask import Blueprint, Response
+from sqlalchemy import Connection
+
+from models import (
+    attendance,
+    cycle,
+    db,
+    event,
+    fold,
+    ledger,
+    resolution,
+    session,
+    visit,
+    webhook_event,
+)
+from models.event import CLIENT_JOINED, CLIENT_LEFT, Event
+from models.facts import Cycle, Meeting
+from models.ledger import Touched
+from webhooks import address, answers, auth
+from webhooks.auth import Caller
+from webhooks.bodies import JoinBody, LeaveBody
+from webhooks.context import backend, present
+from webhooks.problems import Problem, forbidden
+from worker import cache
+
+join = Blueprint("join", __name__, url_prefix="/api/sessions/meeting")
+
+log = structlog.get_logger()
+
+
+@join.post("/join")
+def record_join() -> Response:
+    """201 with a new visit, 200 with the one that is already open."""
+    now, caller, asked = present(), auth.participant(), JoinBody.of_request()
+    with db.writing(backend().engine) as conn:
+        _hold(conn, caller)
+        session_id = _session_to_join(conn, caller, asked, now)
+        meeting, cycles = _facts(conn, session_id, caller)
+        already = visit.open_visit(meeting, cycles, now=now, rules=backend().rules)
+        told = Event(
+            event_id=f"CJ_{uuid4().hex}",
+            event=CLIENT_JOINED,
+            created_at=now,
+            source="client",
+            room_name=caller.room,
+            user_id=caller.user_id,
+            name=asked.name,
+            session_id=session_id,
+            visit=already.cycle_id if already else f"VI_{uuid4().hex}",
+            claimed_sid=asked.participant_sid,
+        )
+        touched = _apply(conn, told, now)
+        seen = _status(conn, session_id, caller, now)
+    _clear("join.recorded", session_id, touched)
+    return answers.answer(seen | {"visit": told.visit}, status=200 if already else 201)
+
+
+@join.post("/leave")
+def record_leave() -> Response:
+    """The status after it. Leaving again changes nothing: pages leave twice."""
+    asked = LeaveBody.of_request()
+    now, caller = present(), auth.participant(asked.access_token)
+    with db.writing(backend().engine) as conn:
+        _hold(conn, caller)
+        left = _own_visit(conn, caller, asked.visit)
+        told = Event(
+            event_id=f"CL_{uuid4().hex}",
+            event=CLIENT_LEFT,
+            created_at=now,
+            source="client",
+            room_name=left.room_name,
+            user_id=left.user_id,
+            session_id=left.named_session,
+            visit=left.cycle_id,
+        )
+        touched = Touched() if left.client_leave else _apply(conn, told, now)
+        session_id = left.session_id or asked.session_id
+        seen = _status(conn, session_id, caller, now)
+    _clear("leave.recorded", session_id, touched)
+    return answers.answer(seen)
+
+
+def _hold(conn: Connection, caller: Caller) -> None:
+    """Keep the room's sessions as they are registered, and this person to one request at a time."""
+    db.lock(conn, [caller.room or ""], shared=True)
+    db.lock(conn, [f"person:{caller.user_id}"])
+
+
+def _session_to_join(conn: Connection, caller: Caller, asked: JoinBody, now: datetime) -> str:
+    """The session that is asked for, made if it is the one that the caller's room would make."""
+    rules = backend().rules
+    session_id = attendance.joinable(conn, asked.session_id, now=now, rules=rules)
+    if session_id is not None:
+        meeting = attendance.meeting(conn, session_id)
+        if meeting is None or caller.room not in meeting.room_names:
+            raise forbidden()
+        return session_id
+    if caller.room is None or not address.is_own(caller, asked.session_id, now=now):
+        raise forbidden()
+    return _session_to_make(conn, caller.room, asked, now)
+
+
+def _session_to_make(conn: Connection, room: str, asked: JoinBody, now: datetime) -> str:
+    """The session of a room of this name that began now; made when nobody registered one."""
+    settings = backend().settings
+    registered = session.registered_for(conn, [room], since=now, until=now)
+    found = resolution.registered_session(room, now, registered)
+    if found is not None:
+        return found
+    made = session.made(
+        resolution.made_id(room, now, settings.zone),
+        room,
+        "client",
+        settings,
+        session_type=asked.session_type,
+        academy_id=asked.academy_id,
+    )
+    session.make_missing(conn, [made], now=now)
+    return made.id
+
+
+def _own_visit(conn: Connection, caller: Caller, visit_id: str) -> Cycle:
+    found = cycle.locked(conn, [visit_id]).get(visit_id)
+    if found is None or not found.provisional or found.user_id != caller.user_id:
+        raise Problem(404, "no-visit", "You have no visit of this id.")
+    if found.room_name != caller.room:
+        raise forbidden()
+    return found
+
+
+def _apply(conn: Connection, told: Event, now: datetime) -> Touched:
+    webhook_event.record_applied(conn, told, event.client_payload(told))
+    return ledger.apply(conn, [told], now=now, settings=backend().settings)
+
+
+def _facts(conn: Connection, session_id: str, caller: Caller) -> tuple[Meeting, list[Cycle]]:
+    meeting = attendance.meeting(conn, session_id)
+    if meeting is None:
+        raise forbidden()
+    return meeting, cycle.of_session(conn, session_id, user_id=caller.user_id)
+
+
+def _status(conn: Connection, session_id: str, caller: Caller, now: datetime) -> dict[str, object]:
+    meeting, cycles = _facts(conn, session_id, caller)
+    user_id = caller.user_id or ""
+    seen = fold.view(meeting, user_id, cycles, now=now, rules=backend().rules)
+    return answers.status(meeting.session, seen)
+
+
+def _clear(what: str, session_id: str, touched: Touched) -> None:
+    """After the commit: whoever polls next sees it."""
+    cleared = cache.clear(backend().redis, touched.keys)
+    log.info(what, session_id=session_id, cache_cleared=cleared)
