@@ -8,7 +8,7 @@ from granian import Granian
 from granian.constants import Interfaces
 from granian.log import LogLevels
 
-from models.settings import BadSettings, load
+from models.settings import BadSettings, Settings, load
 
 
 def main() -> None:
@@ -16,8 +16,13 @@ def main() -> None:
         settings = load()
     except BadSettings as error:
         sys.exit(str(error))
+    serve("webhooks.app:create_app", settings)
+
+
+def serve(factory: str, settings: Settings) -> None:
+    """Serve the WSGI application that `module:factory` makes, until stopped."""
     Granian(
-        "webhooks.app:create_app",
+        factory,
         factory=True,
         interface=Interfaces.WSGI,
         address="0.0.0.0",  # noqa: S104  (a server: what reaches it is its deployment's to say)
