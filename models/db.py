@@ -9,10 +9,8 @@ import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
-import orjson
 from sqlalchemy import (
     ARRAY,
     JSON,
@@ -26,20 +24,17 @@ from sqlalchemy import (
     Table,
     Text,
     cast,
-    create_engine,
-    event,
     func,
     select,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.types import TypeDecorator
 
-metadata = MetaData()
+from models.breaker import Breaker
 
-BUSY_TIMEOUT_MS = 5_000
-"""How long a SQLite writer waits for another: contention is no outage."""
+metadata = MetaData()
 
 Key = Text().with_variant(Text(collation="C"), "postgresql")
 """Text that sorts by code point everywhere, as Python sorts it: ties are broken by ids."""
@@ -65,27 +60,10 @@ class Instant(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC)
 
 
-def make_engine(url: str, *, pool_size: int = 8) -> Engine:
-    """An engine for `DATABASE_URL`, opened lazily. Waits are short: a request can't hang on it."""
-    parsed = _with_driver(make_url(url))
-    if parsed.get_backend_name() == "sqlite":
-        return _sqlite(parsed)
-    return create_engine(
-        parsed,
-        pool_size=pool_size,
-        max_overflow=2,
-        pool_timeout=2,
-        pool_pre_ping=False,
-        json_serializer=_dumps,
-        json_deserializer=orjson.loads,
-        connect_args={"connect_timeout": 2, "options": "-c timezone=UTC -c client_encoding=utf8"},
-    )
-
-
 @contextmanager
 def reading(engine: Engine) -> Iterator[Connection]:
     """A connection to read on: each statement sees the latest commit (one round trip each)."""
-    with engine.connect() as conn:
+    with _connect(engine) as conn:
         yield conn if is_sqlite(conn) else conn.execution_options(isolation_level="AUTOCOMMIT")
 
 
@@ -96,7 +74,7 @@ def writing(engine: Engine) -> Iterator[Connection]:
     On SQLite it begins IMMEDIATE, so that it waits for other writers at once rather than fail
     when it first writes.
     """
-    with engine.connect().execution_options(writes=True) as conn, conn.begin():
+    with _connect(engine).execution_options(writes=True) as conn, conn.begin():
         yield conn
 
 
@@ -107,7 +85,7 @@ def inserting(engine: Engine) -> Iterator[Connection]:
         with writing(engine) as conn:
             yield conn
     else:
-        with engine.connect() as conn:
+        with _connect(engine) as conn:
             yield conn.execution_options(isolation_level="AUTOCOMMIT")
 
 
@@ -165,35 +143,9 @@ def _lock_key(word: str) -> int:
     return int.from_bytes(hashlib.sha256(word.encode()).digest()[:8], signed=True)
 
 
-def _with_driver(url: URL) -> URL:
-    if url.get_backend_name() in ("postgres", "postgresql"):
-        return url.set(drivername="postgresql+psycopg")
-    return url
-
-
-def _dumps(value: Any) -> str:
-    return orjson.dumps(value).decode()
-
-
-def _sqlite(url: URL) -> Engine:
-    if url.database and url.database != ":memory:":
-        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(
-        url,
-        json_serializer=_dumps,
-        json_deserializer=orjson.loads,
-        connect_args={"timeout": BUSY_TIMEOUT_MS / 1000},
-    )
-
-    @event.listens_for(engine, "connect")
-    def configure(connection: Any, _record: Any) -> None:
-        connection.isolation_level = None  # ours to begin, not the driver's
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=FULL")  # acknowledged is on disk
-
-    @event.listens_for(engine, "begin")
-    def begin(conn: Connection) -> None:
-        writes = conn.get_execution_options().get("writes")
-        conn.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
-
-    return engine
+def _connect(engine: Engine) -> Connection:
+    """A connection, or OperationalError at once while the database is known to be down."""
+    breaker: Breaker | None = engine.get_execution_options().get("breaker")
+    if breaker is not None and breaker.is_open:
+        raise OperationalError("connect", None, ConnectionError("the database is down"))
+    return engine.connect()

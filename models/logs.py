@@ -30,7 +30,10 @@ def configure(settings: Settings) -> None:
     ]
     render: structlog.typing.Processor = structlog.processors.JSONRenderer()
     if console:
-        render = structlog.dev.ConsoleRenderer(event_key="message")
+        render = structlog.dev.ConsoleRenderer(
+            event_key="message",
+            exception_formatter=structlog.dev.plain_traceback,  # no locals: they have names
+        )
     level = logging.getLevelNamesMapping()[settings.log_level.upper()]
     structlog.configure(
         processors=[*shared, render],

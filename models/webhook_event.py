@@ -21,7 +21,7 @@ from sqlalchemy import (
 )
 
 from models import event as events
-from models.db import Instant, Json, Key, RowId, insert, metadata
+from models.db import Instant, Json, Key, RowId, insert, insert_missing, metadata
 from models.event import Event
 from models.facts import Source
 
@@ -54,6 +54,11 @@ webhook_events = Table(
 
 MAX_ERROR_LENGTH = 1_000
 
+EMPTY: dict[str, Any] = {
+    str(column.name): None for column in webhook_events.columns if column.name != "id"
+} | {"source": "livekit", "status": "pending", "attempts": 0}
+"""A row of which nothing is known: each is written with all its columns, by one statement."""
+
 
 @dataclass(frozen=True, slots=True)
 class Mail:
@@ -67,42 +72,48 @@ class Mail:
         return events.read(self.payload, self.source)
 
 
-def record(
-    conn: Connection, event: Event, payload: dict[str, Any], *, received_at: datetime
-) -> bool:
-    """Put one event into the inbox; False when it was there already."""
-    return _record(conn, _row(event, payload, received_at=received_at, status="pending"))
+def pending_row(event: Event, payload: dict[str, Any], *, received_at: datetime) -> dict[str, Any]:
+    """The inbox row of an event that is still to be folded."""
+    return EMPTY | {
+        "event_id": event.event_id,
+        "event": event.event,
+        "source": event.source,
+        "room_sid": event.room_sid,
+        "room_name": event.room_name,
+        "participant_sid": event.participant_sid,
+        "user_id": event.user_id,
+        "session_id": event.session_id,
+        "created_at": event.created_at,
+        "received_at": received_at,
+        "payload": payload,
+    }
+
+
+def unreadable_row(event_id: str, *, error: str, received_at: datetime) -> dict[str, Any]:
+    """The row that says that something came which was signed but can't be read; not what it was."""
+    return EMPTY | {
+        "event_id": event_id,
+        "received_at": received_at,
+        "status": "unreadable",
+        "error": error[:MAX_ERROR_LENGTH],
+    }
+
+
+def insert_row(conn: Connection, row: dict[str, Any]) -> bool:
+    """Put one row into the inbox; False when its event is there already."""
+    statement = insert(conn, webhook_events).on_conflict_do_nothing(index_elements=["event_id"])
+    return conn.execute(statement, row).rowcount == 1
+
+
+def insert_rows(conn: Connection, rows: Sequence[dict[str, Any]]) -> None:
+    """Put rows into the inbox, but for those whose event is there already."""
+    insert_missing(conn, webhook_events, rows)
 
 
 def record_applied(conn: Connection, event: Event, payload: dict[str, Any]) -> None:
     """Put one event, which this transaction applies, into the ledger."""
-    row = _row(event, payload, received_at=event.created_at, status="applied")
-    _record(conn, row | {"attempts": 1})
-
-
-def record_unreadable(
-    conn: Connection, event_id: str, *, error: str, received_at: datetime
-) -> None:
-    """Keep that something came that was signed but can't be read; not what it was."""
-    _record(
-        conn,
-        {
-            "event_id": event_id,
-            "event": None,
-            "source": "livekit",
-            "room_sid": None,
-            "room_name": None,
-            "participant_sid": None,
-            "user_id": None,
-            "session_id": None,
-            "created_at": None,
-            "received_at": received_at,
-            "status": "unreadable",
-            "attempts": 0,
-            "error": error[:MAX_ERROR_LENGTH],
-            "payload": None,
-        },
-    )
+    row = pending_row(event, payload, received_at=event.created_at)
+    insert_row(conn, row | {"status": "applied", "attempts": 1})
 
 
 def take(conn: Connection, limit: int) -> list[Mail]:
@@ -131,33 +142,7 @@ def oldest_pending(conn: Connection) -> datetime | None:
     return conn.execute(statement.order_by(webhook_events.c.id).limit(1)).scalar()
 
 
-def _record(conn: Connection, row: dict[str, Any]) -> bool:
-    statement = insert(conn, webhook_events).on_conflict_do_nothing(index_elements=["event_id"])
-    return conn.execute(statement, row).rowcount == 1
-
-
 def _mark(conn: Connection, ids: Iterable[int], *, status: str, error: str | None) -> None:
     attempts = webhook_events.c.attempts + 1
     statement = update(webhook_events).where(webhook_events.c.id.in_(list(ids)))
     conn.execute(statement.values(status=status, error=error, attempts=attempts))
-
-
-def _row(
-    event: Event, payload: dict[str, Any], *, received_at: datetime, status: str
-) -> dict[str, Any]:
-    return {
-        "event_id": event.event_id,
-        "event": event.event,
-        "source": event.source,
-        "room_sid": event.room_sid,
-        "room_name": event.room_name,
-        "participant_sid": event.participant_sid,
-        "user_id": event.user_id,
-        "session_id": event.session_id,
-        "created_at": event.created_at,
-        "received_at": received_at,
-        "status": status,
-        "attempts": 0,
-        "error": None,
-        "payload": payload,
-    }

@@ -13,7 +13,8 @@ from redis import Redis
 from sqlalchemy import text
 
 from models import schema
-from models.db import make_engine, metadata, writing
+from models.db import metadata, writing
+from models.engine import make_engine
 from models.settings import Settings
 from tests import servers
 from webhooks.app import create_app

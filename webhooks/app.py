@@ -10,13 +10,14 @@ from flask_cors import CORS
 from models import logs
 from models.settings import BadSettings, Settings, load
 from webhooks import problems
-from webhooks.context import EXTENSION
+from webhooks.context import DRAINER, EXTENSION
 from webhooks.health import health
 from webhooks.join import join
 from webhooks.receiver import receiver
 from webhooks.sessions import sessions
 from webhooks.status import status
-from worker.backend import Backend
+from worker.backend import REQUEST_LIMIT_SECONDS, Backend
+from worker.drainer import Drainer
 
 
 def create_app(settings: Settings | None = None) -> Flask:
@@ -25,7 +26,8 @@ def create_app(settings: Settings | None = None) -> Flask:
         settings = _of_environment()
     app = Flask(__name__)
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
-    app.extensions[EXTENSION] = Backend.of(settings)
+    app.extensions[EXTENSION] = Backend.of(settings, limit=REQUEST_LIMIT_SECONDS)
+    app.extensions[DRAINER] = Drainer(settings)
     problems.register(app)
     for door in (receiver, status, join, sessions, health):
         app.register_blueprint(door)

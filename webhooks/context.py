@@ -7,12 +7,19 @@ from datetime import UTC, datetime
 from flask import current_app
 
 from worker.backend import Backend
+from worker.drainer import Drainer
 
 EXTENSION = "rollcall"
+DRAINER = "rollcall-drainer"
 
 
 def backend() -> Backend:
     found: Backend = current_app.extensions[EXTENSION]
+    return found
+
+
+def drainer() -> Drainer:
+    found: Drainer = current_app.extensions[DRAINER]
     return found
 
 

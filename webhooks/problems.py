@@ -16,6 +16,9 @@ from werkzeug.http import HTTP_STATUS_CODES
 RETRY_AFTER_SECONDS = 7
 """Makes LiveKit retry at 0, 7, 14, 21 and 28 s rather than within 15 s."""
 
+OUTAGES = (OperationalError, InterfaceError, PoolTimeout)
+"""What the database raises when it is down, hung or out of reach."""
+
 log = structlog.get_logger()
 
 
@@ -55,7 +58,7 @@ def register(app: Flask) -> None:
     app.register_error_handler(Problem, _problem)
     app.register_error_handler(ValidationError, _invalid)
     app.register_error_handler(HTTPException, _http)
-    for outage in (OperationalError, InterfaceError, PoolTimeout):
+    for outage in OUTAGES:
         app.register_error_handler(outage, _database_down)
     app.register_error_handler(Exception, _bug)
 
@@ -85,7 +88,7 @@ def _http(error: HTTPException) -> Response:
 
 def _database_down(error: Exception) -> Response:
     log.error("database.down", error=type(error).__name__)
-    detail = "The database does not answer; nothing was stored. Send it again."
+    detail = "The database does not answer. Nothing was stored; try again."
     headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
     return response(503, "database-down", detail, headers=headers)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from datetime import datetime
 from time import perf_counter
-from typing import Any
+from typing import Any, Literal
 
 import structlog
 from flask import Blueprint, Response, request
@@ -18,12 +18,14 @@ from models import db, webhook_event
 from models import event as events
 from models.event import Event, Unreadable
 from webhooks import verify
-from webhooks.context import backend, present
-from webhooks.problems import response
+from webhooks.context import backend, drainer, present
+from webhooks.problems import OUTAGES, response
 from webhooks.verify import Rejected
-from worker import bell
+from worker import bell, spool
 
 receiver = Blueprint("receiver", __name__)
+
+Stored = Literal["inbox", "duplicate", "spool"]
 
 log = structlog.get_logger()
 
@@ -47,41 +49,54 @@ def receive() -> Response:
         event = events.read(payload)
     except Unreadable as error:
         return _unreadable(body, str(error), now)
-    fresh = _store(event, payload, now)
+    stored = _store(webhook_event.pending_row(event, payload, received_at=now))
     _ring()
-    _log(event, fresh=fresh, ms=round((perf_counter() - started) * 1000, 1))
+    _log(event, stored=stored, ms=round((perf_counter() - started) * 1000, 1))
     return Response(status=204)
 
 
-def _store(event: Event, payload: dict[str, Any], now: datetime) -> bool:
-    with db.inserting(backend().engine) as conn:
-        return webhook_event.record(conn, event, payload, received_at=now)
+def _store(row: dict[str, Any]) -> Stored:
+    """Where it is safe: in the inbox, or in the spool while the database is down.
+
+    Raises what the database raised when neither takes it: the answer is then 503.
+    """
+    try:
+        with db.inserting(backend().engine) as conn:
+            return "inbox" if webhook_event.insert_row(conn, row) else "duplicate"
+    except OUTAGES:
+        try:
+            spool.add(backend().redis, row)
+        except RedisError:
+            log.error("spool.down")  # and the database's error is raised
+        else:
+            return "spool"
+        raise
 
 
 def _ring() -> None:
-    """Without Redis the mail waits for the sweep; it is stored, which is what we acknowledge."""
+    """Without Redis this process applies its own mail; it is stored, which we acknowledge."""
     try:
         bell.ring(backend().redis)
-    except RedisError as error:
-        log.warning("bell.unheard", error=type(error).__name__)
+    except RedisError:
+        drainer().wake()
 
 
 def _unreadable(body: bytes, reason: str, now: datetime) -> Response:
     """Signed, so it is LiveKit's, and an operator must see it; but not what it said."""
     event_id = f"sha256:{hashlib.sha256(body).hexdigest()}"
     error = f"{reason} ({len(body)} bytes)"
-    with db.inserting(backend().engine) as conn:
-        webhook_event.record_unreadable(conn, event_id, error=error, received_at=now)
+    _store(webhook_event.unreadable_row(event_id, error=error, received_at=now))
     log.warning("webhook.unreadable", event_id=event_id, length=len(body))
     return response(400, "unreadable", f"The webhook can't be read: {reason}.")
 
 
-def _log(event: Event, *, fresh: bool, ms: float) -> None:
+def _log(event: Event, *, stored: Stored, ms: float) -> None:
     log.info(
         "webhook.received",
         event_id=event.event_id,
         _event=event.event,  # the line's `event`: see logs.configure
         room=event.room_sid,
-        duplicate=not fresh,
+        duplicate=stored == "duplicate",
+        spooled=stored == "spool",
         ms=ms,
     )

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from functools import cache as once
-from time import perf_counter
+from time import perf_counter, sleep
 
 import structlog
 from redis.exceptions import RedisError
@@ -19,7 +19,7 @@ from models.event import Event, Unreadable
 from models.ledger import Touched
 from models.settings import load
 from models.webhook_event import Mail
-from worker import bell, cache
+from worker import bell, cache, spool
 from worker.backend import Backend
 
 BATCH = 500
@@ -29,41 +29,47 @@ some 100 ms only."""
 NOBODYS_FAULT = (OperationalError, InterfaceError, BaseTimeoutException)
 """A lost connection, a deadlock or RQ's timeout: the batch rolls back and no event failed."""
 
+RETRY_SECONDS = 0.5
+"""Before a failed drain rings again: an outage must not become a loop."""
+
 log = structlog.get_logger()
 
 
 def drain() -> None:
-    """RQ job: apply one batch of the inbox."""
-    drain_batch(own_backend())
+    """RQ job: apply one batch of the inbox; should that fail, ring for another try."""
+    backend = own_backend()
+    try:
+        drain_batch(backend)
+    except BaseTimeoutException:
+        _ring(backend)
+        raise
+    except NOBODYS_FAULT as error:
+        log.warning("drain.failed", error=type(error).__name__)
+        sleep(RETRY_SECONDS)
+        _ring(backend)
 
 
 def sweep() -> None:
     """RQ job: ring for mail that nobody rang for, or whose drain was lost."""
     backend = own_backend()
-    with db.reading(backend.engine) as conn:
-        waiting = webhook_event.oldest_pending(conn) is not None
-    if waiting and bell.ring(backend.redis):
+    if _anything_waits(backend) and bell.ring(backend.redis):
         log.info("sweep.rang")
 
 
 def drain_batch(backend: Backend) -> int:
     """Apply up to BATCH pending events in one transaction; how many were taken.
 
-    A full batch rings again first, so that idle workers help. Any failure rolls the batch back,
-    rings, and is raised.
+    First what was spooled while the database was down comes into the inbox. A full batch rings
+    again before it is applied, so that idle workers help. Whatever fails rolls the batch back and
+    is raised.
     """
     started = perf_counter()
-    with contextlib.suppress(RedisError):
-        bell.answer(backend.redis)
-    try:
-        with db.writing(backend.engine) as conn:
-            mail = webhook_event.take(conn, BATCH)
-            if len(mail) == BATCH:
-                _ring(backend)
-            failed, touched = _apply(conn, mail, backend)
-    except NOBODYS_FAULT:
-        _ring(backend)
-        raise
+    _answer_bell(backend)
+    with db.writing(backend.engine) as conn:
+        mail = webhook_event.take(conn, BATCH)
+        if len(mail) == BATCH:
+            _ring(backend)
+        failed, touched = _apply(conn, mail, backend)
     cache.clear(backend.redis, touched)
     if mail:
         ms = round((perf_counter() - started) * 1000, 1)
@@ -75,6 +81,25 @@ def drain_batch(backend: Backend) -> int:
 def own_backend() -> Backend:
     """This process's backend, made of its environment once."""
     return Backend.of(load())
+
+
+def _answer_bell(backend: Backend) -> None:
+    """Silence it before looking, and fetch what was spooled; without Redis there is neither."""
+    with contextlib.suppress(RedisError):
+        bell.answer(backend.redis)
+        if spool.copy(backend) == spool.BATCH:
+            bell.ring(backend.redis)
+
+
+def _anything_waits(backend: Backend) -> bool:
+    if not spool.is_empty(backend.redis):
+        return True
+    try:
+        with db.reading(backend.engine) as conn:
+            return webhook_event.oldest_pending(conn) is not None
+    except NOBODYS_FAULT as error:
+        log.warning("sweep.blind", error=type(error).__name__)
+        return False
 
 
 def _ring(backend: Backend) -> None:

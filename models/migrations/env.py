@@ -5,7 +5,8 @@ from __future__ import annotations
 from alembic import context
 
 from models import cycle, room, session, webhook_event  # noqa: F401  (their tables)
-from models.db import make_engine, metadata
+from models.db import metadata
+from models.engine import make_engine
 from models.settings import load
 
 

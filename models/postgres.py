@@ -1,0 +1,59 @@
+"""PostgreSQL's driver with a time limit: a server that accepts and never answers is a failure.
+
+The server's own `statement_timeout` does not help when the server is what hangs.
+"""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as Late
+from typing import Any
+
+import psycopg
+from psycopg.pq import TransactionStatus
+
+
+class TimedConnection(psycopg.Connection[Any]):
+    """A connection on which each round trip has `limit` seconds; after them it is closed."""
+
+    limit: float | None = None
+
+    def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
+        """As psycopg's, through which every operation goes, but never without a limit."""
+        try:
+            return super().wait(gen, interval, self.limit if timeout is None else timeout)
+        except psycopg.OperationalError:
+            if self.pgconn.transaction_status == TransactionStatus.ACTIVE:
+                self.close()  # still unanswered: nobody can use it again
+            raise
+
+
+def connect(*args: Any, limit: float, **kwargs: Any) -> TimedConnection:
+    """A connection made within `limit` seconds, or psycopg.OperationalError.
+
+    psycopg itself waits for two at least, so it connects in a thread, which nobody waits for
+    longer; one that is made too late is closed at once.
+    """
+    made: Future[TimedConnection] = Future()
+    thread = threading.Thread(target=_connect_into, args=(made, args, kwargs), daemon=True)
+    thread.start()
+    try:
+        connection = made.result(limit)
+    except Late:
+        made.add_done_callback(_close_late)
+        raise psycopg.OperationalError(f"no connection within {limit} s") from None
+    connection.limit = limit
+    return connection
+
+
+def _connect_into(made: Future[TimedConnection], args: Any, kwargs: Any) -> None:
+    try:
+        made.set_result(TimedConnection.connect(*args, **kwargs))
+    except psycopg.Error as error:
+        made.set_exception(error)
+
+
+def _close_late(made: Future[TimedConnection]) -> None:
+    if made.exception() is None:
+        made.result().close()

