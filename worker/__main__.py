@@ -13,6 +13,13 @@ from models.settings import BadSettings, Settings, load
 from worker.bell import QUEUE
 
 
+class Worker(SimpleWorker):
+    """RQ's worker without a fork: the jobs are ours and short."""
+
+    max_connection_wait_time = 2.0
+    """Seconds between two tries to reach Redis; RQ's minute would leave mail waiting that long."""
+
+
 def main() -> None:
     try:
         settings = load()
@@ -23,13 +30,13 @@ def main() -> None:
 
 
 def work(settings: Settings) -> None:
-    """Run until stopped. The jobs are ours and short, so no process is forked for each."""
+    """Run until stopped."""
     redis = Redis.from_url(settings.redis_url)
     if settings.workers == 1:
-        SimpleWorker([QUEUE], connection=redis).work(logging_level="WARNING")
+        Worker([QUEUE], connection=redis).work(logging_level="WARNING")
     else:
         pool = WorkerPool(
-            [QUEUE], connection=redis, num_workers=settings.workers, worker_class=SimpleWorker
+            [QUEUE], connection=redis, num_workers=settings.workers, worker_class=Worker
         )
         pool.start(logging_level="WARNING")
 

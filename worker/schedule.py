@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from datetime import UTC, datetime
 from time import sleep
 
@@ -10,6 +11,7 @@ import structlog
 from redis import Redis
 from redis.exceptions import RedisError
 from rq.cron import CronJob, CronScheduler
+from rq.exceptions import StopRequested
 
 from models import logs
 from models.settings import BadSettings, Settings, load
@@ -51,14 +53,19 @@ def main() -> None:
 
 def run(settings: Settings) -> None:
     """Schedule until stopped; while Redis is away, keep asking for it."""
-    while True:
-        try:
-            scheduler(settings).start()  # type: ignore[no-untyped-call]  # RQ leaves it untyped
-        except RedisError as error:
-            log.warning("schedule.lost_redis", error=type(error).__name__)
+    with suppress(StopRequested):  # SIGTERM, while waiting for Redis
+        while not _scheduled(settings):
             sleep(RETRY_SECONDS)
-        else:
-            return
+
+
+def _scheduled(settings: Settings) -> bool:
+    """Schedule until stopped; False when Redis was lost."""
+    try:
+        scheduler(settings).start()  # type: ignore[no-untyped-call]  # RQ leaves it untyped
+    except RedisError as error:
+        log.warning("schedule.lost_redis", error=type(error).__name__)
+        return False
+    return True
 
 
 def scheduler(settings: Settings) -> Scheduler:
