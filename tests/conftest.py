@@ -17,6 +17,7 @@ from models.db import metadata, writing
 from models.engine import make_engine
 from models.settings import Settings
 from tests import servers
+from tests.checked import CheckedClient
 from webhooks.app import create_app
 from worker.backend import Backend
 
@@ -95,6 +96,7 @@ def settings(database_url: str, redis_url: str) -> Settings:
 def app(settings: Settings) -> Iterator[Flask]:
     """The application as `create_app` makes it, on its own backend."""
     made = create_app(settings)
+    made.test_client_class = CheckedClient
     yield made
     made.extensions["rollcall"].close()
 

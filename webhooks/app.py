@@ -11,9 +11,11 @@ from models import logs
 from models.settings import BadSettings, Settings, load
 from webhooks import problems
 from webhooks.context import DRAINER, EXTENSION
+from webhooks.docs import docs
 from webhooks.health import health
 from webhooks.join import join
 from webhooks.receiver import receiver
+from webhooks.roster import roster
 from webhooks.sessions import sessions
 from webhooks.status import status
 from worker.backend import REQUEST_LIMIT_SECONDS, Backend
@@ -29,7 +31,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.extensions[EXTENSION] = Backend.of(settings, limit=REQUEST_LIMIT_SECONDS)
     app.extensions[DRAINER] = Drainer(settings)
     problems.register(app)
-    for door in (receiver, status, join, sessions, health):
+    for door in (receiver, status, roster, join, sessions, health, docs):
         app.register_blueprint(door)
     if settings.cors_origins:
         _allow_origins(app, settings)

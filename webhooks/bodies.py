@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import re
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 import orjson
@@ -20,6 +21,7 @@ MAX_SMALL_BODY = 64 * 1024 + 8 * 1024
 MAX_EXPECTED = 10_000
 MAX_SESSION_BODY = 4 * 1024 * 1024
 MAX_MADE_ID_BYTES = MAX_ID_BYTES + len("@2026-11-23")
+MAX_MINUTES = MAX_DURATION // timedelta(minutes=1)
 
 
 def _number_is_text(value: Any) -> Any:
@@ -33,15 +35,46 @@ def _fits(text: str) -> str:
     return plain(text)
 
 
+def _is_dated(value: Any) -> Any:
+    """pydantic would take a number, or its digits, for seconds since 1970."""
+    if not isinstance(value, str) or not _DATED.match(value):
+        raise ValueError("is not a time as RFC 3339 has it")
+    return value
+
+
+def _is_number(value: Any) -> Any:
+    """pydantic would take "60" and true for numbers."""
+    if isinstance(value, str | bool):
+        raise ValueError("is not a number")
+    return value
+
+
 def _in_time(at: datetime) -> datetime:
     if not EPOCH < at < END_OF_TIME:
         raise ValueError("is out of range")
     return at.astimezone(UTC)
 
 
-Id = Annotated[str, BeforeValidator(_number_is_text), Field(min_length=1), AfterValidator(_fits)]
+_DATED = re.compile(r"\d{4}-\d\d-\d\d[Tt ]")
+
+Word = Annotated[str, Field(min_length=1, max_length=MAX_MADE_ID_BYTES), AfterValidator(_fits)]
+"""A session's id, a room's name, a user's id: any Unicode."""
+
+Int64 = Annotated[int, Field(ge=-(2**63), lt=2**63)]
+Id = Annotated[Word, BeforeValidator(_number_is_text, json_schema_input_type=Word | Int64)]
 Name = Annotated[str, Field(max_length=MAX_NAME_LENGTH), AfterValidator(plain)]
+Number = BeforeValidator(_is_number)
+Time = Annotated[
+    AwareDatetime,
+    BeforeValidator(_is_dated, json_schema_input_type=AwareDatetime),
+    AfterValidator(_in_time),
+]
 SessionType = Literal["individual", "academic", "group"]
+
+
+def example(**told: Any) -> ConfigDict:
+    """A body's own example, for whoever reads the documentation."""
+    return ConfigDict(json_schema_extra={"examples": [told]})
 
 
 class Body(BaseModel):
@@ -66,19 +99,23 @@ class Body(BaseModel):
 class JoinBody(Body):
     """A manual join. Type and academy count only when the session is made."""
 
-    session_id: Id
-    participant_sid: Id | None = None
+    model_config = example(session_id="98", participant_sid="PA_gLSkHqJzVTmz", name="أحمد")
+
+    session_id: Id = Field(description="The session's id, or the name of the token's room.")
+    participant_sid: Id | None = Field(None, description="LiveKit's sid of this connection.")
     session_type: SessionType | None = None
     academy_id: Id | None = None
-    name: Name | None = None
+    name: Name | None = Field(None, description="What the roster calls them.")
 
 
 class LeaveBody(Body):
     """A manual leave; `navigator.sendBeacon` sets no header, so the token may stand here."""
 
+    model_config = example(session_id="98", visit="VI_0b8f5f5e0d6c4c0f9a53a1a6f0a4f7a1")
+
     session_id: Id
-    visit: Id
-    access_token: str | None = None
+    visit: Id = Field(description="What the join answered.")
+    access_token: str | None = Field(None, description="Instead of the header.")
 
 
 class ExpectedPerson(Body):
@@ -91,30 +128,78 @@ class ExpectedPerson(Body):
 class SessionBody(Body):
     """A session to register; null means the default."""
 
+    model_config = example(
+        room_name="quran-98",
+        session_type="individual",
+        scheduled_at="2026-11-23T14:10:00Z",
+        duration_minutes=60,
+        minimum_percentage=75,
+        expected=[{"user_id": "5", "name": "أحمد"}],
+    )
     max_bytes: ClassVar[int] = MAX_SESSION_BODY
 
-    room_name: Id | None = None
+    room_name: Id | None = Field(None, description="By default the session's id.")
     session_type: SessionType | None = None
     academy_id: Id | None = None
-    scheduled_at: Annotated[AwareDatetime, AfterValidator(_in_time)] | None = None
-    duration_minutes: int | None = Field(None, ge=1, le=MAX_DURATION.total_seconds() // 60)
-    late_after_minutes: int | None = Field(None, ge=0, le=1440)
-    minimum_percentage: float | None = Field(None, ge=0, le=100)
-    expected: list[ExpectedPerson] = Field(default=[], max_length=MAX_EXPECTED)
+    scheduled_at: Time | None = None
+    duration_minutes: Annotated[int, Field(ge=1, le=MAX_MINUTES), Number] | None = None
+    late_after_minutes: Annotated[int, Field(ge=0, le=1440), Number] | None = None
+    minimum_percentage: Annotated[float, Field(ge=0, le=100), Number] | None = None
+    expected: list[ExpectedPerson] = Field(
+        default=[], max_length=MAX_EXPECTED, description="Who should come."
+    )
 
 
-class PageQuery(BaseModel):
-    """Which sessions to list: a room's, begun in [from, to), beyond the `after` of a page."""
+class Webhook(BaseModel):
+    """What Rollcall reads of a LiveKit webhook, for whoever reads the documentation.
+
+    It is verified and parsed by hand, for speed and because what is unknown must not matter.
+    """
+
+    model_config = example(
+        event="participant_joined",
+        id="EV_VXCrAUxhMGkc",
+        createdAt="1795443042",
+        room={"sid": "RM_mSMC8pyzLLmM", "name": "quran-98", "creationTimeMs": "1795443010733"},
+        participant={
+            "sid": "PA_gLSkHqJzVTmz",
+            "identity": "5",
+            "name": "أحمد",
+            "joinedAtMs": "1795443042118",
+        },
+    )
+
+    event: str = Field(description="Kinds that are not used are acknowledged.")
+    id: str = Field(description="The same on every retry: an event counts once.")
+    created_at: str | int = Field(alias="createdAt", description="Seconds since 1970.")
+    room: dict[str, Any] | None = None
+    participant: dict[str, Any] | None = None
+
+
+class Query(BaseModel):
+    """What may stand after a path's `?`; what is unknown is ignored."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
-    room_name: Id | None = None
-    since: Annotated[AwareDatetime, AfterValidator(_in_time)] | None = Field(None, alias="from")
-    until: Annotated[AwareDatetime, AfterValidator(_in_time)] | None = Field(None, alias="to")
-    after: Id | None = None
-    limit: int = Field(100, ge=1, le=1000)
-
     @classmethod
-    def of_query(cls) -> Self:
+    def of_request(cls) -> Self:
         """Raises pydantic's ValidationError."""
         return cls.model_validate(request.args.to_dict())
+
+
+class StatusQuery(Query):
+    """Whose status."""
+
+    user_id: Annotated[str, Field(max_length=MAX_MADE_ID_BYTES), AfterValidator(_fits)] = Field(
+        "", description="Somebody else's than the token's own."
+    )
+
+
+class PageQuery(Query):
+    """Which sessions to list: a room's, begun in [from, to), beyond the `after` of a page."""
+
+    room_name: Word | None = None
+    since: Time | None = Field(None, alias="from", description="Begun at or after.")
+    until: Time | None = Field(None, alias="to", description="Begun before.")
+    after: Word | None = Field(None, description="The `next` of the page before.")
+    limit: int = Field(100, ge=1, le=1000)

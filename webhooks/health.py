@@ -10,6 +10,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from models import db, schema, webhook_event
 from webhooks.answers import answer
 from webhooks.context import backend, present
+from webhooks.operation import json, operation
+from webhooks.replies import Alive, Ready
 
 health = Blueprint("health", __name__)
 
@@ -17,12 +19,14 @@ log = structlog.get_logger()
 
 
 @health.get("/healthz")
+@operation(answers={200: json("It answers.", Alive)})
 def healthz() -> Response:
     """The process answers; nothing else is asked."""
     return answer({"alive": True})
 
 
 @health.get("/readyz")
+@operation(answers={200: json("Ready.", Ready), 503: json("Not ready.", Ready)})
 def readyz() -> Response:
     """200 when webhooks can be stored. Redis being away is told, and no reason to stay away."""
     told: dict[str, object] = {"redis": _redis(), **_database()}

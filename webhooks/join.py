@@ -32,7 +32,9 @@ from webhooks import address, answers, auth
 from webhooks.auth import Caller
 from webhooks.bodies import JoinBody, LeaveBody
 from webhooks.context import backend, present
+from webhooks.operation import json, operation
 from webhooks.problems import Problem, forbidden
+from webhooks.replies import JoinStatus, Status
 from worker import cache
 
 join = Blueprint("join", __name__, url_prefix="/api/sessions/meeting")
@@ -41,6 +43,14 @@ log = structlog.get_logger()
 
 
 @join.post("/join")
+@operation(
+    tokens=("participant",),
+    body=JoinBody,
+    answers={
+        201: json("A new visit.", JoinStatus),
+        200: json("The visit that was already open.", JoinStatus),
+    },
+)
 def record_join() -> Response:
     """201 with a new visit, 200 with the one that is already open."""
     now, caller, asked = present(), auth.participant(), JoinBody.of_request()
@@ -68,6 +78,12 @@ def record_join() -> Response:
 
 
 @join.post("/leave")
+@operation(
+    tokens=("participant",),
+    body=LeaveBody,
+    answers={200: json("The status after it.", Status)},
+    problems=(404,),
+)
 def record_leave() -> Response:
     """The status after it. Leaving again changes nothing: pages leave twice."""
     asked = LeaveBody.of_request()

@@ -13,11 +13,23 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 from werkzeug.http import HTTP_STATUS_CODES
 
+CONTENT_TYPE = "application/problem+json"
+
 RETRY_AFTER_SECONDS = 7
 """Makes LiveKit retry at 0, 7, 14, 21 and 28 s rather than within 15 s."""
 
 OUTAGES = (OperationalError, InterfaceError, PoolTimeout)
 """What the database raises when it is down, hung or out of reach."""
+
+MEANINGS = {
+    400: "The request can't be read, or says something impossible; `errors` names the fields.",
+    401: "No token, or not a genuine one; `reason` says why.",
+    403: "The token is not enough. The same for what is unknown and for what is forbidden.",
+    404: "There is no such thing, or no such path.",
+    413: "The body is too large.",
+    503: "The database does not answer; nothing was stored. Send it again.",
+}
+"""What each status tells a caller."""
 
 log = structlog.get_logger()
 
@@ -50,7 +62,7 @@ def response(
     title = HTTP_STATUS_CODES.get(status, "Error")
     told = {"type": "about:blank", "title": title, "status": status, "reason": reason}
     body = orjson.dumps({**told, "detail": detail, **more})
-    return Response(body, status, headers, content_type="application/problem+json")
+    return Response(body, status, headers, content_type=CONTENT_TYPE)
 
 
 def register(app: Flask) -> None:

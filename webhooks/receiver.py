@@ -18,7 +18,9 @@ from models import db, webhook_event
 from models import event as events
 from models.event import Event, Unreadable
 from webhooks import verify
+from webhooks.bodies import Webhook
 from webhooks.context import backend, drainer, present
+from webhooks.operation import Answer, operation
 from webhooks.problems import OUTAGES, response
 from webhooks.verify import Rejected
 from worker import bell, spool
@@ -31,6 +33,13 @@ log = structlog.get_logger()
 
 
 @receiver.post("/webhooks/livekit")
+@operation(
+    tokens=("webhook",),
+    body=Webhook,
+    answers={
+        204: Answer("Stored, or nothing to store. It has no body: one would cost a connection.")
+    },
+)
 def receive() -> Response:
     """One webhook. 204 means stored, or nothing to store; LiveKit retries a 5xx, never a 4xx."""
     started, now = perf_counter(), present()

@@ -12,9 +12,10 @@ from models import cycle, db, ledger, room, session
 from models.facts import Person, Session
 from models.ledger import Touched
 from models.settings import Settings
-from webhooks import address, answers, auth
+from webhooks import address, answers, auth, replies
 from webhooks.bodies import MAX_MADE_ID_BYTES, PageQuery, SessionBody
 from webhooks.context import backend, present
+from webhooks.operation import Answer, json, operation
 from webhooks.problems import Problem
 from worker import cache
 
@@ -24,6 +25,11 @@ sessions = Blueprint("sessions", __name__, url_prefix="/api/sessions")
 
 
 @sessions.put("/<session_id>")
+@operation(
+    tokens=("operator",),
+    body=SessionBody,
+    answers={200: json("Changed.", replies.Session), 201: json("Registered.", replies.Session)},
+)
 def put(session_id: str) -> Response:
     """Register a session, or change it; the rooms of its name find their session anew."""
     auth.operator()
@@ -34,6 +40,7 @@ def put(session_id: str) -> Response:
 
 
 @sessions.get("/<session_id>")
+@operation(tokens=("operator",), answers={200: json("The session.", replies.Session)})
 def get(session_id: str) -> Response:
     """One session by its id."""
     auth.operator()
@@ -45,6 +52,7 @@ def get(session_id: str) -> Response:
 
 
 @sessions.delete("/<session_id>")
+@operation(tokens=("operator",), answers={204: Answer("It is no longer registered.")})
 def delete(session_id: str) -> Response:
     """Take a registration back. Attendance stays: rooms and manual joins find another session."""
     auth.operator()
@@ -55,10 +63,13 @@ def delete(session_id: str) -> Response:
 
 
 @sessions.get("")
+@operation(
+    tokens=("operator",), query=PageQuery, answers={200: json("A page.", replies.SessionsPage)}
+)
 def index() -> Response:
     """Sessions by id, a page at a time; `next` is the `after` of the next page."""
     auth.operator()
-    asked = PageQuery.of_query()
+    asked = PageQuery.of_request()
     with db.reading(backend().engine) as conn:
         found = session.page(
             conn,

@@ -1,18 +1,21 @@
-"""One person's status, what a frontend polls; and the roster, everybody's."""
+"""One person's status: what a frontend polls."""
 
 from __future__ import annotations
 
 from datetime import datetime
 
 import structlog
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response
 
-from models import attendance, db, fold
+from models import fold
 from models.facts import Meeting, Session
 from models.fold import Attendance
 from webhooks import address, answers, auth
+from webhooks.bodies import StatusQuery
 from webhooks.context import backend, present
+from webhooks.operation import json, operation
 from webhooks.problems import Problem, forbidden
+from webhooks.replies import Status
 from worker import cache
 
 status = Blueprint("status", __name__, url_prefix="/api/sessions")
@@ -21,10 +24,21 @@ log = structlog.get_logger()
 
 
 @status.get("/<session>/attendance-status")
+@operation(
+    tokens=("participant", "administrator", "operator"),
+    query=StatusQuery,
+    answers={
+        200: json(
+            "The status; null fields where nothing is known yet.",
+            Status,
+            X_Cache="`hit`, `miss` or `bypass`: whether the cache had it.",
+        )
+    },
+)
 def attendance_status(session: str) -> Response:
     """One person's status: the caller's own, or with `?user_id=` another's."""
     now, caller, asked = present(), auth.caller(), address.of_path(session)
-    user_id = address.plain(request.args.get("user_id") or "") or caller.user_id
+    user_id = StatusQuery.of_request().user_id or caller.user_id
     if user_id is None:
         raise Problem(400, "no-user", "This token is nobody's own: say whose with ?user_id=.")
     facts = cache.read(backend(), asked, user_id)
@@ -37,22 +51,6 @@ def attendance_status(session: str) -> Response:
         raise forbidden()
     seen = fold.view(facts.meeting, user_id, facts.cycles, now=now, rules=backend().rules)
     return answers.answer(answers.status(facts.meeting.session, seen), outcome=facts.outcome)
-
-
-@status.get("/<session>/attendance")
-def roster(session: str) -> Response:
-    """Everyone expected, or with a counted visit."""
-    now, caller, asked = present(), auth.caller(), address.of_path(session)
-    with db.reading(backend().engine) as conn:
-        meeting = attendance.meeting_at(conn, asked, now=now)
-        if meeting is None:
-            address.check_unknown(caller, asked, None, now=now)
-            return answers.answer(answers.roster(None, (), now))
-        if not caller.may_see(None, meeting.room_names):
-            raise forbidden()
-        cycles = attendance.cycles_by_user(conn, meeting.session.id)
-    seen = attendance.roster(meeting, cycles, now=now, rules=backend().rules)
-    return answers.answer(answers.roster(meeting, seen, now))
 
 
 def _nothing_known(asked: str, user_id: str, now: datetime) -> Attendance:

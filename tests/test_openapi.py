@@ -1,0 +1,87 @@
+"""The API's description says what the doors do: every route, every answer, every example."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from openapi_spec_validator import validate
+from pydantic import BaseModel
+
+from webhooks import openapi, replies
+from webhooks.operation import of_view
+
+METHODS = {"get", "put", "post", "delete", "patch"}
+
+
+@pytest.fixture
+def database_url(sqlite_url: str) -> str:
+    """What is declared does not depend on where it is stored."""
+    return sqlite_url
+
+
+@pytest.fixture
+def document(client: FlaskClient) -> dict[str, Any]:
+    told: dict[str, Any] = json.loads(client.get("/openapi.json").data)
+    return told
+
+
+def test_it_is_openapi_3_1(document: dict[str, Any]) -> None:
+    assert document["openapi"] == "3.1.0"
+    validate(document)
+
+
+def test_it_has_every_route_of_the_application(app: Flask, document: dict[str, Any]) -> None:
+    undeclared = [
+        str(rule)
+        for rule in app.url_map.iter_rules()
+        if not rule.endpoint.endswith("static")
+        and of_view(app.view_functions[rule.endpoint]) is None
+    ]
+    assert undeclared == [], "declare them with webhooks.operation.operation"
+    routes = {
+        (rule.rule.replace("<", "{").replace(">", "}"), method.lower())
+        for rule, _ in openapi.operations(app)
+        for method in rule.methods or ()
+        if method.lower() in METHODS
+    }
+    told = {(path, method) for path, item in document["paths"].items() for method in item}
+    assert told == routes
+
+
+def test_what_reads_a_request_is_what_describes_it(document: dict[str, Any]) -> None:
+    """Bounds come from the models that validate, so one that moves is told at once."""
+    body = document["components"]["schemas"]["SessionBody"]["properties"]
+    assert {"type": "integer", "minimum": 1, "maximum": 10080} in body["duration_minutes"]["anyOf"]
+    asked = document["paths"]["/api/sessions"]["get"]["parameters"]
+    assert [one["name"] for one in asked] == ["room_name", "from", "to", "after", "limit"]
+    assert asked[4]["schema"] == {"type": "integer", "minimum": 1, "maximum": 1000, "default": 100}
+
+
+def test_every_example_is_one(app: Flask) -> None:
+    checked = 0
+    for model in _models(app):
+        told = model.model_config.get("json_schema_extra")
+        for example in told["examples"] if isinstance(told, dict) else ():  # type: ignore[union-attr]
+            model.model_validate_json(json.dumps(example))
+            checked += 1
+    assert checked >= 10
+
+
+def test_whoever_may_not_ask_is_told_how_to(document: dict[str, Any]) -> None:
+    """Each door that wants a token documents the refusals; an open one documents none."""
+    for path, item in document["paths"].items():
+        for operation in item.values():
+            wants = operation["security"] != []
+            assert ("401" in operation["responses"]) is wants, path
+
+
+def _models(app: Flask) -> list[type[BaseModel]]:
+    found: set[type[BaseModel]] = {replies.Problem}
+    for _, one in openapi.operations(app):
+        content = [model for told in one.answers.values() for model in told.content.values()]
+        found |= {model for model in (one.body, *content) if model is not None}
+    return sorted(found, key=lambda model: model.__name__)
