@@ -80,6 +80,13 @@ def people(conn: Connection, session_id: str) -> int:
     return conn.execute(select(count).where(_in_session(session_id, its_rooms))).scalar_one()
 
 
+def open_count(conn: Connection) -> int:
+    """How many cycles that LiveKit told of have neither a left nor an abort."""
+    statement = select(func.count()).select_from(cycles)
+    unended = cycles.c.left_at.is_(None) & cycles.c.aborted_at.is_(None)
+    return conn.execute(statement.where(cycles.c.room_sid.is_not(None), unended)).scalar_one()
+
+
 def last_manual_sign(conn: Connection, session_id: str) -> datetime | None:
     """When a client last joined or left this session by hand."""
     signs = select(func.max(cycles.c.client_joined_at), func.max(cycles.c.client_left_at))

@@ -14,14 +14,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from models import postgres
 from models.breaker import Breaker
 
-PATIENCE_SECONDS = 30.0
-"""How long a worker waits for the database's next answer; RQ gives its job twice that."""
-
 BUSY_SECONDS = 5.0
 """How long a SQLite writer waits for another at most: contention is no outage."""
 
 
-def make_engine(url: str, *, pool_size: int = 8, limit: float = PATIENCE_SECONDS) -> Engine:
+def make_engine(url: str, *, pool_size: int = 8, limit: float = 30.0) -> Engine:
     """An engine for `DATABASE_URL`, opened lazily.
 
     `limit`: seconds for a connection, for each round trip, and for a place in the pool. Its breaker

@@ -15,6 +15,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    func,
     select,
     text,
     update,
@@ -67,6 +68,7 @@ class Mail:
     id: int
     source: Source
     payload: dict[str, Any]
+    received_at: datetime
 
     def read(self) -> Event:
         return events.read(self.payload, self.source)
@@ -102,7 +104,9 @@ def unreadable_row(event_id: str, *, error: str, received_at: datetime) -> dict[
 def insert_row(conn: Connection, row: dict[str, Any]) -> bool:
     """Put one row into the inbox; False when its event is there already."""
     statement = insert(conn, webhook_events).on_conflict_do_nothing(index_elements=["event_id"])
-    return conn.execute(statement, row).rowcount == 1
+    # Inline: nobody needs the row's id. SQLAlchemy counts an INSERT's rows only when told to.
+    counted = statement.inline().execution_options(preserve_rowcount=True)
+    return conn.execute(counted, row).rowcount == 1
 
 
 def insert_rows(conn: Connection, rows: Sequence[dict[str, Any]]) -> None:
@@ -118,8 +122,9 @@ def record_applied(conn: Connection, event: Event, payload: dict[str, Any]) -> N
 
 def take(conn: Connection, limit: int) -> list[Mail]:
     """Up to `limit` pending rows, oldest first, that no other worker holds; now held by us."""
+    columns = webhook_events.c
     statement = (
-        select(webhook_events.c.id, webhook_events.c.source, webhook_events.c.payload)
+        select(columns.id, columns.source, columns.payload, columns.received_at)
         .where(text("status = 'pending'"))
         .order_by(webhook_events.c.id)
         .limit(limit)
@@ -134,6 +139,19 @@ def mark_applied(conn: Connection, ids: Sequence[int]) -> None:
 
 def mark_failed(conn: Connection, row_id: int, *, error: str) -> None:
     _mark(conn, [row_id], status="failed", error=error[:MAX_ERROR_LENGTH])
+
+
+def pending(conn: Connection) -> int:
+    """How many rows wait to be applied."""
+    statement = select(func.count()).select_from(webhook_events)
+    return conn.execute(statement.where(text("status = 'pending'"))).scalar_one()
+
+
+def failed(conn: Connection) -> int:
+    """How many rows failed, or could not be read."""
+    statement = select(func.count()).select_from(webhook_events)
+    unwell = webhook_events.c.status.in_(["failed", "unreadable"])
+    return conn.execute(statement.where(unwell)).scalar_one()
 
 
 def oldest_pending(conn: Connection) -> datetime | None:

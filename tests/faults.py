@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import socket
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,12 +32,20 @@ def until(what: Callable[[], object], *, seconds: float = 20.0) -> None:
         sleep(0.02)
 
 
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody listens on now."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port: int = one.getsockname()[1]
+        return port
+
+
 class Postgres:
     """A PostgreSQL of one's own, migrated."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._server: PostgresServer = get_server(directory)
+        self._server: PostgresServer = get_server(directory, cleanup_mode=None)
         self.url = make_url(self._server.get_uri()).render_as_string(hide_password=False)
         schema.upgrade(self.url)
 
@@ -45,7 +55,14 @@ class Postgres:
             self._server.stop()
 
     def start(self) -> None:
-        self._server.ensure_postgres_running()
+        until(self._started, seconds=60)
+
+    def _started(self) -> bool:
+        try:
+            self._server.ensure_postgres_running()
+        except subprocess.SubprocessError:
+            return False  # the wheel gives it ten seconds: a busy machine may need more
+        return True
 
     def empty(self) -> None:
         """Forget every row."""

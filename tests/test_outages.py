@@ -51,7 +51,8 @@ class Deployment:
     def post(self, number: int) -> TestResponse:
         """LiveKit tells of a visit's join; a different one for each number."""
         now = datetime.now(UTC)
-        event = build.joined(at=now, sid=f"PA_{number}", user=PERSON, room_name=ROOM)
+        sid, event_id = f"PA_{number}", f"EV_{number}"
+        event = build.joined(at=now, sid=sid, user=PERSON, room_name=ROOM, event_id=event_id)
         body, token = build.signed(build.webhook(event), now=now)
         return self.client.post("/webhooks/livekit", data=body, headers={"Authorization": token})
 
@@ -74,7 +75,7 @@ class Deployment:
     def drained(self) -> bool:
         """A worker's tries, until the inbox and the spool are empty."""
         try:
-            return jobs.drain_batch(self.worker) == 0 and spool.is_empty(self.worker.redis)
+            return jobs.drain_batch(self.worker) == 0 and spool.length(self.worker.redis) == 0
         except (*jobs.NOBODYS_FAULT, *faults.REDIS_DOWN):
             return False
 

@@ -9,6 +9,7 @@ from granian.constants import Interfaces
 from granian.log import LogLevels
 
 from models.settings import BadSettings, Settings, load
+from worker import metrics_dir
 
 
 def main() -> None:
@@ -16,6 +17,7 @@ def main() -> None:
         settings = load()
     except BadSettings as error:
         sys.exit(str(error))
+    metrics_dir.prepare()
     serve("webhooks.app:create_app", settings)
 
 

@@ -14,24 +14,25 @@ from webhooks.context import DRAINER, EXTENSION
 from webhooks.docs import docs
 from webhooks.health import health
 from webhooks.join import join
+from webhooks.metrics import metrics
 from webhooks.receiver import receiver
 from webhooks.roster import roster
 from webhooks.sessions import sessions
 from webhooks.status import status
-from worker.backend import REQUEST_LIMIT_SECONDS, Backend
+from worker.backend import REQUEST, Backend, Limits
 from worker.drainer import Drainer
 
 
-def create_app(settings: Settings | None = None) -> Flask:
+def create_app(settings: Settings | None = None, limits: Limits = REQUEST) -> Flask:
     """The application on its own backend. A bad environment ends the process with a sentence."""
     if settings is None:
         settings = _of_environment()
     app = Flask(__name__)
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
-    app.extensions[EXTENSION] = Backend.of(settings, limit=REQUEST_LIMIT_SECONDS)
+    app.extensions[EXTENSION] = Backend.of(settings, limits)
     app.extensions[DRAINER] = Drainer(settings)
     problems.register(app)
-    for door in (receiver, status, roster, join, sessions, health, docs):
+    for door in (receiver, status, roster, join, sessions, health, metrics, docs):
         app.register_blueprint(door)
     if settings.cors_origins:
         _allow_origins(app, settings)

@@ -23,11 +23,13 @@ from webhooks.context import backend, drainer, present
 from webhooks.operation import Answer, operation
 from webhooks.problems import OUTAGES, response
 from webhooks.verify import Rejected
-from worker import bell, spool
+from worker import bell, metrics, spool
 
 receiver = Blueprint("receiver", __name__)
 
-Stored = Literal["inbox", "duplicate", "spool"]
+Outcome = Literal["stored", "duplicate", "spooled", "unused", "unreadable"]
+OTHER = "other"
+"""What the metrics call an event that is none of ours: labels never come from outside."""
 
 log = structlog.get_logger()
 
@@ -47,38 +49,45 @@ def receive() -> Response:
     try:
         verify.webhook(body, request.headers.get("Authorization"), keys=backend().keys, now=now)
     except Rejected as error:
+        metrics.webhook_rejects.labels(error.reason).inc()
         log.warning("webhook.rejected", reason=error.reason)
         return response(401, error.reason, str(error))
+    kind, outcome, answered = _keep(body, now, started)
+    metrics.webhook_seconds.labels(kind, outcome).observe(perf_counter() - started)
+    return answered
+
+
+def _keep(body: bytes, now: datetime, started: float) -> tuple[str, Outcome, Response]:
+    """Store what LiveKit told, if it is of use: its event, what became of it, the answer."""
     try:
         payload = events.parse(body)
         if events.is_unused(payload):
-            log.debug("webhook.unused")
-            return Response(status=204)
+            return OTHER, "unused", Response(status=204)
         payload = events.redact(payload)
         event = events.read(payload)
     except Unreadable as error:
-        return _unreadable(body, str(error), now)
-    stored = _store(webhook_event.pending_row(event, payload, received_at=now))
+        return OTHER, "unreadable", _unreadable(body, str(error), now)
+    outcome = _store(webhook_event.pending_row(event, payload, received_at=now))
     _ring()
-    _log(event, stored=stored, ms=round((perf_counter() - started) * 1000, 1))
-    return Response(status=204)
+    _log(event, outcome, ms=round((perf_counter() - started) * 1000, 1))
+    return event.event, outcome, Response(status=204)
 
 
-def _store(row: dict[str, Any]) -> Stored:
+def _store(row: dict[str, Any]) -> Outcome:
     """Where it is safe: in the inbox, or in the spool while the database is down.
 
     Raises what the database raised when neither takes it: the answer is then 503.
     """
     try:
         with db.inserting(backend().engine) as conn:
-            return "inbox" if webhook_event.insert_row(conn, row) else "duplicate"
+            return "stored" if webhook_event.insert_row(conn, row) else "duplicate"
     except OUTAGES:
         try:
             spool.add(backend().redis, row)
         except RedisError:
             log.error("spool.down")  # and the database's error is raised
         else:
-            return "spool"
+            return "spooled"
         raise
 
 
@@ -99,13 +108,13 @@ def _unreadable(body: bytes, reason: str, now: datetime) -> Response:
     return response(400, "unreadable", f"The webhook can't be read: {reason}.")
 
 
-def _log(event: Event, *, stored: Stored, ms: float) -> None:
+def _log(event: Event, outcome: Outcome, *, ms: float) -> None:
     log.info(
         "webhook.received",
         event_id=event.event_id,
         _event=event.event,  # the line's `event`: see logs.configure
         room=event.room_sid,
-        duplicate=stored == "duplicate",
-        spooled=stored == "spool",
+        duplicate=outcome == "duplicate",
+        spooled=outcome == "spooled",
         ms=ms,
     )

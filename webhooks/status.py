@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from datetime import datetime
+from time import perf_counter
+from typing import Any
 
 import structlog
 from flask import Blueprint, Response
@@ -11,12 +13,14 @@ from models import fold
 from models.facts import Meeting, Session
 from models.fold import Attendance
 from webhooks import address, answers, auth
+from webhooks.auth import Caller
 from webhooks.bodies import StatusQuery
 from webhooks.context import backend, present
 from webhooks.operation import json, operation
 from webhooks.problems import Problem, forbidden
 from webhooks.replies import Status
-from worker import cache
+from worker import cache, metrics
+from worker.cache import Facts
 
 status = Blueprint("status", __name__, url_prefix="/api/sessions")
 
@@ -37,20 +41,26 @@ log = structlog.get_logger()
 )
 def attendance_status(session: str) -> Response:
     """One person's status: the caller's own, or with `?user_id=` another's."""
-    now, caller, asked = present(), auth.caller(), address.of_path(session)
+    started, now = perf_counter(), present()
+    caller, asked = auth.caller(), address.of_path(session)
     user_id = StatusQuery.of_request().user_id or caller.user_id
     if user_id is None:
         raise Problem(400, "no-user", "This token is nobody's own: say whose with ?user_id=.")
     facts = cache.read(backend(), asked, user_id)
+    told = _told(facts, caller, asked, user_id, now)
+    metrics.status_seconds.labels(facts.outcome).observe(perf_counter() - started)
     log.debug("status.served", outcome=facts.outcome)
+    return answers.answer(told, outcome=facts.outcome)
+
+
+def _told(facts: Facts, caller: Caller, asked: str, user_id: str, now: datetime) -> dict[str, Any]:
     if facts.meeting is None:
         address.check_unknown(caller, asked, user_id, now=now)
-        told = answers.unknown_status(asked, _nothing_known(asked, user_id, now))
-        return answers.answer(told, outcome=facts.outcome)
+        return answers.unknown_status(asked, _nothing_known(asked, user_id, now))
     if not caller.may_see(user_id, facts.meeting.room_names):
         raise forbidden()
     seen = fold.view(facts.meeting, user_id, facts.cycles, now=now, rules=backend().rules)
-    return answers.answer(answers.status(facts.meeting.session, seen), outcome=facts.outcome)
+    return answers.status(facts.meeting.session, seen)
 
 
 def _nothing_known(asked: str, user_id: str, now: datetime) -> Attendance:

@@ -10,6 +10,7 @@ from rq.worker_pool import WorkerPool
 
 from models import logs
 from models.settings import BadSettings, Settings, load
+from worker import metrics_dir
 from worker.bell import QUEUE
 
 
@@ -25,6 +26,7 @@ def main() -> None:
         settings = load()
     except BadSettings as error:
         sys.exit(str(error))
+    metrics_dir.prepare()
     logs.configure(settings)
     work(settings)
 

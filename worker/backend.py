@@ -7,14 +7,26 @@ from dataclasses import dataclass
 
 from sqlalchemy import Engine
 
-from models.engine import PATIENCE_SECONDS, make_engine
+from models.engine import make_engine
 from models.facts import Rules
 from models.settings import Settings
 from worker.quick_redis import QuickRedis
 
-REQUEST_LIMIT_SECONDS = 0.7
-"""What the database has for one answer on the path of a request. LiveKit sends a room's events one
-after another and has no timeout: a hung answer would block the room."""
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Seconds that the database and Redis have for one answer."""
+
+    database: float
+    redis: float
+
+
+REQUEST = Limits(database=0.7, redis=0.25)
+"""On the path of a request. LiveKit sends a room's events one after another and has no timeout: a
+hung answer would block the room."""
+
+PATIENT = Limits(database=30.0, redis=2.0)
+"""For a worker; RQ gives its job twice that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +40,13 @@ class Backend:
     rules: Rules
 
     @classmethod
-    def of(cls, settings: Settings, *, limit: float = PATIENCE_SECONDS) -> Backend:
-        """`limit`: the seconds that the database has for an answer; Redis always has little."""
+    def of(cls, settings: Settings, limits: Limits = PATIENT) -> Backend:
         # A thread holds one connection at a time; one more for whoever looks in from outside.
         size = settings.web_threads + 1
         return cls(
             settings=settings,
-            engine=make_engine(settings.database_url, pool_size=size, limit=limit),
-            redis=QuickRedis.connect(settings.redis_url),
+            engine=make_engine(settings.database_url, pool_size=size, limit=limits.database),
+            redis=QuickRedis.connect(settings.redis_url, limit=limits.redis),
             keys=settings.keys,
             rules=settings.rules,
         )

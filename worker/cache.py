@@ -23,6 +23,7 @@ from sqlalchemy import Connection
 
 from models import attendance, cycle, db
 from models.facts import Cycle, Meeting, Room, Session
+from worker import metrics
 from worker.backend import Backend
 
 GENERATION_LIFE_SECONDS = 60
@@ -89,6 +90,7 @@ def clear(redis: Redis, keys: Iterable[str]) -> bool:
                 pipe.delete(_key("facts", key), _key("name", key))
             pipe.execute()
     except RedisError as error:
+        metrics.cache_errors.inc()
         log.warning("cache.not_cleared", error=type(error).__name__)
         return False
     return True

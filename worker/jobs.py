@@ -19,7 +19,7 @@ from models.event import Event, Unreadable
 from models.ledger import Touched
 from models.settings import load
 from models.webhook_event import Mail
-from worker import bell, cache, spool
+from worker import bell, cache, metrics, spool
 from worker.backend import Backend
 
 BATCH = 500
@@ -53,6 +53,7 @@ def sweep() -> None:
     """RQ job: ring for mail that nobody rang for, or whose drain was lost."""
     backend = own_backend()
     if _anything_waits(backend) and bell.ring(backend.redis):
+        metrics.sweeps_rang.inc()
         log.info("sweep.rang")
 
 
@@ -72,9 +73,20 @@ def drain_batch(backend: Backend) -> int:
         failed, touched = _apply(conn, mail, backend)
     cache.clear(backend.redis, touched)
     if mail:
-        ms = round((perf_counter() - started) * 1000, 1)
-        log.info("events.applied", count=len(mail) - failed, failed=failed, ms=ms)
+        _tell(mail, failed, perf_counter() - started)
     return len(mail)
+
+
+def _tell(mail: Sequence[Mail], failed: int, seconds: float) -> None:
+    """Count and log a batch."""
+    metrics.drain_events.observe(len(mail))
+    metrics.drain_seconds.observe(seconds)
+    metrics.failed_events.inc(failed)
+    now = datetime.now(UTC)
+    for one in mail:
+        metrics.applied_seconds.observe((now - one.received_at).total_seconds())
+    ms = round(seconds * 1000, 1)
+    log.info("events.applied", count=len(mail) - failed, failed=failed, ms=ms)
 
 
 @once
@@ -92,7 +104,7 @@ def _answer_bell(backend: Backend) -> None:
 
 
 def _anything_waits(backend: Backend) -> bool:
-    if not spool.is_empty(backend.redis):
+    if spool.length(backend.redis):
         return True
     try:
         with db.reading(backend.engine) as conn:

@@ -20,9 +20,6 @@ from redis.retry import Retry
 
 from models.breaker import Breaker
 
-TIMEOUT_SECONDS = 0.25
-"""What Redis has for one answer on the path of a request."""
-
 
 class QuickRedis(Redis):
     """Construct through `connect`. Raises RedisDown at once while its breaker is open."""
@@ -30,9 +27,10 @@ class QuickRedis(Redis):
     breaker: Breaker
 
     @classmethod
-    def connect(cls, url: str) -> QuickRedis:
-        client = cast(QuickRedis, cls.from_url(url, **_quickly()))
-        probe = Redis.from_url(url, **_quickly())
+    def connect(cls, url: str, *, limit: float) -> QuickRedis:
+        """A client that gives Redis `limit` seconds for an answer, and for a connection."""
+        client = cast(QuickRedis, cls.from_url(url, **_quickly(limit)))
+        probe = Redis.from_url(url, **_quickly(limit))
         client.breaker = Breaker("redis", probe.ping, failure=RedisError)
         return client
 
@@ -67,9 +65,9 @@ def _guarded(breaker: Breaker) -> Iterator[None]:
         raise
 
 
-def _quickly() -> dict[str, Any]:
+def _quickly(limit: float) -> dict[str, Any]:
     return {
-        "socket_timeout": TIMEOUT_SECONDS,
-        "socket_connect_timeout": TIMEOUT_SECONDS,
+        "socket_timeout": limit,
+        "socket_connect_timeout": limit,
         "retry": Retry(NoBackoff(), 0),
     }

@@ -36,9 +36,9 @@ def copy(backend: Backend) -> int:
     return len(found)
 
 
-def is_empty(redis: Redis) -> bool:
-    """Whether nothing waits. Raises RedisError."""
-    return redis.xlen(SPOOL) == 0
+def length(redis: Redis) -> int:
+    """How many rows wait. Raises RedisError."""
+    return int(redis.xlen(SPOOL))
 
 
 def _row(stored: bytes) -> dict[str, Any]:

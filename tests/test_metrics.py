@@ -1,0 +1,113 @@
+"""Metrics: what is counted is right, across processes, and what is watched exists."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from urllib.request import Request, urlopen
+
+import pytest
+from flask.testing import FlaskClient
+from prometheus_client.parser import text_string_to_metric_families
+
+from models.settings import Settings
+from tests import build
+from tests.faults import free_port, until
+from worker import jobs, metrics_dir
+from worker.backend import Backend
+
+
+def told(exposition: str) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+    """Every sample of an exposition, by name and labels."""
+    families = text_string_to_metric_families(exposition)
+    samples = (sample for family in families for sample in family.samples)
+    return {(one.name, frozenset(one.labels.items())): one.value for one in samples}
+
+
+def value(exposition: str, name: str, **labels: str) -> float:
+    return told(exposition).get((name, frozenset(labels.items())), 0.0)
+
+
+def post(client: FlaskClient, sid: str) -> None:
+    body, token = build.signed(build.webhook(build.joined(sid=sid)))
+    client.post("/webhooks/livekit", data=body, headers={"Authorization": token})
+
+
+def test_what_waits_and_who_is_inside_is_asked_of_the_tables(
+    client: FlaskClient, backend: Backend
+) -> None:
+    post(client, "PA_1")
+    post(client, "PA_2")
+    assert value(client.get("/metrics").text, "rollcall_events_pending") == 2
+    jobs.drain_batch(backend)
+    after = client.get("/metrics").text
+    assert value(after, "rollcall_events_pending") == 0
+    assert value(after, "rollcall_open_cycles") == 2
+    assert value(after, "rollcall_database_up") == 1
+    assert value(after, "rollcall_redis_up") == 1
+
+
+def test_webhooks_are_counted_by_event_and_outcome_and_rejects_by_reason(
+    client: FlaskClient, backend: Backend
+) -> None:
+    joined = {"event": "participant_joined"}
+    before = client.get("/metrics").text
+    post(client, "PA_1")
+    post(client, "PA_1")
+    client.post("/webhooks/livekit", data=b"{}")
+    after = client.get("/metrics").text
+
+    def grew(name: str, **labels: str) -> float:
+        return value(after, name, **labels) - value(before, name, **labels)
+
+    assert grew("rollcall_webhook_seconds_count", **joined, outcome="stored") == 1
+    assert grew("rollcall_webhook_seconds_count", **joined, outcome="duplicate") == 1
+    assert grew("rollcall_webhook_rejects_total", reason="missing") == 1
+
+
+def test_a_worker_s_counts_show_in_the_web_process(settings: Settings, tmp_path: Path) -> None:
+    port = free_port()
+    environment = os.environ | {
+        "LIVEKIT_API_KEY": settings.livekit_api_key,
+        "LIVEKIT_API_SECRET": settings.livekit_api_secret,
+        "DATABASE_URL": settings.database_url,
+        "REDIS_URL": settings.redis_url,
+        "PORT": str(port),
+        metrics_dir.VARIABLE: str(tmp_path / "metrics"),
+    }
+    with ExitStack() as stack:
+        for module in ("webhooks", "worker"):
+            process = subprocess.Popen([sys.executable, "-m", module], env=environment)
+            stack.callback(process.wait)
+            stack.callback(process.terminate)
+
+        def scrape(name: str) -> float:
+            try:
+                with urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
+                    return value(answer.read().decode(), name)
+            except OSError:
+                return 0.0
+
+        until(lambda: scrape("rollcall_workers") == 1)
+        body, token = build.signed(build.webhook(build.joined(sid="PA_1")))
+        url, headers = f"http://127.0.0.1:{port}/webhooks/livekit", {"Authorization": token}
+        urlopen(Request(url, body, headers)).close()
+        until(lambda: scrape("rollcall_drain_events_count") == 1)
+        assert scrape("rollcall_applied_seconds_count") == 1
+
+
+def test_counts_of_processes_long_gone_are_forgotten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(metrics_dir.VARIABLE, str(tmp_path))
+    gone, fresh = tmp_path / "counter_99999999.db", tmp_path / "counter_99999998.db"
+    alive = tmp_path / f"counter_{os.getpid()}.db"
+    for path in (gone, fresh, alive):
+        path.touch()
+    for path in (gone, alive):
+        os.utime(path, (0, 0))
+    metrics_dir.prepare()
+    assert set(tmp_path.iterdir()) == {fresh, alive}

@@ -1,0 +1,88 @@
+"""`/metrics`: what the processes counted, and what the tables and Redis say at this moment."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import structlog
+from flask import Blueprint, Response
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import REGISTRY, GaugeMetricFamily
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.multiprocess import MultiProcessCollector
+from redis.exceptions import RedisError
+from sqlalchemy.exc import SQLAlchemyError
+
+from models import cycle, db, webhook_event
+from webhooks.context import backend, present
+from webhooks.operation import Answer, operation
+from worker import bell, crew, metrics_dir, spool
+
+metrics = Blueprint("metrics", __name__)
+
+log = structlog.get_logger()
+
+
+@metrics.get("/metrics")
+@operation(answers={200: Answer("Prometheus' text format.", {CONTENT_TYPE_LATEST: None})})
+def exposition() -> Response:
+    """Prometheus' text format. What can't be asked now is left out, and `up` gauges say so."""
+    registry = CollectorRegistry()
+    registry.register(_Present())
+    counted = generate_latest(_counted())
+    return Response(counted + generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
+
+
+def _counted() -> CollectorRegistry:
+    """This host's counts, or in a process that shares no directory its own."""
+    if metrics_dir.VARIABLE not in os.environ:
+        return REGISTRY
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # the library's
+    return registry
+
+
+class _Present:
+    """The gauges, asked for at each scrape."""
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        yield from _of_database()
+        yield from _of_redis()
+
+
+def _of_database() -> Iterator[GaugeMetricFamily]:
+    try:
+        with db.reading(backend().engine) as conn:
+            waiting, oldest = webhook_event.pending(conn), webhook_event.oldest_pending(conn)
+            failed, inside = webhook_event.failed(conn), cycle.open_count(conn)
+    except SQLAlchemyError as error:
+        log.warning("metrics.database_down", error=type(error).__name__)
+        yield _gauge("rollcall_database_up", "Whether the database answers.", 0)
+        return
+    age = (present() - oldest).total_seconds() if oldest else 0.0
+    yield _gauge("rollcall_database_up", "Whether the database answers.", 1)
+    yield _gauge("rollcall_events_pending", "Events that wait to be applied.", waiting)
+    yield _gauge("rollcall_oldest_pending_seconds", "How long the oldest has waited.", age)
+    yield _gauge("rollcall_events_failed", "Failed and unreadable events in the ledger.", failed)
+    yield _gauge("rollcall_open_cycles", "Visits that nobody has ended.", inside)
+
+
+def _of_redis() -> Iterator[GaugeMetricFamily]:
+    try:
+        redis = backend().redis
+        spooled, queued = spool.length(redis), bell.queue(redis).count
+        workers, schedulers = crew.workers(redis), crew.schedulers(redis)
+    except RedisError as error:
+        log.warning("metrics.redis_down", error=type(error).__name__)
+        yield _gauge("rollcall_redis_up", "Whether Redis answers.", 0)
+        return
+    yield _gauge("rollcall_redis_up", "Whether Redis answers.", 1)
+    yield _gauge("rollcall_spooled_events", "Events in Redis until the database is back.", spooled)
+    yield _gauge("rollcall_queued_jobs", "Drains and sweeps that wait for a worker.", queued)
+    yield _gauge("rollcall_workers", "Workers that are alive.", workers)
+    yield _gauge("rollcall_schedulers", "Schedulers that are alive.", schedulers)
+
+
+def _gauge(name: str, documentation: str, value: float) -> GaugeMetricFamily:
+    return GaugeMetricFamily(name, documentation, value=value)

@@ -1,0 +1,33 @@
+"""Where this host's processes keep their counts, for any web process's /metrics to add up.
+
+prometheus-client looks for the directory when it is imported, so `prepare` comes before that.
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+from pathlib import Path
+from time import time
+
+import psutil
+
+VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+DEFAULT = "var/metrics"
+FORGOTTEN_AFTER = timedelta(days=1)
+
+
+def prepare() -> None:
+    """Set the directory up; the counts of processes that are gone are kept for a day."""
+    directory = Path(os.environ.setdefault(VARIABLE, DEFAULT))
+    directory.mkdir(parents=True, exist_ok=True)
+    long_ago = time() - FORGOTTEN_AFTER.total_seconds()
+    for path in directory.glob("*.db"):
+        if path.stat().st_mtime < long_ago and not psutil.pid_exists(_pid(path)):
+            path.unlink(missing_ok=True)
+
+
+def _pid(path: Path) -> int:
+    """The library names its files `<type>_<pid>.db`."""
+    pid = path.stem.rpartition("_")[2]
+    return int(pid) if pid.isdigit() else 0
