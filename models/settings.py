@@ -80,19 +80,22 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         return init_settings, _NamedFiles(settings_cls), env_settings, dotenv_settings
 
-    @field_validator("*", mode="before")
-    @classmethod
-    def _empty_is_unset(cls, value: Any, info: Any) -> Any:
-        """`NAME=` in a .env file means the default, as an absent line does."""
-        field = cls.model_fields[info.field_name]
-        return field.default if value == "" and not field.is_required() else value
-
     @field_validator("person_kinds", "cors_origins", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         if not isinstance(value, str):
             return value
         return tuple(word.strip() for word in value.split(",") if word.strip())
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _empty_is_unset(cls, value: Any, info: Any) -> Any:
+        """`NAME=` in a .env file means the default, as an absent line does.
+
+        The last of the validators that come before parsing is the first to run.
+        """
+        field = cls.model_fields[info.field_name]
+        return field.default if value == "" and not field.is_required() else value
 
     @field_validator("livekit_keys")
     @classmethod
@@ -166,7 +169,7 @@ class _NamedFiles(PydanticBaseSettingsSource):
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
         name = f"{field_name.upper()}_FILE"
-        path = os.environ.get(name) or dotenv_values(".env").get(name)
+        path = os.environ.get(name, dotenv_values(".env").get(name))
         if not path:
             return None, field_name, False
         try:
