@@ -30,7 +30,8 @@ def serve(factory: str, settings: Settings) -> None:
         address="0.0.0.0",  # noqa: S104  (a server: what reaches it is its deployment's to say)
         port=settings.port,
         blocking_threads=settings.web_threads,
-        log_level=LogLevels.warning,
+        # Its warnings judge the configuration: threads here wait for databases, not for a CPU.
+        log_level=LogLevels.error,
     ).serve()
 
 

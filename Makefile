@@ -1,0 +1,46 @@
+# Each command sets up what it needs: nothing has to be installed but make and Python >= 3.11
+# (and Go >= 1.26 for `make e2e`, which builds a LiveKit server). What each does: docs/operating.md.
+
+PYTHON ?= python3
+UV := uv>=0.13,<0.14
+GO_VERSION := 1.26
+BIN := .venv/bin
+
+# Somebody else's active environment is none of ours.
+unexport VIRTUAL_ENV UV_PROJECT_ENVIRONMENT PYTHONPATH PYTHONHOME
+
+.PHONY: setup demo run test e2e bench
+
+setup: .venv/synced
+
+demo: setup
+	@exec $(BIN)/python -m webhooks.stack --simulate
+
+run: setup
+	@exec $(BIN)/python -m webhooks.stack
+
+test: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy -p models -p worker -p webhooks -p tests
+	$(BIN)/lint-imports
+	$(BIN)/pytest -n 2 --cov --cov-branch $(ARGS)
+
+e2e: setup
+	@command -v go >/dev/null || \
+	  { echo "make e2e builds a LiveKit server: it needs Go $(GO_VERSION) or newer (https://go.dev/dl/)." >&2; exit 1; }
+	@found=$$(go env GOVERSION); printf 'go$(GO_VERSION)\n%s\n' "$$found" | sort -CV || \
+	  { echo "make e2e builds a LiveKit server: it needs Go $(GO_VERSION) or newer, and this is $$found." >&2; exit 1; }
+	$(BIN)/pytest tests/e2e $(ARGS)
+
+bench: setup
+	@exec $(BIN)/python -m tests.bench
+
+.venv/synced: pyproject.toml uv.lock
+	@command -v $(PYTHON) >/dev/null || \
+	  { echo "Rollcall needs Python 3.11 or newer, and there is no $(PYTHON): say where with make PYTHON=..." >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit("Rollcall needs Python 3.11 or newer, and $(PYTHON) is %d.%d: name another with make PYTHON=..." % v[:2])'
+	@$(BIN)/python -c '' 2>/dev/null || $(PYTHON) -m venv --clear .venv
+	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check '$(UV)'
+	$(BIN)/uv sync --frozen --quiet
+	@touch $@
