@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import (
@@ -54,6 +54,7 @@ webhook_events = Table(
 )
 
 MAX_ERROR_LENGTH = 1_000
+LATEST = 50
 
 EMPTY: dict[str, Any] = {
     str(column.name): None for column in webhook_events.columns if column.name != "id"
@@ -99,6 +100,15 @@ def unreadable_row(event_id: str, *, error: str, received_at: datetime) -> dict[
         "status": "unreadable",
         "error": error[:MAX_ERROR_LENGTH],
     }
+
+
+def least_delay(conn: Connection) -> timedelta | None:
+    """The least time from LiveKit's clock to ours among its latest events; None without any."""
+    columns = webhook_events.c
+    statement = select(columns.created_at, columns.received_at).where(columns.source == "livekit")
+    rows = conn.execute(statement.order_by(columns.id.desc()).limit(LATEST))
+    delays = (row.received_at - row.created_at for row in rows if row.created_at is not None)
+    return min(delays, default=None)
 
 
 def insert_row(conn: Connection, row: dict[str, Any]) -> bool:

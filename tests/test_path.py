@@ -9,11 +9,9 @@ from worker.backend import Backend
 
 
 def test_readiness_is_told(client: FlaskClient, backend: Backend) -> None:
-    assert client.get("/readyz").json == {
-        "ready": True,
-        "redis": "ok",
-        "database": "ok",
-        "migrations": "ok",
-        "pending_age_seconds": 0.0,
-    }
+    told = client.get("/readyz").json
+    assert told is not None
+    assert told["ready"] is True
+    assert told["pending_age_seconds"] == 0.0
+    assert told["checks"]["redis"]["well"] is True
     assert jobs.drain_batch(backend) == 0

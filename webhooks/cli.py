@@ -13,13 +13,14 @@ from livekit.api import AccessToken, VideoGrants
 
 from webhooks import app as web
 from webhooks.context import backend
+from webhooks.doctor import doctor
 from webhooks.simulate import simulate
 
 
 def create_app() -> Flask:
     """The web application with its commands."""
     app = web.create_app()
-    for command in (simulate, token):
+    for command in (doctor, simulate, token):
         app.cli.add_command(command)
     return app
 

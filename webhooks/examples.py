@@ -81,10 +81,11 @@ ROSTER = {
 }
 READY = {
     "ready": True,
-    "redis": "ok",
-    "database": "ok",
-    "migrations": "ok",
     "pending_age_seconds": 0.0,
+    "checks": {
+        "database": {"well": True, "seen": "postgresql answers"},
+        "redis": {"well": True, "seen": "answers, 0 events spooled"},
+    },
 }
 PROBLEM = {
     "type": "about:blank",

@@ -174,16 +174,24 @@ class Alive(Reply):
     alive: Literal[True]
 
 
+class Check(Reply):
+    """One thing that was looked at."""
+
+    well: bool
+    seen: str
+
+
 class Ready(Reply):
-    """Whether webhooks can be stored, and why not."""
+    """Whether webhooks can be stored, and what else there is to see."""
 
     model_config = _example(examples.READY)
 
-    ready: bool
-    redis: Literal["ok", "down"] = Field(description="Without Redis everything is slower, no less.")
-    database: Literal["ok", "down"]
-    migrations: Literal["ok", "missing", "unknown"]
+    ready: bool = Field(description="Without Redis everything is slower, no less: it is no reason.")
     pending_age_seconds: float | None = Field(description="Age of the oldest event to be applied.")
+    checks: dict[str, Check] = Field(
+        description="By what was looked at: `database`, `migrations`, `pending`, `failed`, `clock`,"
+        " `redis`, `workers`, `scheduler`."
+    )
 
 
 class FieldError(Reply):

@@ -1,0 +1,85 @@
+"""The doctor: says what is wrong, and what to do about it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from click.testing import Result
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import update
+
+from models import db
+from models.settings import Settings
+from models.webhook_event import webhook_events
+from tests import build
+from tests.faults import free_port
+from webhooks.app import create_app
+from webhooks.doctor import doctor
+from worker import jobs
+from worker.backend import Backend
+
+
+def examined(app: Flask) -> Result:
+    return app.test_cli_runner().invoke(doctor)
+
+
+def line(result: Result, what: str) -> str:
+    """The line on that; the next one says what to do."""
+    lines = result.output.splitlines()
+    at = next(number for number, text in enumerate(lines) if text[5:].startswith(what))
+    return " ".join(lines[at : at + 2])
+
+
+def post(client: FlaskClient, *, sent_at: datetime) -> None:
+    event = build.joined(at=sent_at, sid="PA_1")
+    body, token = build.signed(build.webhook(event))
+    client.post("/webhooks/livekit", data=body, headers={"Authorization": token})
+
+
+def test_without_workers_it_says_so_and_exits_1(app: Flask) -> None:
+    result = examined(app)
+    assert result.exit_code == 1
+    assert line(result, "database").startswith("ok")
+    assert line(result, "migrations").startswith("ok")
+    assert line(result, "redis").startswith("ok")
+    assert line(result, "workers").startswith("NOT")
+    assert "start the Procfile's `worker`" in line(result, "workers")
+
+
+def test_clocks_that_are_apart_are_found_by_the_webhooks(app: Flask, client: FlaskClient) -> None:
+    post(client, sent_at=datetime.now(UTC) + timedelta(seconds=45))
+    assert line(examined(app), "clock").startswith("NOT")
+
+
+def test_late_events_say_nothing_about_the_clock(app: Flask, client: FlaskClient) -> None:
+    post(client, sent_at=datetime.now(UTC) - timedelta(seconds=28))
+    post(client, sent_at=datetime.now(UTC))
+    assert line(examined(app), "clock").startswith("ok")
+
+
+def test_events_that_wait_too_long_or_failed_are_told(
+    app: Flask, client: FlaskClient, backend: Backend
+) -> None:
+    post(client, sent_at=datetime.now(UTC))
+    long_ago = datetime.now(UTC) - timedelta(minutes=5)
+    with db.writing(backend.engine) as conn:
+        conn.execute(update(webhook_events).values(received_at=long_ago))
+    assert line(examined(app), "pending").startswith("NOT")
+    assert client.get("/readyz").json["pending_age_seconds"] >= 300  # type: ignore[index]
+    jobs.drain_batch(backend)
+    assert line(examined(app), "pending").startswith("ok")
+    with db.writing(backend.engine) as conn:
+        conn.execute(update(webhook_events).values(status="failed"))
+    assert "flask events replay" in line(examined(app), "failed")
+
+
+@pytest.mark.parametrize("scheme", ["postgresql", "redis"])
+def test_what_does_not_answer_is_named(settings: Settings, scheme: str) -> None:
+    url = f"{scheme}://127.0.0.1:{free_port()}/0"
+    gone = {"database_url": url} if scheme == "postgresql" else {"redis_url": url}
+    app = create_app(settings.model_copy(update=gone))
+    what = "database" if scheme == "postgresql" else "redis"
+    assert "does not answer" in line(examined(app), what)
+    assert app.test_client().get("/readyz").status_code == (503 if what == "database" else 200)
