@@ -6,6 +6,7 @@ What is unknown is ignored, since newer servers may add fields, kinds and enum n
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -25,11 +26,15 @@ ROOM_EVENTS = frozenset({ROOM_STARTED, ROOM_FINISHED})
 STORED_EVENTS = (PARTICIPANT_EVENTS | ROOM_EVENTS) - {SEEN}
 CLIENT_JOINED = "client_joined"
 CLIENT_LEFT = "client_left"
+CLIENT_EVENTS = frozenset({CLIENT_JOINED, CLIENT_LEFT})
 
 MAX_ID_BYTES = 256
+MAX_SESSION_ID_BYTES = MAX_ID_BYTES + len("@YYYY-MM-DD")  # made on the spot for a room
 MAX_NAME_LENGTH = 256
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 END_OF_TIME = datetime(3000, 1, 1, tzinfo=UTC)
+_INTEGER = re.compile(r"-?[0-9]{1,19}")
+_ESCAPE = re.compile(rb"\\(?:u0000|.)", re.DOTALL)
 
 
 class Unreadable(ValueError):
@@ -70,13 +75,15 @@ def parse(body: bytes) -> dict[str, Any]:
 
     `\\u0000` is legal JSON, and PostgreSQL refuses it in text.
     """
+    if rb"\u0000" in body:
+        body = _ESCAPE.sub(_without_nul, body)
     try:
         payload = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise Unreadable(f"the body is not JSON: {error}") from error
     if not isinstance(payload, dict):
         raise Unreadable("the body is not a JSON object")
-    return _without_nul_object(payload) if b"\\u0000" in body else payload
+    return payload
 
 
 def is_unused(payload: dict[str, Any]) -> bool:
@@ -133,22 +140,25 @@ def _read_webhook(payload: dict[str, Any], source: Source) -> Event:
         user_id=_optional(participant, "identity"),
         name=_optional(participant, "name", limit=None),
         kind=_enum(participant, "kind") or "STANDARD",
-        hidden=bool(permission.get("hidden") or permission.get("recorder")),
+        hidden=permission.get("hidden") is True or permission.get("recorder") is True,
         joined_at=_instant(participant, seconds="joinedAt", millis="joinedAtMs"),
         disconnect_reason=_enum(participant, "disconnectReason"),
     )
 
 
 def _read_client(payload: dict[str, Any]) -> Event:
+    kind = _word(payload, "event")
+    if kind not in CLIENT_EVENTS:
+        raise Unreadable("event is not one of a client's")
     return Event(
         event_id=_identifier(payload, "id"),
-        event=_word(payload, "event"),
+        event=kind,
         created_at=_instant(payload, micros="createdAtUs") or _missing("createdAtUs"),
         source="client",
         room_name=_optional(payload, "room_name"),
         user_id=_identifier(payload, "user_id"),
         name=_optional(payload, "name", limit=None),
-        session_id=_identifier(payload, "session_id"),
+        session_id=_identifier(payload, "session_id", limit=MAX_SESSION_ID_BYTES),
         visit=_identifier(payload, "visit"),
         claimed_sid=_optional(payload, "participant_sid"),
     )
@@ -170,16 +180,8 @@ def client_payload(event: Event) -> dict[str, Any]:
     return {word: value for word, value in told.items() if value is not None}
 
 
-def _without_nul_object(payload: dict[str, Any]) -> dict[str, Any]:
-    return {_without_nul(word): _without_nul(item) for word, item in payload.items()}
-
-
-def _without_nul(value: Any) -> Any:
-    if isinstance(value, str):
-        return value.replace("\0", "\ufffd")
-    if isinstance(value, list):
-        return [_without_nul(item) for item in value]
-    return _without_nul_object(value) if isinstance(value, dict) else value
+def _without_nul(escape: re.Match[bytes]) -> bytes:
+    return rb"\ufffd" if escape[0] == rb"\u0000" else escape[0]
 
 
 def _only(payload: dict[str, Any], *words: str) -> dict[str, Any]:
@@ -213,10 +215,10 @@ def _word(payload: dict[str, Any], word: str) -> str:
     return value
 
 
-def _identifier(payload: dict[str, Any], word: str) -> str:
+def _identifier(payload: dict[str, Any], word: str, *, limit: int = MAX_ID_BYTES) -> str:
     value = _word(payload, word)
-    if len(value.encode()) > MAX_ID_BYTES:
-        raise Unreadable(f"{word} is longer than {MAX_ID_BYTES} bytes")
+    if len(value.encode()) > limit:
+        raise Unreadable(f"{word} is longer than {limit} bytes")
     return value
 
 
@@ -236,7 +238,11 @@ def _optional(
 def _enum(payload: dict[str, Any], word: str) -> str | None:
     """An enum's name; protojson gives the number of one that its sender has no name for."""
     value = payload.get(word)
-    return str(value) if isinstance(value, (str, int)) and value not in {0, ""} else None
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (str, int)):
+        raise Unreadable(f"{word} is neither a name nor a number")
+    return str(value) if value not in {0, ""} else None
 
 
 def _instant(
@@ -252,9 +258,11 @@ def _instant(
 
 
 def _integer(payload: dict[str, Any], word: str) -> int:
-    value = payload.get(word, 0)
-    if isinstance(value, str) and value.isascii() and value.lstrip("-").isdigit():
-        value = int(value) if len(value) <= 20 else None
+    value = payload.get(word)
+    if value is None:
+        return 0
+    if isinstance(value, str) and _INTEGER.fullmatch(value):
+        return int(value)
     if not isinstance(value, int) or isinstance(value, bool):
         raise Unreadable(f"{word} is not an integer")
     return value

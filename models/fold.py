@@ -17,6 +17,7 @@ from models.event import (
     CLIENT_JOINED,
     CLIENT_LEFT,
     EPOCH,
+    JOINED,
     LEFT,
     ROOM_FINISHED,
     ROOM_STARTED,
@@ -50,6 +51,8 @@ def merge(cycle: Cycle | None, event: Event) -> Cycle:
         return replace(cycle, aborted_at=_latest(cycle.aborted_at, event.created_at))
     if event.event == SEEN:
         return replace(cycle, last_seen_at=_latest(cycle.last_seen_at, event.created_at))
+    if event.event not in (JOINED, LEFT):
+        return cycle
     cycle = _merge_name(_merge_joined(cycle, event), event)
     return _merge_left(cycle, event) if event.event == LEFT else cycle
 
@@ -294,8 +297,7 @@ def _left_early(session: Session, last_left_at: datetime | None, *, inside: bool
 def _settled(meeting: Meeting, now: datetime) -> bool:
     """Half an hour past the scheduled end and the last room's finish, where there is either."""
     room = meeting.latest_room
-    finished_at = room.finished_at if room is not None and room.finished else None
-    last = _latest(meeting.session.ends_at, finished_at)
+    last = _latest(meeting.session.ends_at, room.finished_at if room else None)
     return last is None or now >= last + SETTLES_AFTER
 
 

@@ -73,7 +73,7 @@ class _Person:
     def provisional_visits(self) -> Iterator[Visit]:
         """The manual joins that stand for no visit that LiveKit told of."""
         for cycle, joined_at in self.provisional:
-            if self.dropped[cycle.cycle_id] is None:
+            if self.dropped[cycle.cycle_id] is None and self._is_person(cycle):
                 yield _visit(cycle, joined_at, self._provisional_end(cycle, joined_at))
 
     def open_visit(self) -> Cycle | None:

@@ -1,0 +1,444 @@
+"""Builders in the words of the domain, for every test: events, facts, webhooks as LiveKit sends
+them, and recordings of a real server.
+
+Everything happens on one day, with one person ("5") in one room ("quran-98", whose class is
+session "98"), unless a test says otherwise. Instants are datetimes, or clock times of that day.
+"""
+
+import base64
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from functools import reduce
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NamedTuple, TypedDict, Unpack
+from zoneinfo import ZoneInfo
+
+import jwt
+
+from models import fold, resolution
+from models.event import (
+    ABORTED,
+    CLIENT_JOINED,
+    CLIENT_LEFT,
+    EPOCH,
+    JOINED,
+    LEFT,
+    ROOM_FINISHED,
+    ROOM_STARTED,
+    SEEN,
+    Event,
+)
+from models.facts import Cycle, MadeBy, Meeting, Room, Rules, Session, Source
+
+KEY, SECRET = "devkey", "devsecret-devsecret-devsecret-devsecret"
+DAY = datetime(2026, 11, 23, tzinfo=UTC)
+CAPTURES = Path(__file__).resolve().parents[2] / "shared" / "captures"
+
+Instant = datetime | str
+
+
+def at(clock: Instant) -> datetime:
+    """An instant of the day: `at("14:05")`, `at("14:05:30.250")`, `at("00:30 +1")` a day later."""
+    if isinstance(clock, datetime):
+        return clock
+    time, _, days = clock.partition(" +")
+    instant = datetime.fromisoformat(f"{DAY.date()}T{time}+00:00")
+    return instant + timedelta(days=int(days or 0))
+
+
+# --- events ---------------------------------------------------------------------------------------
+
+
+class Words(TypedDict, total=False):
+    """What a webhook's builder may be told; `names` is the session that the metadata names."""
+
+    sid: str
+    user: str
+    room: str
+    room_name: str
+    room_created: Instant | None
+    names: str | None
+    name: str | None
+    kind: str
+    hidden: bool
+    joined_at: Instant | None
+    reason: str | None
+    source: Source
+    event_id: str
+
+
+def joined(at: Instant = "14:00", **words: Unpack[Words]) -> Event:
+    """participant_joined of a visit that began then; `joined_at=None` for one that won't say."""
+    return _participant(JOINED, at, {"joined_at": at, **words})
+
+
+def left(at: Instant = "14:30", **words: Unpack[Words]) -> Event:
+    """participant_left, sent in the second of `at`."""
+    return _participant(LEFT, at, {"reason": "CLIENT_INITIATED", **words})
+
+
+def aborted(at: Instant = "14:00", **words: Unpack[Words]) -> Event:
+    """participant_connection_aborted: signalling only, the media never came up."""
+    return _participant(ABORTED, at, words)
+
+
+def seen(at: Instant = "14:30", **words: Unpack[Words]) -> Event:
+    """The reconciler saw the participant in LiveKit's API."""
+    return _participant(SEEN, at, {"source": "reconciler", **words})
+
+
+def room_started(at: Instant = "13:50", **words: Unpack[Words]) -> Event:
+    return _webhook(ROOM_STARTED, at, words)
+
+
+def room_finished(at: Instant = "15:00", **words: Unpack[Words]) -> Event:
+    return _webhook(ROOM_FINISHED, at, words)
+
+
+class ClientWords(TypedDict, total=False):
+    """What a manual join's or leave's builder may be told; `claims` is a participant sid."""
+
+    visit: str
+    user: str
+    session: str
+    room_name: str
+    name: str | None
+    claims: str | None
+    event_id: str
+
+
+def client_joined(at: Instant = "14:00", **words: Unpack[ClientWords]) -> Event:
+    """The frontend says: I joined."""
+    return _client(CLIENT_JOINED, at, words)
+
+
+def client_left(at: Instant = "14:30", **words: Unpack[ClientWords]) -> Event:
+    """The frontend says: this visit is over."""
+    return _client(CLIENT_LEFT, at, words)
+
+
+def _participant(event: str, when: Instant, words: Words) -> Event:
+    told = _webhook(event, when, words)
+    joined_at = words.get("joined_at")
+    return replace(
+        told,
+        event_id=words.get("event_id", f"{told.event_id}_{words.get('sid', 'PA_1')}"),
+        participant_sid=words.get("sid", "PA_1"),
+        user_id=words.get("user", "5"),
+        name=words.get("name"),
+        kind=words.get("kind", "STANDARD"),
+        hidden=words.get("hidden", False),
+        joined_at=None if joined_at is None else at(joined_at),
+        disconnect_reason=words.get("reason"),
+    )
+
+
+def _webhook(event: str, when: Instant, words: Words) -> Event:
+    """LiveKit's `createdAt` is a whole second; the same words make the same event, id and all."""
+    created_at, source = at(when).replace(microsecond=0), words.get("source", "livekit")
+    room, room_created = words.get("room", "RM_1"), words.get("room_created")
+    return Event(
+        event_id=words.get("event_id", f"EV_{source}_{event}_{created_at.timestamp():.0f}_{room}"),
+        event=event,
+        created_at=created_at,
+        source=source,
+        room_sid=room,
+        room_name=words.get("room_name", "quran-98"),
+        room_created_at=None if room_created is None else at(room_created),
+        named_session=words.get("names"),
+    )
+
+
+def _client(event: str, when: Instant, words: ClientWords) -> Event:
+    created_at, visit = at(when), words.get("visit", "VI_1")
+    return Event(
+        event_id=words.get("event_id", f"{event}_{created_at.isoformat()}_{visit}"),
+        event=event,
+        created_at=created_at,
+        source="client",
+        room_name=words.get("room_name", "quran-98"),
+        user_id=words.get("user", "5"),
+        name=words.get("name"),
+        session_id=words.get("session", "98"),
+        visit=visit,
+        claimed_sid=words.get("claims"),
+    )
+
+
+# --- facts ----------------------------------------------------------------------------------------
+
+
+def session(
+    session_id: str = "98",
+    *,
+    scheduled: Instant | None = "14:00",
+    minutes: int = 60,
+    room_name: str = "quran-98",
+    made_by: MadeBy = "registered",
+    late_after: int = 10,
+    minimum: float | None = None,
+) -> Session:
+    """A registered class from 14:00 to 15:00; `scheduled=None` for one without a schedule."""
+    return Session(
+        id=session_id,
+        room_name=room_name,
+        made_by=made_by,
+        scheduled_at=None if scheduled is None else at(scheduled),
+        duration_minutes=minutes,
+        late_after_minutes=late_after,
+        minimum_percentage=minimum,
+    )
+
+
+def room(
+    sid: str = "RM_1",
+    *,
+    name: str = "quran-98",
+    created: Instant = "13:50",
+    names: str | None = None,
+) -> Room:
+    return Room(
+        sid=sid, name=name, created_at=at(created), last_event_at=at(created), named_session=names
+    )
+
+
+def meeting(one: Session | None = None, *rooms: Room, heard: Instant | None = None) -> Meeting:
+    return Meeting(one or session(), rooms, None if heard is None else at(heard))
+
+
+@dataclass(frozen=True)
+class Folded:
+    """What a set of events amounts to: the facts as storage would have them."""
+
+    rooms: Mapping[str, Room]
+    cycles: Mapping[str, Cycle]
+    sessions: Mapping[str, Session]
+
+    def meeting(self, session_id: str = "98") -> Meeting:
+        rooms = tuple(room for room in self.rooms.values() if room.session_id == session_id)
+        heard = [room.last_event_at for room in rooms]
+        for one in self.cycles.values():
+            if one.provisional and one.session_id == session_id:
+                heard += [at for at in (one.client_joined_at, one.client_left_at) if at]
+        return Meeting(self.sessions[session_id], rooms, max(heard, default=None))
+
+    def cycles_of(self, user: str = "5", session_id: str = "98") -> list[Cycle]:
+        rooms = {room.sid for room in self.rooms.values() if room.session_id == session_id}
+        return [
+            one
+            for one in self.cycles.values()
+            if one.user_id == user
+            and (one.session_id == session_id if one.provisional else one.room_sid in rooms)
+        ]
+
+    def attendance(
+        self,
+        user: str = "5",
+        session_id: str = "98",
+        *,
+        now: Instant,
+        rules: Rules = Rules(),  # noqa: B008 - frozen
+    ) -> fold.Attendance:
+        meeting, cycles = self.meeting(session_id), self.cycles_of(user, session_id)
+        return fold.view(meeting, user, cycles, now=at(now), rules=rules)
+
+
+def folded(
+    events: Iterable[Event],
+    *,
+    registered: Sequence[Session] = (),
+    timezone: ZoneInfo = ZoneInfo("UTC"),  # noqa: B008 - frozen
+) -> Folded:
+    """Fold events in the order given, then resolve sessions as they are registered by now."""
+    events = list(events)
+    told: dict[str, list[Event]] = defaultdict(list)
+    for one in events:
+        if key := one.participant_sid or one.visit:
+            told[key].append(one)
+    cycles = [_cycle(mail) for mail in told.values()]
+    rooms = [
+        replace(one, session_id=resolution.room_session(one, registered, timezone))
+        for one in _superseded(_rooms(events))
+    ]
+    cycles = [
+        replace(one, session_id=resolution.visit_session(one, registered))
+        if one.provisional
+        else one
+        for one in cycles
+    ]
+    return Folded(
+        rooms={one.sid: one for one in sorted(rooms, key=lambda one: one.sid)},
+        cycles={one.cycle_id: one for one in sorted(cycles, key=lambda one: one.cycle_id)},
+        sessions=_sessions(rooms, cycles, registered),
+    )
+
+
+def _cycle(mail: Iterable[Event]) -> Cycle:
+    folded = reduce(fold.merge, mail, None)
+    assert folded is not None
+    return folded
+
+
+def _rooms(events: Iterable[Event]) -> list[Room]:
+    rooms: dict[str, Room] = {}
+    for one in events:
+        if one.room_sid is not None:
+            rooms[one.room_sid] = fold.merge_room(rooms.get(one.room_sid), one)
+    return list(rooms.values())
+
+
+def _superseded(rooms: Iterable[Room]) -> Iterator[Room]:
+    """The rooms, each with the creation of the next life of its name."""
+    lives: dict[str, list[Room]] = defaultdict(list)
+    for one in sorted(rooms, key=lambda one: one.age):
+        lives[one.name].append(one)
+    for same_name in lives.values():
+        for one, following in pairwise(same_name):
+            yield replace(one, superseded_at=following.created_at)
+        yield same_name[-1]
+
+
+def _sessions(
+    rooms: Iterable[Room], cycles: Iterable[Cycle], registered: Iterable[Session]
+) -> dict[str, Session]:
+    sessions = {one.id: one for one in registered}
+    for room in sorted(rooms, key=lambda room: room.age):
+        made = Session(room.session_id or "", room.name, made_by="room")
+        sessions.setdefault(made.id, made)
+    for cycle in sorted(cycles, key=lambda cycle: cycle.cycle_id):
+        if cycle.session_id is not None:
+            made = Session(cycle.session_id, cycle.room_name or "", made_by="client")
+            sessions.setdefault(made.id, made)
+    return dict(sorted(sessions.items()))
+
+
+# --- webhooks as LiveKit sends them ---------------------------------------------------------------
+
+
+def webhook(event: Event) -> dict[str, Any]:
+    """The event as LiveKit puts it (protojson), with all that we never keep."""
+    payload: dict[str, Any] = {"event": event.event, "room": _room_json(event)}
+    if event.participant_sid is not None:
+        payload["participant"] = _participant_json(event)
+    return payload | {"id": event.event_id, "createdAt": _count(event.created_at, seconds=1)}
+
+
+def signed(
+    payload: Mapping[str, Any] | bytes,
+    key: str = KEY,
+    secret: str = SECRET,
+    now: datetime | None = None,
+) -> tuple[bytes, str]:
+    """The body and the token of a webhook that LiveKit sends at `now`."""
+    now = now or datetime.now(UTC)
+    body = payload if isinstance(payload, bytes) else _dumps(payload)
+    seconds = int(now.timestamp())
+    claims = {
+        "iss": key,
+        "exp": seconds + 300,
+        "nbf": seconds,
+        "iat": seconds,
+        "sha256": base64.b64encode(hashlib.sha256(body).digest()).decode(),
+    }
+    return body, jwt.encode(claims, secret, algorithm="HS256")
+
+
+def _room_json(event: Event) -> dict[str, Any]:
+    told: dict[str, Any] = {"sid": event.room_sid, "name": event.room_name, "emptyTimeout": 300}
+    if event.room_created_at is not None:
+        told["creationTime"] = _count(event.room_created_at, seconds=1)
+        told["creationTimeMs"] = _count(event.room_created_at, seconds=0.001)
+    if event.named_session is not None:
+        told["metadata"] = json.dumps({"session_id": event.named_session})
+    return told | {"turnPassword": "turn-secret", "enabledCodecs": [{"mime": "audio/opus"}]}
+
+
+def _participant_json(event: Event) -> dict[str, Any]:
+    told: dict[str, Any] = {"sid": event.participant_sid, "identity": event.user_id}
+    told["state"] = "ACTIVE" if event.event == JOINED else "DISCONNECTED"
+    if event.joined_at is not None:
+        told["joinedAt"] = _count(event.joined_at, seconds=1)
+        told["joinedAtMs"] = _count(event.joined_at, seconds=0.001)
+    permission: dict[str, Any] = {"canSubscribe": True, "canPublish": True}
+    if event.hidden:
+        permission["hidden"] = True
+    told |= {"permission": permission, "metadata": "private", "attributes": {"mood": "private"}}
+    if event.kind != "STANDARD":
+        told["kind"] = event.kind
+    maybe = {"name": event.name, "disconnectReason": event.disconnect_reason}
+    return told | {word: value for word, value in maybe.items() if value is not None}
+
+
+def _count(instant: datetime, *, seconds: float) -> str:
+    """A 64-bit integer as protojson writes it: whole units since 1970, in a string."""
+    return str((instant - EPOCH) // timedelta(seconds=seconds))
+
+
+def _dumps(payload: Mapping[str, Any]) -> bytes:
+    return json.dumps(payload, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+# --- recordings of a real server ------------------------------------------------------------------
+
+
+class Post(NamedTuple):
+    """One webhook as it came over the wire."""
+
+    headers: dict[str, str]
+    body: bytes
+    received_at: datetime
+
+
+@dataclass(frozen=True)
+class ClientSaw:
+    """One visit as its client saw it. `first_sid` differs where the client reconnected."""
+
+    user_id: str
+    room_name: str
+    participant_sid: str | None
+    first_sid: str | None
+    connected_at: datetime | None
+    disconnected_at: datetime | None
+    how: str
+
+
+def captures() -> list[str]:
+    """The names of the recordings."""
+    return sorted(path.stem for path in CAPTURES.glob("*.jsonl") if "." not in path.stem)
+
+
+def captured(name: str) -> Iterator[Post]:
+    """Every POST of a recording, in the order received; a retry is the same bytes again."""
+    for line in _lines(CAPTURES / f"{name}.jsonl"):
+        received_at = datetime.fromtimestamp(line["received_at"], UTC)
+        yield Post(line["headers"], line["body"].encode(), received_at)
+
+
+def truth(name: str) -> list[ClientSaw]:
+    """What the clients of a recording saw."""
+    return [
+        ClientSaw(
+            user_id=line["identity"],
+            room_name=line["room"],
+            participant_sid=line["participant_sid"],
+            first_sid=line.get("first_sid", line["participant_sid"]),
+            connected_at=_client_clock(line["connected_at"]),
+            disconnected_at=_client_clock(line["disconnected_at"]),
+            how=line["how"],
+        )
+        for line in _lines(CAPTURES / f"{name}.truth.jsonl")
+    ]
+
+
+def _client_clock(seconds: float | None) -> datetime | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
+
+
+def _lines(path: Path) -> Iterator[dict[str, Any]]:
+    lines = path.read_text(encoding="utf-8").split("\n")
+    return (json.loads(line) for line in lines if line)
