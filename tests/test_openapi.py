@@ -38,7 +38,7 @@ def test_it_has_every_route_of_the_application(app: Flask, document: dict[str, A
     undeclared = [
         str(rule)
         for rule in app.url_map.iter_rules()
-        if not rule.endpoint.endswith("static")
+        if not rule.endpoint.startswith("pages.")  # for people: the API is for programs
         and of_view(app.view_functions[rule.endpoint]) is None
     ]
     assert undeclared == [], "declare them with webhooks.operation.operation"

@@ -15,6 +15,7 @@ from webhooks.docs import docs
 from webhooks.health import health
 from webhooks.join import join
 from webhooks.metrics import metrics
+from webhooks.pages import pages
 from webhooks.receiver import receiver
 from webhooks.roster import roster
 from webhooks.sessions import sessions
@@ -27,12 +28,12 @@ def create_app(settings: Settings | None = None, limits: Limits = REQUEST) -> Fl
     """The application on its own backend. A bad environment ends the process with a sentence."""
     if settings is None:
         settings = _of_environment()
-    app = Flask(__name__)
+    app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     app.extensions[EXTENSION] = Backend.of(settings, limits)
     app.extensions[DRAINER] = Drainer(settings)
     problems.register(app)
-    for door in (receiver, status, roster, join, sessions, health, metrics, docs):
+    for door in (receiver, status, roster, join, sessions, health, metrics, docs, pages):
         app.register_blueprint(door)
     if settings.cors_origins:
         _allow_origins(app, settings)

@@ -76,6 +76,8 @@ def _say_where(settings: Settings) -> None:
     click.echo("")
     click.echo(f"Look at the class:  {at}/sessions/{quote(ROOM)}#token={teacher}")
     click.echo("")
+    click.echo(f"Join it yourself:  {at}/#token={teacher}")
+    click.echo("")
     click.echo(f"For operators:  {at}/ops#token={operator}")
     click.echo("")
     click.echo("Ctrl-C stops everything.")

@@ -1,0 +1,114 @@
+"""The pages as they are served: what they may run, in which language, and which files they need."""
+
+from __future__ import annotations
+
+import gzip
+import re
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+
+from webhooks import pages
+
+ELEMENT = "/static/attendance-status.js"
+SESSION = '<img src=x onerror=alert(1)> "98" ملاك'
+
+
+@pytest.fixture
+def database_url(sqlite_url: str) -> str:
+    """Pages ask no database."""
+    return sqlite_url
+
+
+@pytest.mark.parametrize("path", ["/", "/sessions/98", "/sessions/-?session=a/b"])
+def test_a_page_runs_nothing_but_our_files(client: FlaskClient, path: str) -> None:
+    page = client.get(path)
+    policy = page.headers["Content-Security-Policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert "frame-ancestors 'none'" in policy
+    assert page.headers["X-Content-Type-Options"] == "nosniff"
+    assert not re.search(r"<[^>]+\s(on\w+|style)=|<style|javascript:", page.text)
+
+
+@pytest.mark.parametrize("path", ["/", "/sessions/98"])
+def test_every_file_of_a_page_is_there(client: FlaskClient, path: str) -> None:
+    files = re.findall(r'(?:src|href)="(/static/[^"]+)"', client.get(path).text)
+    assert len(files) >= 3
+    while files:
+        found = client.get(name := files.pop(), buffered=True)
+        assert found.status_code == 200, name
+        if name.endswith(".js"):
+            assert found.content_type.startswith("text/javascript")
+            files += [f"/static/{one}" for one in re.findall(r'from "\./([^"]+)"', found.text)]
+
+
+def test_what_the_address_says_is_text(client: FlaskClient) -> None:
+    page = client.get("/sessions/-", query_string={"session": SESSION}).text
+    assert "<img src=x" not in page
+    assert "&lt;img src=x onerror=alert(1)&gt; &#34;98&#34; ملاك" in page
+
+
+@pytest.mark.parametrize(
+    ("query", "accepted", "language"),
+    [
+        ("", "", "en"),
+        ("", "ar-EG,ar;q=0.9,en;q=0.5", "ar"),
+        ("", "fr,en;q=0.5", "en"),
+        ("", "fr", "en"),
+        ("?lang=ar", "en", "ar"),
+        ("?lang=xx", "ar", "ar"),
+    ],
+)
+def test_a_page_speaks_the_readers_language(
+    client: FlaskClient, query: str, accepted: str, language: str
+) -> None:
+    page = client.get(f"/{query}", headers={"Accept-Language": accepted})
+    direction = {"en": "ltr", "ar": "rtl"}[language]
+    assert f'<html lang="{language}" dir="{direction}">' in page.text
+    assert page.headers["Vary"] == "Accept-Language"
+
+
+def test_the_other_language_is_of_the_same_page(client: FlaskClient) -> None:
+    page = client.get("/sessions/-?session=a/b&lang=ar").text
+    assert 'href="?session=a%2Fb&amp;lang=en"' in page
+
+
+def test_both_languages_say_everything() -> None:
+    english, arabic = (_gaps(pages.words(language)) for language in pages.LANGUAGES)
+    assert english == arabic
+
+
+def test_the_element_may_be_embedded_anywhere_and_is_small(client: FlaskClient) -> None:
+    element = client.get(ELEMENT, buffered=True)
+    assert element.headers["Access-Control-Allow-Origin"] == "*"
+    assert element.headers["Cross-Origin-Resource-Policy"] == "cross-origin"
+    assert element.headers["Cache-Control"] == "public, max-age=300"
+    assert "import " not in element.text
+    assert len(gzip.compress(element.data)) < 12_000
+
+
+def test_a_file_that_did_not_change_is_not_sent_again(client: FlaskClient) -> None:
+    first = client.get("/static/pages.css", buffered=True)
+    assert first.headers["Cache-Control"] == "no-cache"
+    known = {"If-None-Match": first.headers["ETag"]}
+    again = client.get("/static/pages.css", headers=known, buffered=True)
+    assert (again.status_code, again.data) == (304, b"")
+
+
+def test_no_file_is_served_from_elsewhere(client: FlaskClient) -> None:
+    assert client.get("/static/../app.py").status_code == 404
+    assert client.get("/static/%2e%2e/app.py").status_code == 404
+
+
+def _gaps(said: Any, path: str = "") -> dict[str, list[str]]:
+    """The {gaps} of each sentence, by its path; of one with plural forms, of `other`."""
+    if isinstance(said, str):
+        return {} if path in ("/dir", "/other/lang") else {path: sorted(re.findall(r"{\w+}", said))}
+    if "other" in said and "one" in said:
+        return _gaps(said["other"], path)
+    found: dict[str, list[str]] = {}
+    for word, inner in said.items():
+        found |= _gaps(inner, f"{path}/{word}")
+    return found
