@@ -18,6 +18,7 @@ from pydantic_settings import (
     PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
+from redis.connection import parse_url
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
@@ -97,6 +98,22 @@ class Settings(BaseSettings):
         field = cls.model_fields[info.field_name]
         return field.default if value == "" and not field.is_required() else value
 
+    @field_validator("person_kinds")
+    @classmethod
+    def _as_livekit_writes(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(word.upper() for word in value)
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _as_browsers_write(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        """An origin has no path: one that was copied from an address bar ends in a slash."""
+        return tuple(word.rstrip("/") for word in value)
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _any_case(cls, value: Any) -> Any:
+        return value.lower() if isinstance(value, str) else value
+
     @field_validator("livekit_keys")
     @classmethod
     def _pairs(cls, value: str) -> str:
@@ -122,6 +139,7 @@ class Settings(BaseSettings):
     def _known_redis(cls, value: str) -> str:
         if not value.startswith(("redis://", "rediss://", "unix://")):
             raise ValueError("must begin with redis://, rediss:// or unix://")
+        parse_url(value)  # type: ignore[no-untyped-call]  # redis-py leaves it untyped
         return value
 
     @field_validator("timezone")

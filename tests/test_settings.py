@@ -1,42 +1,268 @@
-"""The environment: what is set, what is left empty, and the sentence for what is wrong."""
+"""Settings: what each variable takes, and that a bad value stops the start with its name."""
 
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic.fields import FieldInfo
 
-from models.settings import Settings, load
+from models.facts import Rules
+from models.settings import BadSettings, Settings, load
 
-ROOT = Path(__file__).parents[1]
-EXAMPLE, README = ROOT / ".env.example", ROOT / "README.md"
-KEYS = {"LIVEKIT_API_KEY": "devkey", "LIVEKIT_API_SECRET": "devsecret"}
+KEY_PAIR = {"LIVEKIT_API_KEY": "devkey", "LIVEKIT_API_SECRET": "devsecret"}
 
 
 @pytest.fixture(autouse=True)
-def only_the_keys_are_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    for field in Settings.model_fields:
-        for name in (field.upper(), f"{field.upper()}_FILE"):
-            monkeypatch.delenv(name, raising=False)
-    for name, value in KEYS.items():
-        monkeypatch.setenv(name, value)
+def bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No variable of ours is set, and no .env file lies in the way."""
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+        monkeypatch.delenv(f"{name.upper()}_FILE", raising=False)
+    monkeypatch.chdir(tmp_path)
 
 
-def test_an_empty_variable_means_its_default(monkeypatch: pytest.MonkeyPatch) -> None:
-    untouched = load(_env_file=None)
-    for field, told in Settings.model_fields.items():
-        if not told.is_required():
-            monkeypatch.setenv(field.upper(), "")
-    assert load(_env_file=None) == untouched
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch) -> Environment:
+    """The least that a start needs; the test sets more."""
+    made = Environment(monkeypatch)
+    made(**KEY_PAIR)
+    return made
+
+
+class Environment:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.monkeypatch = monkeypatch
+
+    def __call__(self, **variables: str) -> None:
+        for name, value in variables.items():
+            self.monkeypatch.setenv(name, value)
+
+
+def complaint() -> str:
+    with pytest.raises(BadSettings) as caught:
+        load()
+    return str(caught.value)
+
+
+# --- defaults -------------------------------------------------------------------------------------
+
+
+def test_a_key_pair_is_all_that_must_be_set(environment: Environment) -> None:
+    told = load()
+    assert told.database_url == "sqlite:///var/rollcall.db"
+    assert told.redis_url == "redis://127.0.0.1:6379/0"
+    assert told.livekit_url is None
+    assert (told.port, told.web_threads, told.workers) == (8000, 8, 1)
+    assert (told.cache_ttl_seconds, told.default_duration_minutes) == (10, 60)
+    assert (told.late_after_minutes, told.minimum_percentage) == (10, None)
+    assert (told.retention_days, told.max_body_bytes) == (30, 2_097_152)
+    assert (told.zone.key, told.cors_origins) == ("UTC", ())
+    assert (told.log_level, told.log_format) == ("info", None)
+    assert told.keys == {"devkey": "devsecret"}
+    assert told.rules == Rules(
+        stale_after=timedelta(minutes=5),
+        max_cycle=timedelta(hours=12),
+        overrun=timedelta(0),
+        person_kinds=frozenset({"STANDARD", "SIP", "CONNECTOR"}),
+        count_hidden=False,
+    )
+
+
+def test_without_a_key_pair_both_names_are_told() -> None:
+    assert complaint().splitlines() == [
+        "LIVEKIT_API_KEY is not set",
+        "LIVEKIT_API_SECRET is not set",
+    ]
+
+
+def test_an_empty_variable_means_its_default(environment: Environment) -> None:
+    untouched = load()
+    optional = [name for name, told in Settings.model_fields.items() if not told.is_required()]
+    environment(**{name.upper(): "" for name in optional})
+    assert load() == untouched
+
+
+def test_an_empty_key_is_none(environment: Environment) -> None:
+    environment(LIVEKIT_API_SECRET="")
+    assert complaint().startswith("LIVEKIT_API_SECRET: ")
+
+
+# --- each variable --------------------------------------------------------------------------------
+
+ORIGINS = ("https://a.example", "https://b.example")
+TAKEN: list[tuple[str, str, Any]] = [
+    ("LIVEKIT_URL", "wss://live.example", "wss://live.example"),
+    ("DATABASE_URL", "postgresql://u:p@db/rollcall", "postgresql://u:p@db/rollcall"),
+    ("DATABASE_URL", "postgres://u:p@db/rollcall", "postgres://u:p@db/rollcall"),
+    ("DATABASE_URL", "sqlite:////srv/rollcall.db", "sqlite:////srv/rollcall.db"),
+    ("REDIS_URL", "rediss://:p@cache:6380/1", "rediss://:p@cache:6380/1"),
+    ("REDIS_URL", "unix:///run/valkey.sock", "unix:///run/valkey.sock"),
+    ("PORT", "9000", 9000),
+    ("WEB_THREADS", "16", 16),
+    ("WORKERS", "4", 4),
+    ("CACHE_TTL_SECONDS", "3", 3),
+    ("STALE_AFTER_MINUTES", "7", 7),
+    ("DEFAULT_DURATION_MINUTES", "45", 45),
+    ("MAX_CYCLE_HOURS", "6", 6),
+    ("OVERRUN_MINUTES", "15", 15),
+    ("LATE_AFTER_MINUTES", "0", 0),
+    ("MINIMUM_PERCENTAGE", "75.5", 75.5),
+    ("PERSON_KINDS", "STANDARD, AGENT,", ("STANDARD", "AGENT")),
+    ("PERSON_KINDS", "standard,sip", ("STANDARD", "SIP")),
+    ("COUNT_HIDDEN", "true", True),
+    ("TIMEZONE", "Asia/Riyadh", "Asia/Riyadh"),
+    ("RETENTION_DAYS", "365", 365),
+    ("MAX_BODY_BYTES", "65536", 65_536),
+    ("CORS_ORIGINS", "https://a.example, https://b.example/", ORIGINS),
+    ("LOG_LEVEL", "WARNING", "warning"),
+    ("LOG_FORMAT", "console", "console"),
+]
+
+REFUSED = [
+    ("LIVEKIT_KEYS", "no pair"),
+    ("LIVEKIT_KEYS", "key: "),
+    ("LIVEKIT_KEYS", "good: secret, : secret"),
+    ("DATABASE_URL", "mysql://u:s3cret@db/rollcall"),
+    ("DATABASE_URL", "mssql+pyodbc://u:s3cret@db/rollcall"),
+    ("DATABASE_URL", "rollcall.db"),
+    ("DATABASE_URL", "postgresql://u:s3cret@db:port/rollcall"),
+    ("REDIS_URL", "http://cache:6379"),
+    ("REDIS_URL", "redis://:s3cret@cache:port/0"),
+    ("PORT", "0"),
+    ("PORT", "http"),
+    ("WEB_THREADS", "0"),
+    ("WORKERS", "-1"),
+    ("CACHE_TTL_SECONDS", "0"),
+    ("CACHE_TTL_SECONDS", "61"),
+    ("STALE_AFTER_MINUTES", "0"),
+    ("DEFAULT_DURATION_MINUTES", "0"),
+    ("MAX_CYCLE_HOURS", "0"),
+    ("OVERRUN_MINUTES", "-1"),
+    ("LATE_AFTER_MINUTES", "soon"),
+    ("MINIMUM_PERCENTAGE", "101"),
+    ("MINIMUM_PERCENTAGE", "nan"),
+    ("COUNT_HIDDEN", "perhaps"),
+    ("TIMEZONE", "Mars/Olympus"),
+    ("TIMEZONE", "../../etc/passwd"),
+    ("RETENTION_DAYS", "0"),
+    ("MAX_BODY_BYTES", "12"),
+    ("LOG_LEVEL", "chatty"),
+    ("LOG_FORMAT", "xml"),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "meant"), TAKEN)
+def test_a_variable_is_taken(environment: Environment, name: str, value: str, meant: Any) -> None:
+    environment(**{name: value})
+    assert getattr(load(), name.lower()) == meant
+
+
+def test_every_variable_has_a_row() -> None:
+    tested = {name.lower() for name, _, _ in TAKEN} | {"livekit_keys"}
+    assert tested | {"livekit_api_key", "livekit_api_secret"} == set(Settings.model_fields)
+
+
+@pytest.mark.parametrize(("name", "value"), REFUSED)
+def test_a_bad_value_is_refused_with_the_variables_name(
+    environment: Environment, name: str, value: str
+) -> None:
+    environment(**{name: value})
+    said = complaint()
+    assert said.startswith(f"{name}: ")
+    assert len(said.splitlines()) == 1
+    assert "s3cret" not in said
+
+
+def test_every_bad_value_is_told_at_once(environment: Environment) -> None:
+    environment(PORT="x", WORKERS="y")
+    assert [line.partition(":")[0] for line in complaint().splitlines()] == ["PORT", "WORKERS"]
+
+
+# --- keys -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "pairs",
+    [
+        "old: s1, older: s2:with:colons",
+        "old: s1\nolder: s2:with:colons\n",
+        " old:s1 ,\n\nolder :s2:with:colons",
+    ],
+)
+def test_more_keys_are_pairs_between_commas_or_line_ends(
+    environment: Environment, pairs: str
+) -> None:
+    environment(LIVEKIT_KEYS=pairs)
+    assert load().keys == {"devkey": "devsecret", "old": "s1", "older": "s2:with:colons"}
+
+
+def test_the_key_pair_wins_over_one_of_its_name_among_more_keys(environment: Environment) -> None:
+    environment(LIVEKIT_KEYS="devkey: older secret")
+    assert load().keys == {"devkey": "devsecret"}
+
+
+# --- files ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["LIVEKIT_API_SECRET", "LIVEKIT_KEYS", "DATABASE_URL", "PORT"])
+def test_any_variable_may_stand_in_a_file(
+    environment: Environment, tmp_path: Path, name: str
+) -> None:
+    said = {"LIVEKIT_API_SECRET": "of the file", "LIVEKIT_KEYS": "old: s1", "PORT": "9000"}
+    value = said.get(name, "sqlite:///of-the-file.db")
+    (tmp_path / "secret").write_text(f"{value}\n", encoding="utf-8")
+    environment(**{f"{name}_FILE": str(tmp_path / "secret")})
+    assert str(getattr(load(), name.lower())) == value
+
+
+def test_a_bad_value_in_a_file_names_the_variable(environment: Environment, tmp_path: Path) -> None:
+    (tmp_path / "port").write_text("http")
+    environment(PORT_FILE=str(tmp_path / "port"))
+    assert complaint().startswith("PORT: ")
+
+
+def test_a_file_that_cannot_be_read_is_named(environment: Environment, tmp_path: Path) -> None:
+    environment(DATABASE_URL_FILE=str(tmp_path / "nowhere"))
+    assert complaint().startswith("DATABASE_URL_FILE: ")
+    (tmp_path / "binary").write_bytes(b"\xff\xfe")
+    environment(DATABASE_URL_FILE=str(tmp_path / "binary"))
+    assert complaint().startswith("DATABASE_URL_FILE: ")
+
+
+def test_a_dotenv_file_is_read_and_the_environment_wins(
+    environment: Environment, tmp_path: Path
+) -> None:
+    (tmp_path / "port").write_text("9001")
+    lines = "LIVEKIT_API_KEY=of the file\nWORKERS=3\nPORT_FILE=port\nSOMETHING_ELSE=5\n"
+    (tmp_path / ".env").write_text(lines)
+    told = load()
+    assert (told.livekit_api_key, told.workers, told.port) == ("devkey", 3, 9001)
+
+
+def test_secrets_are_not_shown(environment: Environment) -> None:
+    environment(LIVEKIT_KEYS="old: s3cret", DATABASE_URL="postgresql://u:s3cret@db/r")
+    shown = repr(load())
+    assert "s3cret" not in shown
+    assert "devsecret" not in shown
+
+
+# --- what is written about it ---------------------------------------------------------------------
+
+ROOT = Path(__file__).parents[1]
+EXAMPLE, README = ROOT / ".env.example", ROOT / "README.md"
 
 
 def test_the_example_has_every_variable_with_its_default() -> None:
     assert _of_example() == {name: _as_text(told) for name, told in _fields()}
 
 
-def test_the_example_as_it_stands_starts_nothing_but_what_has_keys(tmp_path: Path) -> None:
+def test_the_example_as_it_stands_starts_nothing_but_what_has_keys(
+    environment: Environment, tmp_path: Path
+) -> None:
     copied = tmp_path / ".env"
     copied.write_text(_uncommented(EXAMPLE.read_text()))
     assert load(_env_file=copied) == load(_env_file=None)
