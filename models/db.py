@@ -89,15 +89,10 @@ def inserting(engine: Engine) -> Iterator[Connection]:
             yield conn.execution_options(isolation_level="AUTOCOMMIT")
 
 
-def insert_missing(conn: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> int:
-    """Insert the rows whose key is not there yet, in the order given; how many were.
-
-    The count is that of a single row: the driver does not add up a batch's.
-    """
-    if not rows:
-        return 0
-    statement = insert(conn, table).on_conflict_do_nothing()
-    return conn.execute(statement, list(rows)).rowcount
+def insert_missing(conn: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> None:
+    """Insert the rows whose key is not there yet, in the order given."""
+    if rows:
+        conn.execute(insert(conn, table).on_conflict_do_nothing(), list(rows))
 
 
 def upsert(

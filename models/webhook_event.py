@@ -23,7 +23,7 @@ from sqlalchemy import (
 
 from models import event as events
 from models.db import Instant, Json, Key, RowId, insert, insert_missing, metadata
-from models.event import Event
+from models.event import Event, Unreadable
 from models.facts import Source
 
 webhook_events = Table(
@@ -68,10 +68,13 @@ class Mail:
 
     id: int
     source: Source
-    payload: dict[str, Any]
+    payload: Any
     received_at: datetime
 
     def read(self) -> Event:
+        """Raises Unreadable, whatever stands in the row: one of them stops nobody else's."""
+        if not isinstance(self.payload, dict):
+            raise Unreadable("the row has no payload")
         return events.read(self.payload, self.source)
 
 

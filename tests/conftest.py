@@ -18,6 +18,7 @@ from models.engine import make_engine
 from models.settings import Settings
 from tests import servers
 from tests.checked import CheckedClient
+from tests.doors import Rollcall
 from webhooks.app import create_app
 from worker.backend import PATIENT, Backend
 
@@ -111,3 +112,9 @@ def backend(app: Flask) -> Backend:
 @pytest.fixture
 def client(app: Flask) -> FlaskClient:
     return app.test_client()
+
+
+@pytest.fixture
+def rollcall(client: FlaskClient, backend: Backend) -> Rollcall:
+    """The whole service: its doors, and a worker's hands on the same storage."""
+    return Rollcall(client, backend)

@@ -171,5 +171,5 @@ def _fold(conn: Connection, events: Sequence[Event], backend: Backend) -> Touche
 
 
 def _reason(error: Exception) -> str:
-    """The error's kind and its last line, where its driver says what was wrong."""
+    """The error's kind and its first line: in the next ones a driver quotes the row."""
     return f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else ''}"

@@ -1,0 +1,261 @@
+"""Rollcall as the outside meets it: what LiveKit, a frontend and an operator send, and with which
+tokens. `drain` is what a worker does when the bell rings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from threading import Barrier
+from threading import Event as Flag
+from time import monotonic
+from typing import Any, TypeVar
+from urllib.parse import quote, urlencode
+
+import jwt
+import psycopg
+import pytest
+from flask.testing import FlaskClient
+from sqlalchemy import Table, select
+from werkzeug.test import TestResponse
+
+from models import db
+from models.cycle import cycles
+from models.event import Event
+from models.room import rooms
+from models.session import sessions
+from models.settings import Settings
+from models.webhook_event import webhook_events
+from tests.build import KEY, SECRET, signed, webhook
+from tests.checked import CheckedClient
+from webhooks.app import create_app
+from webhooks.context import DRAINER, EXTENSION
+from worker import jobs
+from worker.backend import Backend
+
+FACTS = (sessions, rooms, cycles)
+
+on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+on_postgresql = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+
+Row = dict[str, Any]
+T = TypeVar("T")
+
+
+def ago(minutes: float = 0, **span: float) -> datetime:
+    """An instant that long before now, to the millisecond, which LiveKit's times have."""
+    now = datetime.now(UTC) - timedelta(minutes=minutes, **span)
+    return now.replace(microsecond=now.microsecond // 1000 * 1000)
+
+
+def token(user: str | None = "5", room: str | None = "quran-98", **grants: Any) -> str:
+    """A participant's access token; other grants (`roomAdmin=True`) come on top."""
+    video: Row = {"roomJoin": True} if user is not None and room is not None else {}
+    return token_of(sub=user, video=video | ({"room": room} if room is not None else {}) | grants)
+
+
+def ops_token() -> str:
+    """A server's token: what operators use."""
+    return token_of(video={"roomList": True, "roomCreate": True})
+
+
+def token_of(*, key: str = KEY, secret: str = SECRET, **claims: Any) -> str:
+    """A token with exactly these claims, good for an hour; None leaves a claim out."""
+    now_s = int(datetime.now(UTC).timestamp())
+    told = {"iss": key, "nbf": now_s - 5, "exp": now_s + 3600, **claims}
+    told = {name: value for name, value in told.items() if value is not None}
+    return jwt.encode(told, secret, algorithm="HS256")
+
+
+def bearer(of: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {of}"}
+
+
+def session_url(session: str, what: str = "", **query: str) -> str:
+    """Where a session of any id stands; what a path can't carry goes in the query."""
+    if "/" in session or session in (".", "..", "-"):
+        query, session = {**query, "session": session}, "-"
+    path = f"/api/sessions/{quote(session, safe='')}" + (f"/{what}" if what else "")
+    return f"{path}?{urlencode(query)}" if query else path
+
+
+@dataclass(frozen=True)
+class Rollcall:
+    """The service: its doors for whoever is outside, its `backend` for a worker."""
+
+    client: FlaskClient
+    backend: Backend
+
+    def post(self, body: bytes, signature: str | None) -> TestResponse:
+        """One webhook, as LiveKit posts it."""
+        headers = {"Content-Type": "application/webhook+json"}
+        if signature is not None:
+            headers["Authorization"] = signature
+        return self.client.post("/webhooks/livekit", data=body, headers=headers)
+
+    def send(self, *told: Event | Mapping[str, Any] | bytes) -> list[int]:
+        """Webhooks, signed now; how each was answered."""
+        payloads = (webhook(one) if isinstance(one, Event) else one for one in told)
+        return [self.post(*signed(one)).status_code for one in payloads]
+
+    def drain(self) -> int:
+        """All the mail there is; how many events."""
+        return sum(iter(lambda: jobs.drain_batch(self.backend), 0))
+
+    def deliver(self, *told: Event) -> None:
+        """Webhooks, sent and drained."""
+        assert set(self.send(*told)) <= {204}
+        self.drain()
+
+    def status(self, session: str = "98", *, of: str | None = None, **query: str) -> TestResponse:
+        """A person's status as they poll it (`of`: a token)."""
+        url = session_url(session, "attendance-status", **query)
+        return self.client.get(url, headers=bearer(of or token()))
+
+    def seen(self, session: str = "98", *, user: str = "5") -> Row:
+        """A person's status as an operator sees it, but for the moment it was asked at."""
+        answer = self.status(session, of=ops_token(), user_id=user)
+        return without(told(answer), "as_of")
+
+    def roster(self, session: str = "98", *, of: str | None = None) -> TestResponse:
+        url = session_url(session, "attendance")
+        return self.client.get(url, headers=bearer(of or ops_token()))
+
+    def join(self, session: Any = "98", *, of: str | None = None, **told: Any) -> TestResponse:
+        body = {"session_id": session, **told}
+        url = "/api/sessions/meeting/join"
+        return self.client.post(url, json=body, headers=bearer(of or token()))
+
+    def leave(self, visit: Any, session: Any = "98", *, of: str | None = None) -> TestResponse:
+        body = {"session_id": session, "visit": visit}
+        url = "/api/sessions/meeting/leave"
+        return self.client.post(url, json=body, headers=bearer(of or token()))
+
+    def put(self, session: str = "98", **told: Any) -> TestResponse:
+        url = session_url(session)
+        return self.client.put(url, json=told, headers=bearer(ops_token()))
+
+    def delete(self, session: str = "98") -> TestResponse:
+        return self.client.delete(session_url(session), headers=bearer(ops_token()))
+
+    def ledger(self) -> list[Row]:
+        """Every row of the inbox, oldest first."""
+        return rows(self.backend, webhook_events)
+
+    def facts(self) -> dict[str, list[Row]]:
+        """All that the fold keeps, but for when a session's row was made."""
+        kept = {table.name: rows(self.backend, table) for table in FACTS}
+        return kept | {"sessions": [without(row, "created_at") for row in kept["sessions"]]}
+
+
+def rows(backend: Backend, table: Table) -> list[Row]:
+    """The table's rows by primary key."""
+    with db.reading(backend.engine) as conn:
+        found = conn.execute(select(table).order_by(*table.primary_key))
+        return [dict(row._mapping) for row in found]
+
+
+def without(told: Mapping[str, Any], *names: str) -> Row:
+    return {name: value for name, value in told.items() if name not in names}
+
+
+def told(answer: TestResponse) -> Row:
+    """What a good answer says."""
+    assert answer.status_code in (200, 201), answer.text
+    assert answer.content_type == "application/json"
+    said: Row = answer.json or {}
+    return said
+
+
+def problem(answer: TestResponse) -> tuple[int, str]:
+    """The status and the reason of an answer that must be problem+json."""
+    assert answer.content_type == "application/problem+json", answer.text
+    assert answer.json is not None
+    assert answer.json["status"] == answer.status_code
+    assert answer.json["title"]
+    assert answer.json["detail"]
+    return answer.status_code, answer.json["reason"]
+
+
+def wait_for(what: Callable[[], object], *, seconds: float = 20) -> None:
+    """Until `what` holds, looking often; for what another thread or process does."""
+    deadline, pause = monotonic() + seconds, Flag()
+    while not what():
+        assert monotonic() < deadline, f"{what} did not come about"
+        pause.wait(0.01)
+
+
+def together(*calls: Callable[[], T]) -> list[T]:
+    """Each call in a thread of its own, begun at the same moment; what they return, or the first
+    of their errors."""
+    start = Barrier(len(calls))
+
+    def begin(call: Callable[[], T]) -> T:
+        start.wait(20)
+        return call()
+
+    with ThreadPoolExecutor(len(calls)) as pool:
+        return [done.result(60) for done in [pool.submit(begin, call) for call in calls]]
+
+
+@contextmanager
+def aside(call: Callable[[], T]) -> Iterator[Future[T]]:
+    """The call in a thread, while the test does something else; it must end by itself."""
+    with ThreadPoolExecutor(1) as pool:
+        yield pool.submit(call)
+
+
+@contextmanager
+def a_worker(settings: Settings) -> Iterator[Backend]:
+    """What another process has: connections of its own."""
+    with closing(Backend.of(settings)) as backend:
+        yield backend
+
+
+@contextmanager
+def serving(settings: Settings) -> Iterator[Rollcall]:
+    """The service with other settings than a test's usual ones."""
+    app = create_app(settings)
+    backend: Backend = app.extensions[EXTENSION]
+    app.test_client_class = CheckedClient
+    yield Rollcall(app.test_client(), backend)
+    app.extensions[DRAINER].stop()
+    backend.close()
+
+
+@contextmanager
+def working(settings: Settings, environment: pytest.MonkeyPatch) -> Iterator[None]:
+    """RQ's jobs, which read the environment, work for the service of these settings."""
+    for name in ("livekit_api_key", "livekit_api_secret", "database_url", "redis_url"):
+        environment.setenv(name.upper(), getattr(settings, name))
+    jobs.own_backend.cache_clear()
+    yield
+    jobs.own_backend().close()
+    jobs.own_backend.cache_clear()
+
+
+def waits_for_a_lock(postgres_url: str) -> bool:
+    """Whether somebody in this database waits for what another holds."""
+    statement = (
+        "SELECT count(*) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+    return bool(_ask(postgres_url, statement))
+
+
+def disconnect(postgres_url: str) -> None:
+    """Have PostgreSQL end every other connection to this database, as a restart does."""
+    _ask(
+        postgres_url,
+        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND pid <> pg_backend_pid()",
+    )
+
+
+def _ask(postgres_url: str, statement: str) -> Any:
+    with psycopg.connect(postgres_url) as conn:
+        [answer] = conn.execute(statement.encode()).fetchone() or [None]
+    return answer

@@ -1,0 +1,353 @@
+"""The drain: what is in the inbox comes into the tables, whatever happens meanwhile."""
+
+from __future__ import annotations
+
+import random
+import signal
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from itertools import permutations
+from typing import Any
+
+import pytest
+from rq.timeouts import JobTimeoutException
+from sqlalchemy import Engine, select, text, update
+from sqlalchemy.exc import OperationalError
+
+from models import db, webhook_event
+from models import event as events
+from models.event import Event
+from models.session import sessions
+from models.settings import Settings
+from models.webhook_event import webhook_events
+from tests.build import at, joined, left, room_finished, room_started, webhook
+from tests.doors import (
+    Rollcall,
+    a_worker,
+    aside,
+    on_postgresql,
+    serving,
+    together,
+    told,
+    wait_for,
+    waits_for_a_lock,
+    without,
+)
+from worker import bell, jobs
+from worker.backend import Backend
+
+
+def put_in(backend: Backend, told: Iterable[Event], **changes: Any) -> None:
+    """Events straight into the inbox, as if they had been received; `changes` spoil the rows."""
+    rows = [
+        webhook_event.pending_row(one, events.redact(webhook(one)), received_at=datetime.now(UTC))
+        | changes
+        for one in told
+    ]
+    with db.writing(backend.engine) as conn:
+        webhook_event.insert_rows(conn, rows)
+
+
+def statuses(rollcall: Rollcall) -> list[str]:
+    return [row["status"] for row in rollcall.ledger()]
+
+
+def a_day(rooms: int = 6, people: int = 15, visits: int = 5) -> list[Event]:
+    """Classes whose pupils go from room to room: the rooms share people, and some a session."""
+    found: list[Event] = []
+    for number in range(rooms):
+        words: Any = {"room": f"RM_{number}", "room_name": f"class-{number % 4}"}
+        words |= {"room_created": at("08:00") + timedelta(hours=number)}
+        words |= {"names": "shared" if number % 3 == 0 else None}
+        found += [room_started("08:00", **words), room_finished("20:00", **words)]
+        for person in range(people):
+            for visit in range(visits):
+                mine = words | {"user": f"pupil-{person}", "sid": f"PA_{number}_{person}_{visit}"}
+                began = at("09:00") + timedelta(minutes=7 * visit + number, milliseconds=person)
+                ended = began + timedelta(minutes=5)
+                found += [joined(began, **mine), left(ended, joined_at=began, **mine)]
+    return found
+
+
+def in_any_order(told: Sequence[Event], seed: int) -> list[Event]:
+    mixed = list(told)
+    random.Random(seed).shuffle(mixed)
+    return mixed
+
+
+# --- poison ---------------------------------------------------------------------------------------
+
+POISONS: dict[str, dict[str, Any]] = {
+    "a source that nobody knows": {"source": "martian"},
+    "no payload": {"payload": None},
+    "a payload that is a list": {"payload": ["joined"]},
+    "a payload that is a word": {"payload": "joined"},
+    "an empty payload": {"payload": {}},
+    "a payload without a room": {"payload": without(webhook(joined()), "room")},
+    "a client's event among LiveKit's": {"source": "client"},
+    "a time out of range": {"payload": webhook(joined()) | {"createdAt": "99999999999999"}},
+}
+
+
+@pytest.mark.parametrize("spoiled", POISONS.values(), ids=POISONS)
+def test_one_bad_event_fails_with_its_error_and_the_rest_is_applied(
+    rollcall: Rollcall, spoiled: dict[str, Any]
+) -> None:
+    good = [joined(sid=f"PA_{n}", user=f"pupil-{n % 7}") for n in range(49)]
+    put_in(rollcall.backend, good[:25])
+    put_in(rollcall.backend, [joined(sid="PA_bad", user="bad")], **spoiled)
+    put_in(rollcall.backend, good[25:])
+    assert rollcall.drain() == 50
+    assert statuses(rollcall) == ["applied"] * 25 + ["failed"] + ["applied"] * 24
+    bad = rollcall.ledger()[25]
+    assert bad["attempts"] == 1
+    assert bad["error"]
+    assert [row["cycle_id"] for row in rollcall.facts()["cycles"]] == sorted(
+        str(one.participant_sid) for one in good
+    )
+
+
+REFUSE_ON_SQLITE = """
+CREATE TRIGGER refuse BEFORE INSERT ON cycles WHEN NEW.user_id = 'bad'
+BEGIN SELECT RAISE(ABORT, 'no bad users'); END
+"""
+REFUSE_ON_POSTGRESQL = "ALTER TABLE cycles ADD CONSTRAINT refuse CHECK (user_id <> 'bad')"
+
+
+@pytest.fixture
+def refusing(backend: Backend) -> Iterator[None]:
+    """The database itself refuses a cycle of the user `bad`."""
+    on_sqlite = backend.engine.dialect.name == "sqlite"
+    with db.writing(backend.engine) as conn:
+        conn.execute(text(REFUSE_ON_SQLITE if on_sqlite else REFUSE_ON_POSTGRESQL))
+    yield
+    if not on_sqlite:  # whose file goes with the test
+        with db.writing(backend.engine) as conn:
+            conn.execute(text("ALTER TABLE cycles DROP CONSTRAINT refuse"))
+
+
+@pytest.mark.usefixtures("refusing")
+def test_an_event_that_the_database_refuses_fails_alone_and_leaves_nothing(
+    rollcall: Rollcall,
+) -> None:
+    good = [joined(sid=f"PA_{n}", user=f"pupil-{n}") for n in range(4)]
+    bad = joined("16:00", sid="PA_bad", user="bad", room="RM_bad", room_name="bad-room")
+    put_in(rollcall.backend, [*good[:2], bad, *good[2:]])
+    rollcall.drain()
+    assert statuses(rollcall) == ["applied", "applied", "failed", "applied", "applied"]
+    assert "Integrity" in rollcall.ledger()[2]["error"]
+    facts = rollcall.facts()
+    assert [row["sid"] for row in facts["rooms"]] == ["RM_1"]
+    assert [row["room_name"] for row in facts["sessions"]] == ["quran-98"]
+    assert len(facts["cycles"]) == 4
+
+
+@pytest.mark.usefixtures("refusing")
+def test_the_error_of_a_refused_event_repeats_no_value_of_it(rollcall: Rollcall) -> None:
+    put_in(rollcall.backend, [joined(sid="PA_bad", user="bad", name="Aisha")])
+    rollcall.drain()
+    [row] = rollcall.ledger()
+    assert row["status"] == "failed"
+    assert "Aisha" not in row["error"]
+
+
+def test_a_failed_event_is_applied_once_its_row_is_good_again(rollcall: Rollcall) -> None:
+    put_in(rollcall.backend, [joined()], source="martian")
+    rollcall.drain()
+    with db.writing(rollcall.backend.engine) as conn:
+        conn.execute(update(webhook_events).values(source="livekit", status="pending"))
+    rollcall.drain()
+    [row] = rollcall.ledger()
+    assert (row["status"], row["error"], row["attempts"]) == ("applied", None, 2)
+
+
+# --- nobody's fault -------------------------------------------------------------------------------
+
+
+@on_postgresql
+def test_a_lost_connection_fails_no_event(rollcall: Rollcall, postgres_url: str) -> None:
+    rollcall.send(joined(), left())
+    with a_worker(rollcall.backend.settings) as other, db.writing(other.engine) as holding:
+        db.lock(holding, ["quran-98"])
+        with aside(lambda: jobs.drain_batch(rollcall.backend)) as drained:
+            wait_for(lambda: waits_for_a_lock(postgres_url))
+            assert statuses(rollcall) == ["pending", "pending"]
+            holding.execute(
+                text(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                    " WHERE wait_event_type = 'Lock' AND datname = current_database()"
+                )
+            )
+            assert isinstance(drained.exception(20), OperationalError)
+    wait_for(lambda: is_up(rollcall.backend.engine))
+    assert [(row["status"], row["attempts"]) for row in rollcall.ledger()] == [("pending", 0)] * 2
+    assert rollcall.drain() == 2
+    assert statuses(rollcall) == ["applied", "applied"]
+
+
+@on_postgresql
+def test_a_deadlock_fails_no_event(rollcall: Rollcall, postgres_url: str) -> None:
+    rollcall.deliver(room_started(names="shared"))
+    rollcall.send(joined(room="RM_2", room_name="other", names="shared"))
+    with a_worker(rollcall.backend.settings) as other, db.writing(other.engine) as crossing:
+        crossing.execute(select(sessions).with_for_update())
+        with aside(lambda: jobs.drain_batch(rollcall.backend)) as drained:
+            wait_for(lambda: waits_for_a_lock(postgres_url))
+            # From here on each holds what the other wants; the database lets one of them go.
+            crossing.execute(text("SET LOCAL deadlock_timeout = '5s'"))
+            db.lock(crossing, ["other"])
+            assert isinstance(drained.exception(20), OperationalError)
+    assert statuses(rollcall) == ["applied", "pending"]
+    assert rollcall.drain() == 1
+    assert statuses(rollcall) == ["applied", "applied"]
+
+
+@on_postgresql
+def test_rqs_timeout_fails_no_event(rollcall: Rollcall) -> None:
+    rollcall.send(joined())
+
+    def time_is_up(*_: object) -> None:
+        raise JobTimeoutException("The job took too long")
+
+    before = signal.signal(signal.SIGALRM, time_is_up)
+    with a_worker(rollcall.backend.settings) as other, db.writing(other.engine) as holding:
+        db.lock(holding, ["quran-98"])
+        signal.setitimer(signal.ITIMER_REAL, 0.3)
+        with pytest.raises(jobs.NOBODYS_FAULT):
+            jobs.drain_batch(rollcall.backend)
+    signal.signal(signal.SIGALRM, before)
+    wait_for(lambda: is_up(rollcall.backend.engine))
+    assert statuses(rollcall) == ["pending"]
+    wait_for(lambda: rollcall.drain() == 1)  # once the server has noticed that its client is gone
+
+
+# --- several workers ------------------------------------------------------------------------------
+
+
+@on_postgresql
+def test_what_another_worker_holds_is_skipped(rollcall: Rollcall) -> None:
+    rollcall.send(*(joined(sid=f"PA_{n}") for n in range(5)))
+    with a_worker(rollcall.backend.settings) as other, db.writing(other.engine) as holding:
+        held = [one.id for one in webhook_event.take(holding, 2)]
+        with db.writing(rollcall.backend.engine) as conn:
+            ours = [one.id for one in webhook_event.take(conn, 500)]
+        assert len(held) == 2
+        assert len(ours) == 3
+        assert not set(held) & set(ours)
+
+
+def test_a_full_batch_rings_for_more_hands_and_a_part_of_one_does_not(rollcall: Rollcall) -> None:
+    queue = bell.queue(rollcall.backend.redis)
+    put_in(rollcall.backend, (joined(sid=f"PA_{n}") for n in range(jobs.BATCH + 1)))
+    assert jobs.drain_batch(rollcall.backend) == jobs.BATCH
+    assert queue.count == 1
+    assert jobs.drain_batch(rollcall.backend) == 1
+    assert queue.count == 1
+    assert jobs.drain_batch(rollcall.backend) == 0
+
+
+@on_postgresql
+def test_workers_that_share_people_and_rooms_come_to_the_same_as_one_alone(
+    rollcall: Rollcall, settings: Settings, sqlite_url: str
+) -> None:
+    day = a_day()
+    forth, back = day, list(reversed(day))
+    copies = [replace(one, event_id=f"{one.event_id}_again") for one in back]
+    put_in(rollcall.backend, [*forth, *copies])
+
+    def work() -> int:
+        with a_worker(settings) as worker:
+            return sum(iter(lambda: drained_or_retried(worker), 0))
+
+    assert sum(together(work, work, work)) == 2 * len(day)
+    assert set(statuses(rollcall)) == {"applied"}
+    with serving(settings.model_copy(update={"database_url": sqlite_url})) as alone:
+        put_in(alone.backend, in_any_order(day, seed=1))
+        alone.drain()
+        assert without_ranks(alone.facts()) == without_ranks(rollcall.facts())
+
+
+def drained_or_retried(worker: Backend) -> int:
+    try:
+        return jobs.drain_batch(worker)
+    except jobs.NOBODYS_FAULT:
+        return drained_or_retried(worker)
+
+
+def without_ranks(facts: dict[str, list[dict[str, Any]]]) -> dict[str, list[dict[str, Any]]]:
+    """Ranks carry event ids, and the copies have other ones."""
+    return {
+        table: [without(row, *(name for name in row if name.endswith("_rank"))) for row in rows]
+        for table, rows in facts.items()
+    }
+
+
+# --- any order, any number of times ---------------------------------------------------------------
+
+
+def test_any_order_in_any_batches_comes_to_the_same(
+    rollcall: Rollcall, settings: Settings, sqlite_url: str
+) -> None:
+    day = a_day(rooms=5, people=3, visits=2)
+    put_in(rollcall.backend, day)
+    rollcall.drain()
+    expected = rollcall.facts()
+    assert len(expected["cycles"]) == 30
+    for seed in range(3):
+        with serving(settings.model_copy(update={"database_url": sqlite_url})) as other:
+            with db.writing(other.backend.engine) as conn:
+                for table in reversed(db.metadata.sorted_tables):
+                    conn.execute(table.delete())
+            mixed = in_any_order(day, seed)
+            for start in range(0, len(mixed), 7):
+                put_in(other.backend, mixed[start : start + 7])
+                other.drain()
+            assert other.facts() == expected
+
+
+def test_applied_events_folded_again_change_no_table_and_no_answer(rollcall: Rollcall) -> None:
+    rollcall.put("98", room_name="quran-98", scheduled_at=at("14:00").isoformat())
+    visit = told(rollcall.join("98", name="Aisha"))["visit"]
+    rollcall.leave(visit)
+    put_in(rollcall.backend, a_day(rooms=4, people=2, visits=2))
+    rollcall.deliver(joined(name="Aisha"), left(), room_finished())
+    facts, seen = rollcall.facts(), rollcall.seen("98")
+    roster = told(rollcall.roster("98"))
+    with db.writing(rollcall.backend.engine) as conn:
+        conn.execute(update(webhook_events).values(status="pending"))
+    assert rollcall.drain() == len(rollcall.ledger())
+    assert rollcall.facts() == facts
+    assert rollcall.seen("98") == seen
+    assert without(told(rollcall.roster("98")), "as_of") == without(roster, "as_of")
+    assert {row["attempts"] for row in rollcall.ledger()} == {2}
+
+
+LIVES = ("09:00", "10:00", "11:00")
+
+
+@pytest.mark.parametrize("order", list(permutations(range(3))), ids=str)
+@pytest.mark.parametrize("at_once", [True, False], ids=["one batch", "three batches"])
+def test_a_room_is_superseded_by_the_next_of_its_name_whatever_comes_first(
+    rollcall: Rollcall, order: Sequence[int], at_once: bool
+) -> None:
+    rooms = [room_started(LIVES[n], room=f"RM_{n}", room_created=LIVES[n]) for n in order]
+    for batch in [rooms] if at_once else [[one] for one in rooms]:
+        put_in(rollcall.backend, batch)
+        rollcall.drain()
+    superseded = {row["sid"]: row["superseded_at"] for row in rollcall.facts()["rooms"]}
+    assert superseded == {"RM_0": at("10:00"), "RM_1": at("11:00"), "RM_2": None}
+
+
+def test_a_room_whose_creation_is_learned_late_finds_its_place(rollcall: Rollcall) -> None:
+    for clock in ("09:00", "11:00"):
+        rollcall.deliver(room_started(clock, room=f"RM_{clock}", room_created=clock))
+    rollcall.deliver(joined("12:00", room="RM_late"))
+    rollcall.deliver(joined("12:30", sid="PA_2", room="RM_late", room_created="10:00"))
+    superseded = {row["sid"]: row["superseded_at"] for row in rollcall.facts()["rooms"]}
+    assert superseded == {"RM_09:00": at("10:00"), "RM_late": at("11:00"), "RM_11:00": None}
+
+
+def is_up(engine: Engine) -> bool:
+    """Whether the engine's database is held to be up."""
+    return not engine.get_execution_options()["breaker"].is_open
