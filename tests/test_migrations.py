@@ -1,0 +1,117 @@
+"""Migrations: what they make is what the code expects, and they can be taken back."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from sqlalchemy import Engine, inspect
+
+from models import schema
+from models.db import metadata
+from models.engine import make_engine
+from tests import servers
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def fresh_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A database that no migration has seen."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path}/not/there/yet.db"
+    else:
+        with servers.postgres(f"fresh_{request.getfixturevalue('worker_id')}") as url:
+            yield url
+
+
+@pytest.fixture
+def engine(fresh_url: str) -> Iterator[Engine]:
+    made = make_engine(fresh_url)
+    yield made
+    made.dispose()
+
+
+def tables(engine: Engine) -> set[str]:
+    return set(inspect(engine).get_table_names()) - {"alembic_version"}
+
+
+def test_the_newest_migration_is_what_the_code_expects(fresh_url: str, engine: Engine) -> None:
+    schema.upgrade(fresh_url)
+    with engine.connect() as conn:
+        assert compare_metadata(MigrationContext.configure(conn), metadata) == []
+        assert schema.is_current(conn)
+
+
+def test_columns_and_indexes_are_the_codes_to_the_letter(fresh_url: str, engine: Engine) -> None:
+    """Alembic compares neither collations nor what an index leaves out."""
+    schema.upgrade(fresh_url)
+    migrated = described(engine)
+    with engine.begin() as conn:
+        metadata.drop_all(conn)
+        metadata.create_all(conn)
+    assert migrated == described(engine)
+
+
+def test_migrations_can_be_taken_back_and_made_again(fresh_url: str, engine: Engine) -> None:
+    schema.upgrade(fresh_url)
+    assert tables(engine) == set(metadata.tables)
+    config = Config()
+    config.set_main_option("script_location", str(schema.MIGRATIONS))
+    config.attributes["database_url"] = fresh_url
+    command.downgrade(config, "base")
+    assert tables(engine) == set()
+    with engine.connect() as conn:
+        assert not schema.is_current(conn)
+    schema.upgrade(fresh_url)
+    schema.upgrade(fresh_url)
+    assert tables(engine) == set(metadata.tables)
+
+
+def test_the_release_command_migrates_the_database_of_the_environment(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/released.db"
+    pair = {"LIVEKIT_API_KEY": "devkey", "LIVEKIT_API_SECRET": "devsecret"}
+    [release] = [
+        line.removeprefix("release: ")
+        for line in (ROOT / "Procfile").read_text().splitlines()
+        if line.startswith("release: ")
+    ]
+    environment = {
+        **pair,
+        "DATABASE_URL": url,
+        "PATH": f"{Path(sys.executable).parent}:{os.defpath}",
+    }
+    subprocess.run(release, shell=True, check=True, cwd=ROOT, env=environment)  # noqa: S602 - ours
+    engine = make_engine(url)
+    assert tables(engine) == set(metadata.tables)
+    engine.dispose()
+
+
+def described(engine: Engine) -> dict[str, list[str]]:
+    """Every column, index and key of the database, as its own catalogue words them."""
+    seen, found = inspect(engine), {}
+    for table in sorted(tables(engine)):
+        columns = sorted(f"{_plain(it)} {_collation(it['type'])}" for it in seen.get_columns(table))
+        indexes = sorted(str(_plain(it)) for it in seen.get_indexes(table))
+        unique = sorted(str(_plain(it)) for it in seen.get_unique_constraints(table))
+        found[table] = [*columns, *indexes, *unique, str(_plain(seen.get_pk_constraint(table)))]
+    return found
+
+
+def _plain(told: Any) -> Any:
+    if isinstance(told, dict):
+        return {str(name): _plain(value) for name, value in sorted(told.items())}
+    return str(told)
+
+
+def _collation(column_type: object) -> object:
+    return getattr(column_type, "collation", None)
