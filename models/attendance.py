@@ -6,8 +6,11 @@ An attendance is no table; it is what `view` makes of a person's cycles in a ses
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from heapq import merge
+from itertools import groupby
+from operator import itemgetter
 
 from sqlalchemy import Connection
 
@@ -46,13 +49,25 @@ def roster(
     meeting: Meeting, cycles: Mapping[str, list[Cycle]], *, now: datetime, rules: Rules
 ) -> list[fold.Attendance]:
     """Everyone expected or with a counted visit, by user id."""
-    expected = {one.user_id for one in meeting.session.expected}
-    everyone = sorted(expected | cycles.keys())
-    views = (
-        fold.view(meeting, user_id, cycles.get(user_id, ()), now=now, rules=rules)
-        for user_id in everyone
-    )
-    return [one for one in views if one.visits or one.user_id in expected]
+    return list(everyone(meeting, sorted(cycles.items()), now=now, rules=rules))
+
+
+def everyone(
+    meeting: Meeting,
+    cycles: Iterable[tuple[str, Sequence[Cycle]]],
+    *,
+    now: datetime,
+    rules: Rules,
+) -> Iterator[fold.Attendance]:
+    """The same, one after another: of cycles that come a person at a time, by user id."""
+    expected = sorted({one.user_id for one in meeting.session.expected})
+    waited_for = set(expected)
+    told = merge(cycles, ((user_id, ()) for user_id in expected), key=itemgetter(0))
+    for user_id, parts in groupby(told, itemgetter(0)):
+        own = [cycle for _, some in parts for cycle in some]
+        seen = fold.view(meeting, user_id, own, now=now, rules=rules)
+        if seen.visits or user_id in waited_for:
+            yield seen
 
 
 def addressed(conn: Connection, address: str, *, now: datetime) -> str | None:

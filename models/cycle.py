@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from datetime import datetime
+from itertools import groupby
+from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import (
@@ -24,6 +26,9 @@ from sqlalchemy import (
 from models.db import Instant, Key, metadata
 from models.facts import Cycle
 from models.room import rooms
+
+ROWS_AT_ONCE = 1000
+"""What a long read keeps in memory."""
 
 cycles = Table(
     "cycles",
@@ -71,6 +76,19 @@ def of_session(conn: Connection, session_id: str, *, user_id: str | None = None)
     if user_id is not None:
         statement = statement.where(cycles.c.user_id == user_id)
     return [read(row) for row in conn.execute(statement.order_by(cycles.c.cycle_id))]
+
+
+def by_user(conn: Connection, session_id: str) -> Iterator[tuple[str, list[Cycle]]]:
+    """Every cycle in the session, a person at a time by user id, however many there are.
+
+    Rows are fetched as they are asked for, so the transaction has to last until then.
+    """
+    its_rooms = select(rooms.c.sid).where(rooms.c.session_id == session_id)
+    statement = select(cycles).where(_in_session(session_id, its_rooms))
+    statement = statement.order_by(cycles.c.user_id, cycles.c.cycle_id)
+    rows = conn.execute(statement, execution_options={"yield_per": ROWS_AT_ONCE})
+    for user_id, own in groupby(map(read, rows), attrgetter("user_id")):
+        yield user_id, list(own)
 
 
 def people(conn: Connection, session_id: str) -> int:

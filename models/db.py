@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
 from typing import Any
 
@@ -32,6 +32,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.types import TypeDecorator
 
+from models import postgres
 from models.breaker import Breaker
 
 metadata = MetaData()
@@ -65,6 +66,23 @@ def reading(engine: Engine) -> Iterator[Connection]:
     """A connection to read on: each statement sees the latest commit (one round trip each)."""
     with _connect(engine) as conn:
         yield conn if is_sqlite(conn) else conn.execution_options(isolation_level="AUTOCOMMIT")
+
+
+@contextmanager
+def snapshot(engine: Engine, *, limit: float) -> Iterator[Connection]:
+    """A transaction that reads: all its statements see the same moment, however long it takes.
+
+    A round trip may take `limit` seconds where the engine allows less: PostgreSQL sorts before
+    it sends the first row of many.
+    """
+    with _connect(engine) as conn:
+        if is_sqlite(conn):
+            patient: AbstractContextManager[None] = nullcontext()
+        else:
+            conn.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+            patient = postgres.patience(conn.connection.driver_connection, limit)
+        with patient, conn.begin():
+            yield conn
 
 
 @contextmanager

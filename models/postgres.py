@@ -6,8 +6,10 @@ The server's own `statement_timeout` does not help when the server is what hangs
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as Late
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg
@@ -27,6 +29,17 @@ class TimedConnection(psycopg.Connection[Any]):
             if self.pgconn.transaction_status == TransactionStatus.ACTIVE:
                 self.close()  # still unanswered: nobody can use it again
             raise
+
+
+@contextmanager
+def patience(connection: Any, limit: float) -> Iterator[None]:
+    """Let each round trip on this connection take `limit` seconds at least, for a while."""
+    usual = connection.limit
+    connection.limit = max(usual, limit)
+    try:
+        yield
+    finally:
+        connection.limit = usual
 
 
 def connect(*args: Any, limit: float, **kwargs: Any) -> TimedConnection:

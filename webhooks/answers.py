@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -50,20 +50,39 @@ def roster(meeting: Meeting | None, people: Sequence[Attendance], now: datetime)
     """Everybody's attendance, with names and visits."""
     counts = Counter(one.attendance_status for one in people)
     session = meeting.session if meeting else None
-    names = {one.user_id: one.name for one in session.expected} if session else {}
+    names = expected_names(session)
     return {
         "session": {"session_id": session.id if session else None, **_brief(session)},
         "summary": {"total": len(people)} | {word: counts[word] for word in STATUSES},
         "attendances": [
-            {
-                **_person(one),
-                "name": one.name or names.get(one.user_id),
-                "cycles": [_visit(visit) for visit in one.visits],
-            }
+            roster_line(one, names) | {"cycles": [visit(cycle) for cycle in one.visits]}
             for one in people
         ],
         "as_of": instant(now),
     }
+
+
+def roster_line(seen: Attendance, names: Mapping[str, str | None]) -> dict[str, Any]:
+    """One person of a roster, without their visits; `names` are those of the expected."""
+    return {**_person(seen), "name": seen.name or names.get(seen.user_id)}
+
+
+def visit(one: Visit) -> dict[str, Any]:
+    """One visit of a roster."""
+    return {
+        "participant_sid": one.cycle.participant_sid,
+        "joined_at": instant(one.joined_at),
+        "left_at": instant(one.ended_at),
+        "source": one.cycle.source,
+        "disconnect_reason": one.cycle.disconnect_reason,
+        "estimated": one.estimated,
+        "ended_by": one.ended_by,
+    }
+
+
+def expected_names(session: Session | None) -> dict[str, str | None]:
+    """What the session calls the people that it expects, by user id."""
+    return {one.user_id: one.name for one in session.expected} if session else {}
 
 
 def session(told: Session) -> dict[str, Any]:
@@ -114,16 +133,4 @@ def _person(seen: Attendance) -> dict[str, Any]:
         "attendance_percentage": seen.attendance_percentage,
         "meets_minimum": seen.meets_minimum,
         "final": seen.final,
-    }
-
-
-def _visit(visit: Visit) -> dict[str, Any]:
-    return {
-        "participant_sid": visit.cycle.participant_sid,
-        "joined_at": instant(visit.joined_at),
-        "left_at": instant(visit.ended_at),
-        "source": visit.cycle.source,
-        "disconnect_reason": visit.cycle.disconnect_reason,
-        "estimated": visit.estimated,
-        "ended_by": visit.ended_by,
     }

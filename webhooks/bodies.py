@@ -195,6 +195,15 @@ class StatusQuery(Query):
     )
 
 
+class RosterQuery(Query):
+    """In which form."""
+
+    format: Literal["json", "csv"] | None = Field(
+        None, description="By default what `Accept` prefers, else JSON."
+    )
+    cycles: bool = Field(False, description="For CSV: a line for each visit, not each person.")
+
+
 class PageQuery(Query):
     """Which sessions to list: a room's, begun in [from, to), beyond the `after` of a page."""
 

@@ -1,0 +1,333 @@
+"""The roster as a file to take away: what a spreadsheet makes of it, and what it costs to write."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import Connection, bindparam, text
+from werkzeug.http import parse_options_header
+from werkzeug.test import TestResponse
+
+from models import db, session
+from models.engine import make_engine
+from models.facts import Session
+from models.settings import Settings
+from tests.build import DAY, at, joined, left
+from tests.doors import (
+    Rollcall,
+    bearer,
+    on_sqlite,
+    ops_token,
+    problem,
+    session_url,
+    token,
+    told,
+)
+from webhooks import spreadsheet
+from webhooks.app import create_app
+from webhooks.roster import EXPORT_LIMIT_SECONDS
+from worker.backend import PATIENT, REQUEST
+
+SCHEDULE = {"scheduled_at": f"{DAY.date()}T14:00:00Z", "room_name": "quran-98"}
+PEOPLE = [{"user_id": "5", "name": "أحمد"}, {"user_id": "6", "name": "سارة"}]
+
+
+def export(rollcall: Rollcall, name: str = "98", **query: str) -> TestResponse:
+    url = session_url(name, "attendance", format="csv", **query)
+    return fetch(rollcall, url, bearer(ops_token()))
+
+
+def fetch(rollcall: Rollcall, url: str, headers: dict[str, str]) -> TestResponse:
+    """Read to its end and closed, as a server does it."""
+    return rollcall.client.get(url, headers=headers, buffered=True)
+
+
+def lines(answer: TestResponse) -> list[dict[str, str]]:
+    """The file's lines by column, read as RFC 4180 has it."""
+    assert answer.status_code == 200, answer.text
+    assert answer.content_type == "text/csv; charset=utf-8"
+    return list(csv.DictReader(io.StringIO(answer.data.decode("utf-8-sig"), newline="")))
+
+
+def as_text(value: Any) -> str:
+    if value is None:
+        return ""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+@pytest.fixture
+def a_class(rollcall: Rollcall) -> Rollcall:
+    """A class with somebody who came twice, a manual join, and somebody who never came."""
+    rollcall.put("98", **SCHEDULE, minimum_percentage=50, expected=PEOPLE)
+    rollcall.deliver(
+        joined("14:01", user="5", sid="PA_b"),
+        left("14:20", user="5", sid="PA_b", joined_at="14:01"),
+        joined("14:00", user="7", sid="PA_a", name='Abu "Bakr", Jr'),
+        left("14:50", user="7", sid="PA_a", joined_at="14:00"),
+        joined("14:25:00.250", user="5", sid="PA_c"),
+        left("14:58", user="5", sid="PA_c", joined_at="14:25:00.250"),
+    )
+    return rollcall
+
+
+# --- what is in it --------------------------------------------------------------------------------
+
+
+def test_a_line_a_person_says_what_the_json_says(a_class: Rollcall) -> None:
+    people = told(a_class.roster("98"))["attendances"]
+    found = lines(export(a_class))
+    assert [line["user_id"] for line in found] == ["5", "6", "7"]
+    for line, person in zip(found, people, strict=True):
+        assert line["session_id"] == "98"
+        for column in spreadsheet.PERSON:
+            assert line[column] == as_text(person[column]), column
+
+
+def test_a_line_a_visit_keeps_each_persons_visits_together(a_class: Rollcall) -> None:
+    people = told(a_class.roster("98"))["attendances"]
+    visits = [(person, visit) for person in people for visit in person["cycles"]]
+    found = lines(export(a_class, cycles="1"))
+    assert [line["participant_sid"] for line in found] == ["PA_b", "PA_c", "PA_a"]
+    for line, (person, visit) in zip(found, visits, strict=True):
+        assert (line["user_id"], line["name"]) == (person["user_id"], person["name"])
+        for column in spreadsheet.VISIT:
+            assert line[column] == as_text(visit[column]), column
+
+
+def test_who_was_expected_and_never_came_has_a_line_but_no_visit(a_class: Rollcall) -> None:
+    absent = next(line for line in lines(export(a_class)) if line["user_id"] == "6")
+    assert (absent["name"], absent["attendance_status"]) == ("سارة", "absent")
+    assert "6" not in {line["user_id"] for line in lines(export(a_class, cycles="1"))}
+
+
+def test_the_bytes_are_what_spreadsheets_need(a_class: Rollcall) -> None:
+    """UTF-8 with a byte order mark, CRLF after every line, quotes only where they are needed."""
+    data = export(a_class).data
+    assert data.startswith("\ufeffsession_id,user_id,name,attendance_status,".encode())
+    assert data.endswith(b"\r\n")
+    assert data.count(b"\n") == data.count(b"\r\n") == 4
+    assert b'Abu ""Bakr"", Jr"' in data
+
+
+def test_a_session_that_nobody_knows_yet_is_a_header_only(rollcall: Rollcall) -> None:
+    teacher = token("t", "quran-98", roomAdmin=True)
+    url = session_url("quran-98", "attendance", format="csv")
+    assert lines(fetch(rollcall, url, bearer(teacher))) == []
+    assert export(rollcall, "nobody").status_code == 404
+
+
+# --- how it is asked for --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("query", "accept", "kind"),
+    [
+        ("", None, "application/json"),
+        ("", "*/*", "application/json"),
+        ("", "text/csv", "text/csv"),
+        ("", "text/csv, application/json;q=0.5", "text/csv"),
+        ("", "text/html,application/xhtml+xml,*/*;q=0.8", "application/json"),
+        ("?format=csv", "application/json", "text/csv"),
+        ("?format=json", "text/csv", "application/json"),
+    ],
+)
+@on_sqlite
+def test_the_query_decides_else_what_the_reader_accepts(
+    a_class: Rollcall, query: str, accept: str | None, kind: str
+) -> None:
+    headers = bearer(ops_token()) | ({"Accept": accept} if accept else {})
+    answer = fetch(a_class, f"/api/sessions/98/attendance{query}", headers)
+    assert answer.mimetype == kind
+    assert "Accept" in answer.headers["Vary"]
+    assert answer.headers["Cache-Control"] == "private, no-store"
+
+
+@on_sqlite
+def test_another_form_is_refused_by_name(a_class: Rollcall) -> None:
+    url = session_url("98", "attendance", format="xlsx")
+    assert problem(a_class.client.get(url, headers=bearer(ops_token()))) == (400, "invalid")
+
+
+@on_sqlite
+def test_a_student_may_not_take_it_away(a_class: Rollcall) -> None:
+    url = session_url("98", "attendance", format="csv")
+    assert problem(a_class.client.get(url, headers=bearer(token("5")))) == (403, "forbidden")
+
+
+# --- what a spreadsheet might do with it ----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("=1+1", "'=1+1"),
+        ("+966500000000", "'+966500000000"),
+        ("-2", "'-2"),
+        ("@SUM(A1)", "'@SUM(A1)"),
+        ("\tx", "'\tx"),
+        ("\rx", "'\rx"),
+        ("\nx", "'\nx"),
+        (" =1", "' =1"),
+        ("\u200f=1", "'\u200f=1"),
+        ("\uff1d1+1", "'\uff1d1+1"),
+        ("'=1", "''=1"),
+        ("a;=1", "a;'=1"),  # a spreadsheet that separates by semicolons opens it too
+        ('a;"=1', "a;'\"=1"),
+        ("a\n=1", "a\n'=1"),
+        ("a=1", "a=1"),
+        ("'Abd al-Rahman", "'Abd al-Rahman"),
+        ("Smith, -J", "Smith, -J"),
+        ("أحمد", "أحمد"),
+        ("", ""),
+    ],
+)
+def test_a_cell_is_never_a_formula(value: str, shown: str) -> None:
+    assert spreadsheet.cell(value) == shown
+
+
+@given(st.lists(st.text("=+-@ \t\r\n,;|'\"aب\uff1d\u200f"), min_size=1, max_size=4))
+def test_however_it_is_separated_no_cell_begins_a_formula(values: list[str]) -> None:
+    file = io.StringIO(newline="")
+    csv.writer(file, lineterminator="\r\n").writerow(["98", *map(spreadsheet.cell, values)])
+    for separator in ",;\t|":
+        read = csv.reader(io.StringIO(file.getvalue(), newline=""), delimiter=separator)
+        for cell in (cell for line in read for cell in line):
+            assert not re.match(r"[\s\u200f]*[=+\-@\uff1d]", cell), (separator, cell)
+
+
+@given(st.text("=+- \t\n;'\"a"))
+def test_one_apostrophe_taken_away_gives_the_text_back(value: str) -> None:
+    mark = r"(?:\A|(?<=[;|\t\r\n]))'(?=[\s\"']*[=+\-@\t\r\n])"
+    assert re.sub(mark, "", str(spreadsheet.cell(value))) == value
+
+
+def test_a_name_with_a_formula_comes_out_as_text(rollcall: Rollcall) -> None:
+    rollcall.deliver(joined("14:00", user='=HYPERLINK("x")', name="+cmd|' /C calc'!A0"))
+    (line,) = lines(export(rollcall, f"quran-98@{DAY.date()}"))
+    assert line["user_id"] == '\'=HYPERLINK("x")'
+    assert line["name"] == "'+cmd|' /C calc'!A0"
+
+
+# --- the file's name ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [
+        ("98", "attendance-98.csv"),
+        ("quran-98@2026-11-23", "attendance-quran-98@2026-11-23.csv"),
+        ("حلقة القرآن", "attendance-حلقة القرآن.csv"),
+        ("a/b\\c:d", "attendance-a_b_c_d.csv"),
+        ("../../etc/passwd", "attendance-_.._etc_passwd.csv"),
+        ('x"; filename="evil.exe', "attendance-x__ filename=_evil.exe.csv"),
+        ("a\r\nSet-Cookie: x", "attendance-a__Set-Cookie_ x.csv"),
+        ("gpj.\u202eexe", "attendance-gpj._exe.csv"),
+    ],
+)
+def test_the_files_name_is_safe(name: str, file: str) -> None:
+    assert spreadsheet.file_name(name, visits=False) == file
+
+
+@on_sqlite
+def test_the_files_name_is_told_in_unicode_and_in_ascii(rollcall: Rollcall) -> None:
+    rollcall.put("حلقة ٩٨")
+    header = export(rollcall, "حلقة ٩٨", cycles="1").headers["Content-Disposition"]
+    assert parse_options_header(header) == ("attachment", {"filename": "visits-حلقة ٩٨.csv"})
+    assert 'filename="visits- .csv"' in header
+
+
+def test_a_long_name_still_fits_a_file_system() -> None:
+    name = spreadsheet.file_name("ق" * 128, visits=True)
+    assert len(name.encode()) < 255
+    assert name.startswith("visits-ققق")
+
+
+# --- what it costs --------------------------------------------------------------------------------
+
+
+@on_sqlite
+def test_a_report_that_cant_be_finished_is_no_report(app: Flask, a_class: Rollcall) -> None:
+    """It would seem complete if it were sent while it is read."""
+    with db.writing(a_class.backend.engine) as conn:
+        conn.execute(text("UPDATE cycles SET joined_at = 'nonsense' WHERE user_id = '7'"))
+    unchecked = FlaskClient(app, app.response_class)
+    url = session_url("98", "attendance", format="csv")
+    assert problem(unchecked.get(url, headers=bearer(ops_token()))) == (500, "internal-error")
+
+
+def test_only_an_export_may_wait_long_for_the_database(postgres_url: str) -> None:
+    engine = make_engine(postgres_url, limit=REQUEST.database)
+    with db.snapshot(engine, limit=EXPORT_LIMIT_SECONDS) as conn:
+        assert _limit(conn) == EXPORT_LIMIT_SECONDS
+        sent = _connection(conn)
+    with db.reading(engine) as conn:
+        assert _connection(conn) is sent
+        assert _limit(conn) == REQUEST.database
+    engine.dispose()
+
+
+def _limit(conn: Connection) -> float:
+    limit: float = _connection(conn).limit
+    return limit
+
+
+def _connection(conn: Connection) -> Any:
+    return conn.connection.driver_connection
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux tells the peak")
+@pytest.mark.parametrize(
+    ("database_url", "people"),
+    [("sqlite", 20_000), ("postgresql", 50_000)],
+    indirect=["database_url"],
+)
+def test_memory_does_not_grow_with_the_people(settings: Settings, people: int) -> None:
+    _fill(settings, "small", people=500)
+    _fill(settings, "large", people=people)
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as another_process:
+        small_mb = another_process.submit(_export, settings, "small", 500).result()
+        large_mb = another_process.submit(_export, settings, "large", people).result()
+    assert large_mb - small_mb < 8
+
+
+def _fill(settings: Settings, session_id: str, *, people: int) -> None:
+    """A session with so many people, each with a manual join and a leave."""
+    engine = make_engine(settings.database_url)
+    numbers = (
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < :people)"
+        "INSERT INTO cycles (cycle_id, session_id, named_session, room_name, user_id, name, kind,"
+        " hidden, name_rank, joined_rank, left_rank, claimed_rank, source, joined_at,"
+        " client_joined_at, client_left_at)"
+        " SELECT :id || i, :id, :id, :id, 'user' || i, 'name', 'STANDARD',"
+        " FALSE, '', '', '', '', 'client', :joined, :joined, :left FROM n"
+    )
+    cycles = text(numbers).bindparams(
+        bindparam("joined", type_=db.Instant), bindparam("left", type_=db.Instant)
+    )
+    with db.writing(engine) as conn:
+        session.store(conn, Session(session_id, session_id, scheduled_at=at("14:00")), now=DAY)
+        span = {"joined": at("14:00"), "left": at("14:30")}
+        conn.execute(cycles, {"people": people, "id": session_id} | span)
+    engine.dispose()
+
+
+def _export(settings: Settings, session_id: str, people: int) -> float:
+    """The most memory that the process ever had, once it has answered."""
+    client = create_app(settings, PATIENT).test_client()
+    url = session_url(session_id, "attendance", format="csv")
+    with client.get(url, headers=bearer(ops_token())) as answer:
+        assert sum(chunk.count(b"\n") for chunk in answer.iter_encoded()) == people + 1
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    (peak_kb,) = re.findall(r"VmHWM:\s+(\d+) kB", status)
+    return int(peak_kb) / 1024
