@@ -24,7 +24,7 @@ from webhooks import valkey
 REDIS_DOWN = (RedisDown, RedisLate)
 
 
-def until(what: Callable[[], object], *, seconds: float = 20.0) -> None:
+def until(what: Callable[[], object], *, seconds: float = 60.0) -> None:
     """Wait for a condition; AssertionError when it does not come true in time."""
     deadline = monotonic() + seconds
     while not what():
@@ -55,7 +55,7 @@ class Postgres:
             self._server.stop()
 
     def start(self) -> None:
-        until(self._started, seconds=60)
+        until(self._started)
 
     def _started(self) -> bool:
         try:

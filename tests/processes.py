@@ -1,0 +1,46 @@
+"""The Procfile's processes, for real: started on a test's own servers, and stopped by the test."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from models.settings import Settings
+from worker import metrics_dir
+
+
+def environment(settings: Settings, directory: Path, **more: str) -> dict[str, str]:
+    """What a process needs to work on the test's servers."""
+    return os.environ | {
+        "LIVEKIT_API_KEY": settings.livekit_api_key,
+        "LIVEKIT_API_SECRET": settings.livekit_api_secret,
+        "DATABASE_URL": settings.database_url,
+        "REDIS_URL": settings.redis_url,
+        metrics_dir.VARIABLE: str(directory / "metrics"),
+        **more,
+    }
+
+
+@contextmanager
+def running(module: str, env: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+    """`python -m module`, terminated at the end if it still runs."""
+    process = subprocess.Popen([sys.executable, "-m", module], env=env)
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def listens(port: int) -> bool:
+    """Whether somebody accepts connections on that port of 127.0.0.1."""
+    try:
+        socket.create_connection(("127.0.0.1", port)).close()
+    except OSError:
+        return False
+    return True
