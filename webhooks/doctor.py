@@ -156,7 +156,10 @@ def _livekit(settings: Settings) -> Iterator[Finding]:
 
 
 async def _count_rooms(settings: Settings) -> int:
-    limit = aiohttp.ClientTimeout(total=LIVEKIT_SECONDS)
     key, secret = settings.livekit_api_key, settings.livekit_api_secret
-    async with LiveKitAPI(settings.livekit_url, key, secret, timeout=limit) as api:
+    # LiveKitAPI's own `timeout` is turned off again by the `timeout=None` of its requests.
+    async with (
+        asyncio.timeout(LIVEKIT_SECONDS),
+        LiveKitAPI(settings.livekit_url, key, secret) as api,
+    ):
         return len((await api.room.list_rooms(ListRoomsRequest())).rooms)
