@@ -110,14 +110,16 @@ class _Person:
 
     def _end(self, cycle: Cycle, joined_at: datetime) -> _End | None:
         """Rules 1 to 9 for a cycle that LiveKit told of."""
-        if cycle.left_at is not None:
-            return _End(cycle.left_at, "left", estimated=cycle.left_inferred)
+        if cycle.left_at is not None and not cycle.left_inferred:
+            return _End(cycle.left_at, "left", estimated=False)
         if cycle.aborted_at is not None:
             return _End(cycle.aborted_at, "aborted", estimated=False)
+        found_gone = _found_gone(cycle)
         if (again := self._next_join(cycle, joined_at)) is not None:
-            return _End(again, "rejoined")
+            return _earlier(_End(again, "rejoined"), found_gone)
         ended = self._room_end(self.rooms.get(cycle.room_sid or ""), joined_at)
         ended = ended or self._stale_end(cycle, joined_at) or self._longest_end(cycle, joined_at)
+        ended = _earlier(ended, found_gone)
         if ended is not None and (hint := self._hint(cycle, joined_at)) is not None:
             return _End(min(hint, ended.at), "client_left")
         return ended
@@ -221,6 +223,20 @@ def _visit(cycle: Cycle, joined_at: datetime, end: _End | None) -> Visit:
         return Visit(cycle, joined_at)
     # LiveKit's left is a whole second, so it can be up to one before the join.
     return Visit(cycle, joined_at, max(end.at, joined_at), end.by, end.estimated)
+
+
+def _found_gone(cycle: Cycle) -> _End | None:
+    """The reconciler's word: gone by then, unless it was seen inside after that."""
+    left_at, seen_at = cycle.left_at, cycle.last_seen_at
+    if left_at is None or not cycle.left_inferred or (seen_at is not None and seen_at > left_at):
+        return None
+    return _End(left_at, "left")
+
+
+def _earlier(one: _End | None, other: _End | None) -> _End | None:
+    """Two ends that are both too late at worst: the earlier is nearer to the truth."""
+    known = [end for end in (one, other) if end is not None]
+    return min(known, key=lambda end: end.at, default=None)
 
 
 def _near(known: Cycle, began_at: datetime, joined_at: datetime) -> bool:

@@ -211,6 +211,68 @@ def test_rule_1_a_visit_ends_when_it_left(row: Row) -> None:
     assert told(attended(row)) == row.visits
 
 
+GONE = left("14:30", source="reconciler")
+
+
+@rows(
+    Row(
+        "seen inside after that: it was not gone",
+        [joined("14:00"), GONE, seen("14:31")],
+        "14:40",
+        ["PA_1 14:00- open"],
+    ),
+    Row(
+        "seen at that second, and not after it",
+        [joined("14:00"), GONE, seen("14:30")],
+        "14:40",
+        ["PA_1 14:00~14:30 left"],
+    ),
+    Row(
+        "found gone again after it was seen",
+        [joined("14:00"), GONE, seen("14:31"), left("14:35", source="reconciler")],
+        "14:40",
+        ["PA_1 14:00~14:35 left"],
+    ),
+    Row(
+        "a rejoin ended it before it was missed",
+        [joined("14:00"), GONE, joined("14:20", sid="PA_2"), left("14:25", sid="PA_2")],
+        "14:40",
+        ["PA_1 14:00~14:20 rejoined", "PA_2 14:20-14:25 left"],
+    ),
+    Row(
+        "missed before it came back",
+        [joined("14:00"), GONE, joined("14:35", sid="PA_2")],
+        "14:40",
+        ["PA_1 14:00~14:30 left", "PA_2 14:35- open"],
+    ),
+    Row(
+        "the room's finish is nearer",
+        [joined("14:00"), GONE, room_finished("14:29")],
+        "14:40",
+        ["PA_1 14:00~14:29 room_finished"],
+    ),
+    Row(
+        "the schedule's end is nearer than the first look after an outage",
+        [joined("14:00"), left("16:00", source="reconciler")],
+        "16:10",
+        ["PA_1 14:00~15:00 stale"],
+    ),
+    Row(
+        "its client said when",
+        [
+            joined("14:00"),
+            client_joined("14:00:01", claims="PA_1"),
+            client_left("14:29:40"),
+            GONE,
+        ],
+        "14:40",
+        ["PA_1 14:00~14:29:40 client_left"],
+    ),
+)
+def test_rule_1_what_was_inferred_is_never_later_than_what_else_is_known(row: Row) -> None:
+    assert told(attended(row)) == row.visits
+
+
 @rows(
     Row(
         "aborted after it joined, exactly",
