@@ -127,6 +127,23 @@ def insert_rows(conn: Connection, rows: Sequence[dict[str, Any]]) -> None:
     insert_missing(conn, webhook_events, rows)
 
 
+def renew_rows(conn: Connection, rows: Sequence[dict[str, Any]]) -> None:
+    """Put rows into the inbox, each in place of the older one of its event, if there is one.
+
+    Only for events of which the latest says all that those before it said.
+    """
+    if not rows:
+        return
+    statement = insert(conn, webhook_events)
+    new = statement.excluded
+    renewed = statement.on_conflict_do_update(
+        index_elements=["event_id"],
+        set_={name: new[name] for name in EMPTY if name != "event_id"},
+        where=webhook_events.c.created_at < new.created_at,
+    )
+    conn.execute(renewed, list(rows))
+
+
 def record_applied(conn: Connection, event: Event, payload: dict[str, Any]) -> None:
     """Put one event, which this transaction applies, into the ledger."""
     row = pending_row(event, payload, received_at=event.created_at)

@@ -15,7 +15,7 @@ from rq.exceptions import StopRequested
 
 from models import logs
 from models.settings import BadSettings, Settings, load
-from worker import bell, jobs
+from worker import bell, jobs, reconcile
 
 SWEEP_SECONDS = 5
 PATIENCE = 10
@@ -48,7 +48,8 @@ def main() -> None:
     except BadSettings as error:
         sys.exit(str(error))
     logs.configure(settings)
-    run(settings)
+    with reconcile.running(settings):
+        run(settings)
 
 
 def run(settings: Settings) -> None:
