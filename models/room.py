@@ -65,8 +65,9 @@ def latest(conn: Connection, name: str) -> Room | None:
     return read(row) if row else None
 
 
-def supersede(conn: Connection, changed: Iterable[tuple[Room | None, Room]]) -> None:
-    """Set `superseded_at` around the rooms (before, after) whose creation is new.
+def supersede(conn: Connection, changed: Iterable[tuple[Room | None, Room]]) -> set[str]:
+    """Set `superseded_at` around the rooms (before, after) whose creation is new; the sessions of
+    those where it changed.
 
     It is the creation of the next room of the same name. A room that moved changes its own, that
     of the room before its new place, and that of the room before its old one. The names are held.
@@ -77,12 +78,15 @@ def supersede(conn: Connection, changed: Iterable[tuple[Room | None, Room]]) -> 
         if before is not None:
             neighbours.append(_neighbour(conn, before, later=False))
         stale |= {room.sid: room for room in neighbours if room is not None}
+    touched = set()
     for room in sorted(stale.values(), key=lambda room: room.sid):
         following = _neighbour(conn, room, later=True)
         superseded_at = following.created_at if following else None
         if superseded_at != room.superseded_at:
             statement = update(rooms).where(rooms.c.sid == room.sid)
             conn.execute(statement.values(superseded_at=superseded_at))
+            touched.add(room.session_id)
+    return {session_id for session_id in touched if session_id is not None}
 
 
 def assign(conn: Connection, homes: Mapping[str, str]) -> None:

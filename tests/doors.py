@@ -4,7 +4,7 @@ tokens. `drain` is what a worker does when the bell rings.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -19,10 +19,12 @@ import jwt
 import psycopg
 import pytest
 from flask.testing import FlaskClient
-from sqlalchemy import Table, select
+from sqlalchemy import Engine, Table, select
+from sqlalchemy import event as hooks
 from werkzeug.test import TestResponse
 
-from models import db
+from models import db, webhook_event
+from models import event as events
 from models.cycle import cycles
 from models.event import Event
 from models.room import rooms
@@ -89,6 +91,10 @@ class Rollcall:
     client: FlaskClient
     backend: Backend
 
+    def another(self) -> Rollcall:
+        """The same service for another thread: Flask's test client is one thread's own."""
+        return Rollcall(self.client.application.test_client(), self.backend)
+
     def post(self, body: bytes, signature: str | None) -> TestResponse:
         """One webhook, as LiveKit posts it."""
         headers = {"Content-Type": "application/webhook+json"}
@@ -109,6 +115,16 @@ class Rollcall:
         """Webhooks, sent and drained."""
         assert set(self.send(*told)) <= {204}
         self.drain()
+
+    def put_in(self, told: Iterable[Event], **changes: Any) -> None:
+        """Events straight into the inbox, as if received; `changes` spoil the rows."""
+        now = datetime.now(UTC)
+        rows = [
+            webhook_event.pending_row(one, events.redact(webhook(one)), received_at=now) | changes
+            for one in told
+        ]
+        with db.writing(self.backend.engine) as conn:
+            webhook_event.insert_rows(conn, rows)
 
     def status(self, session: str = "98", *, of: str | None = None, **query: str) -> TestResponse:
         """A person's status as they poll it (`of`: a token)."""
@@ -206,6 +222,56 @@ def aside(call: Callable[[], T]) -> Iterator[Future[T]]:
     """The call in a thread, while the test does something else; it must end by itself."""
     with ThreadPoolExecutor(1) as pool:
         yield pool.submit(call)
+
+
+class Pause:
+    """Somebody who stands still once a statement of theirs has run, until `over`."""
+
+    def __init__(self) -> None:
+        self._reached, self._over = Flag(), Flag()
+
+    def wait(self) -> None:
+        assert self._reached.wait(20), "nobody came there"
+
+    def over(self) -> None:
+        self._over.set()
+
+    def stand(self) -> None:
+        if not self._reached.is_set():
+            self._reached.set()
+            assert self._over.wait(20), "nobody went on"
+
+
+@contextmanager
+def pausing(engine: Engine, *, after: str) -> Iterator[Pause]:
+    """The first who executes a statement with these words stands still right after it."""
+    pause = Pause()
+
+    def executed(_conn: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if after in " ".join(statement.split()):
+            pause.stand()
+
+    hooks.listen(engine, "after_cursor_execute", executed)
+    try:
+        yield pause
+    finally:
+        pause.over()
+        hooks.remove(engine, "after_cursor_execute", executed)
+
+
+@contextmanager
+def counting(engine: Engine) -> Iterator[list[str]]:
+    """The statements that are executed meanwhile."""
+    seen: list[str] = []
+
+    def executed(_conn: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        seen.append(statement)
+
+    hooks.listen(engine, "before_cursor_execute", executed)
+    try:
+        yield seen
+    finally:
+        hooks.remove(engine, "before_cursor_execute", executed)
 
 
 @contextmanager

@@ -1,0 +1,404 @@
+"""The cache: makes a status fast and never wrong, whatever happens at the same moment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import fields, replace
+from datetime import UTC, datetime
+from time import monotonic
+from typing import Any, cast
+
+import pytest
+
+from models import cycle, db, room, session
+from models.facts import Cycle, Person, Room, Session
+from models.settings import Settings
+from tests.build import at, joined, left, room_started
+from tests.doors import (
+    Rollcall,
+    ago,
+    aside,
+    counting,
+    pausing,
+    serving,
+    together,
+    token,
+    told,
+    wait_for,
+    without,
+)
+from tests.faults import free_port
+from worker import cache
+
+CYCLES = "ORDER BY cycles.cycle_id"
+ROOMS = "FROM rooms WHERE"
+
+
+@pytest.fixture
+def begun(rollcall: Rollcall) -> Rollcall:
+    """Person 5 is in room quran-98, whose class is session 98."""
+    rollcall.put("98", room_name="quran-98")
+    rollcall.deliver(joined(ago(12), room_created=ago(15)))
+    return rollcall
+
+
+def outcome(rollcall: Rollcall, address: str = "98", *, user: str = "5", **query: str) -> str:
+    return rollcall.status(address, of=token(user), **query).headers["X-Cache"]
+
+
+def present(rollcall: Rollcall, address: str = "98", *, user: str = "5") -> bool:
+    seen: bool = told(rollcall.status(address, of=token(user)))["is_currently_in_meeting"]
+    return seen
+
+
+# --- hits -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("address", ["98", "quran-98"])
+def test_a_hit_is_the_same_answer_without_a_query(begun: Rollcall, address: str) -> None:
+    first = begun.status(address)
+    with counting(begun.backend.engine) as statements:
+        second = begun.status(address)
+    assert (first.headers["X-Cache"], second.headers["X-Cache"]) == ("miss", "hit")
+    assert statements == []
+    volatile = ("as_of", "duration_seconds", "duration_minutes")
+    assert without(told(first), *volatile) == without(told(second), *volatile)
+    assert told(second)["is_currently_in_meeting"] is True
+
+
+def test_one_miss_serves_the_whole_class_even_who_never_came(begun: Rollcall) -> None:
+    begun.deliver(*(joined(ago(9), sid=f"PA_pupil-{n}", user=f"pupil-{n}") for n in range(9)))
+    assert outcome(begun) == "miss"
+    with counting(begun.backend.engine) as statements:
+        assert [outcome(begun, user=f"pupil-{n}") for n in range(9)] == ["hit"] * 9
+        nobody = begun.status("98", of=token("nobody"))
+    assert statements == []
+    assert nobody.headers["X-Cache"] == "hit"
+    assert told(nobody)["attendance_status"] == "not_joined"
+
+
+def test_ages_are_counted_at_each_read(begun: Rollcall) -> None:
+    begun.status()
+    first = told(begun.status())
+    wait_for(lambda: told(begun.status())["duration_seconds"] > first["duration_seconds"])
+    assert outcome(begun) == "hit"
+
+
+def test_that_nothing_is_known_yet_is_remembered_too(rollcall: Rollcall) -> None:
+    assert outcome(rollcall, "quran-98") == "miss"
+    with counting(rollcall.backend.engine) as statements:
+        assert outcome(rollcall, "quran-98") == "hit"
+    assert statements == []
+
+
+def test_no_answer_may_be_kept_by_a_browser_or_a_proxy(begun: Rollcall) -> None:
+    for _ in range(2):
+        assert begun.status().headers["Cache-Control"] == "private, no-store"
+
+
+# --- cleared after each commit --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("address", ["98", "quran-98"])
+def test_whoever_polls_after_a_drain_sees_it(begun: Rollcall, address: str) -> None:
+    assert present(begun, address)
+    begun.deliver(left(ago(1), joined_at=ago(12)))
+    assert outcome(begun, address) == "miss"
+    assert not present(begun, address)
+
+
+def test_whoever_polls_after_a_manual_join_or_leave_sees_it(begun: Rollcall) -> None:
+    guest = token("guest")
+    assert not present(begun, user="guest")
+    visit = told(begun.join("98", of=guest))["visit"]
+    assert present(begun, user="guest")
+    begun.leave(visit, of=guest)
+    assert not present(begun, user="guest")
+
+
+def test_whoever_polls_after_a_registration_sees_it(rollcall: Rollcall) -> None:
+    assert told(rollcall.status("quran-98"))["session_id"] == "quran-98"
+    rollcall.put("98", room_name="quran-98")
+    assert told(rollcall.status("quran-98"))["session_id"] == "98"
+    rollcall.put("98", room_name="quran-98", session_type="group")
+    assert told(rollcall.status("98"))["session"]["session_type"] == "group"
+    rollcall.put("98", room_name="elsewhere")
+    assert told(rollcall.status("quran-98"))["session"]["room_name"] is None
+    rollcall.put("98", room_name="quran-98")
+    assert told(rollcall.status("quran-98"))["session_id"] == "98"
+    rollcall.delete("98")
+    assert told(rollcall.status("quran-98"))["session"]["room_name"] is None
+
+
+def test_a_session_that_begins_in_a_room_is_seen_by_the_rooms_name_at_once(
+    rollcall: Rollcall,
+) -> None:
+    assert not present(rollcall, "quran-98")
+    rollcall.deliver(joined(ago(1), room_created=ago(2)))
+    assert present(rollcall, "quran-98")
+
+
+def test_a_later_life_of_the_room_is_what_its_name_means_at_once(rollcall: Rollcall) -> None:
+    rollcall.deliver(joined(ago(1500), names="97", room_created=ago(1501)))
+    assert told(rollcall.status("quran-98"))["session_id"] == "97"
+    rollcall.deliver(joined(ago(1), sid="PA_2", room="RM_2", names="98", room_created=ago(2)))
+    assert told(rollcall.status("quran-98"))["session_id"] == "98"
+
+
+def test_the_session_of_a_room_that_was_superseded_is_seen_anew(rollcall: Rollcall) -> None:
+    rollcall.deliver(joined(ago(60), names="97", room_created=ago(61)))
+    assert present(rollcall, "97")
+    rollcall.deliver(room_started(ago(5), room="RM_2", names="98", room_created=ago(5)))
+    assert not present(rollcall, "97"), "the first room is over, since there is a next one"
+
+
+def test_a_session_that_a_room_left_is_seen_anew(rollcall: Rollcall) -> None:
+    rollcall.deliver(joined(ago(60), names="97", room_created=ago(61)))
+    assert present(rollcall, "97")
+    rollcall.deliver(room_started(ago(61), names="98", room_created=ago(61)))
+    assert problem_of(rollcall, "97") == 403
+    assert present(rollcall, "98")
+
+
+def problem_of(rollcall: Rollcall, address: str) -> int:
+    return rollcall.status(address).status_code
+
+
+# --- slow readers ---------------------------------------------------------------------------------
+
+
+def test_a_slow_reader_cannot_put_old_facts_over_new(begun: Rollcall, settings: Settings) -> None:
+    with (
+        serving(settings) as slow,
+        pausing(slow.backend.engine, after=CYCLES) as pause,
+        aside(lambda: present(slow)) as old_answer,
+    ):
+        pause.wait()
+        begun.deliver(left(ago(1), joined_at=ago(12)))
+        pause.over()
+        assert old_answer.result(20) is True, "it asked before the commit"
+    assert not present(begun)
+    assert outcome(begun) == "hit"
+
+
+def test_a_slow_reader_cannot_put_old_facts_into_an_empty_cache_after_another_filled_it(
+    begun: Rollcall, settings: Settings
+) -> None:
+    with (
+        serving(settings) as slow,
+        pausing(slow.backend.engine, after=CYCLES) as pause,
+        aside(lambda: present(slow)),
+    ):
+        pause.wait()
+        begun.deliver(left(ago(1), joined_at=ago(12)))
+        assert not present(begun)
+        pause.over()
+    assert not present(begun)
+
+
+def test_a_slow_reader_cannot_put_an_old_meaning_of_a_rooms_name_over_the_new_one(
+    rollcall: Rollcall, settings: Settings
+) -> None:
+    with (
+        serving(settings) as slow,
+        pausing(slow.backend.engine, after="min(sessions.id)") as pause,
+        aside(lambda: present(slow, "quran-98")) as old_answer,
+    ):
+        pause.wait()
+        rollcall.deliver(joined(ago(1), room_created=ago(2)))
+        pause.over()
+        assert old_answer.result(20) is False
+    assert present(rollcall, "quran-98")
+
+
+def test_a_reader_who_is_not_disturbed_does_fill_the_cache(
+    begun: Rollcall, settings: Settings
+) -> None:
+    """The tests above would pass with a cache that never keeps anything."""
+    with (
+        serving(settings) as slow,
+        pausing(slow.backend.engine, after=CYCLES) as pause,
+        aside(lambda: present(slow)),
+    ):
+        pause.wait()
+        begun.deliver(joined(ago(1), room="RM_2", room_name="elsewhere", room_created=ago(2)))
+        pause.over()
+    assert outcome(begun) == "hit"
+
+
+def test_a_second_reader_does_not_wait_for_a_filler_who_is_gone(begun: Rollcall) -> None:
+    begun.backend.redis.flushall()
+    begun.backend.redis.set(cache._key("filler", "98"), b"1")
+    assert present(begun)
+
+
+def test_many_who_ask_at_once_all_hear_the_truth(begun: Rollcall, settings: Settings) -> None:
+    begun.deliver(*(joined(ago(9), sid=f"PA_pupil-{n}", user=f"pupil-{n}") for n in range(8)))
+    with serving(settings) as other:
+
+        def asker(number: int) -> Callable[[], bool]:
+            asking = other.another()
+            return lambda: present(asking, user=f"pupil-{number}")
+
+        assert together(*map(asker, range(8))) == [True] * 8
+
+
+# --- life -----------------------------------------------------------------------------------------
+
+
+def life_ms(rollcall: Rollcall, what: str, name: str) -> int:
+    return int(str(rollcall.backend.redis.pttl(cache._key(what, name))))
+
+
+@pytest.mark.parametrize(("address", "what"), [("98", "facts"), ("quran-98", "name")])
+def test_facts_live_for_ten_seconds_from_when_they_were_read(
+    begun: Rollcall, settings: Settings, address: str, what: str
+) -> None:
+    with (
+        serving(settings) as slow,
+        pausing(slow.backend.engine, after=CYCLES if what == "facts" else ROOMS) as pause,
+        aside(lambda: present(slow, address)),
+    ):
+        pause.wait()
+        began = monotonic()
+        wait_for(lambda: monotonic() - began > 0.3)
+        pause.over()
+    assert 0 < life_ms(begun, what, address) <= 9_700
+
+
+def test_reading_facts_does_not_prolong_their_life(begun: Rollcall) -> None:
+    present(begun)
+    before = life_ms(begun, "facts", "98")
+    wait_for(lambda: life_ms(begun, "facts", "98") < before)
+    present(begun)
+    assert life_ms(begun, "facts", "98") < before
+
+
+def test_all_keys_of_a_session_share_a_hash_tag(begun: Rollcall) -> None:
+    present(begun)
+    keys = [key.decode() for key in cast("list[bytes]", begun.backend.redis.keys("rc:*"))]
+    assert keys
+    assert all(key.count("{") == key.count("}") == 1 for key in keys)
+    assert len({key.partition("}")[0] for key in keys if ":facts" in key or ":gen" in key}) <= 2
+
+
+# --- large sessions -------------------------------------------------------------------------------
+
+
+def test_a_session_of_more_than_five_hundred_is_filled_person_by_person(
+    rollcall: Rollcall,
+) -> None:
+    people = [f"pupil-{n}" for n in range(cache.WHOLE_UP_TO + 1)]
+    rollcall.put("98", room_name="quran-98")
+    rollcall.put_in(joined(ago(9), sid=f"PA_{user}", user=user) for user in people)
+    rollcall.drain()
+    for user in (people[0], people[-1], "nobody"):
+        assert outcome(rollcall, user=user) == "miss"
+        assert outcome(rollcall, user=user) == "hit"
+        assert present(rollcall, user=user) is (user != "nobody")
+    kept = rollcall.backend.redis.hkeys(cache._key("facts", "98"))
+    assert len(list(cast("list[bytes]", kept))) == 4, "the meeting and three people"
+    rollcall.deliver(left(ago(1), sid="PA_pupil-0", user="pupil-0", joined_at=ago(9)))
+    assert not present(rollcall, user="pupil-0")
+    assert present(rollcall, user="pupil-500")
+
+
+# --- without Redis --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("address", ["98", "quran-98"])
+def test_without_redis_the_database_answers_and_the_header_says_so(
+    begun: Rollcall, settings: Settings, address: str
+) -> None:
+    away = settings.model_copy(update={"redis_url": f"redis://127.0.0.1:{free_port()}/0"})
+    with serving(away) as rollcall:
+        answers = [rollcall.status(address) for _ in range(2)]
+        assert [one.headers["X-Cache"] for one in answers] == ["bypass", "bypass"]
+        expected = without(told(begun.status(address)), "as_of", "duration_seconds")
+        assert without(told(answers[1]), "as_of", "duration_seconds") == expected
+        visit = told(rollcall.join("98", of=token("guest")))["visit"]
+        assert rollcall.leave(visit, of=token("guest")).status_code == 200
+
+
+# --- nothing is lost on the way -------------------------------------------------------------------
+
+FULL_SESSION = Session(
+    id="جلسة ٩٨",
+    room_name="room \u202e /?#%",
+    made_by="registered",
+    session_type="academic",
+    academy_id="7",
+    scheduled_at=at("14:00:00.000001"),
+    duration_minutes=61,
+    late_after_minutes=11,
+    minimum_percentage=66.7,
+    expected=(Person("5", "Aisha"),),
+)
+FULL_ROOM = Room(
+    sid="RM_1",
+    name="room \u202e /?#%",
+    created_at=at("13:50:00.123"),
+    last_event_at=at("15:00"),
+    started_at=at("13:50"),
+    finished_at=at("15:00"),
+    superseded_at=at("15:30:00.999999"),
+    named_session="جلسة ٩٨",
+    named_rank="3|1",
+    session_id="جلسة ٩٨",
+)
+FULL_CYCLE = Cycle(
+    cycle_id="PA_1",
+    user_id='quote"back\\slash\ttab',
+    room_sid="RM_1",
+    session_id="جلسة ٩٨",
+    named_session="98",
+    room_name="r",
+    name="عائشة",
+    name_rank="1",
+    kind="SIP",
+    hidden=True,
+    joined_at=at("14:00:00.000001"),
+    joined_rank="2",
+    left_at=at("14:30"),
+    left_rank="3",
+    aborted_at=at("14:31"),
+    client_joined_at=at("14:32"),
+    client_left_at=at("14:33"),
+    last_seen_at=at("14:34"),
+    disconnect_reason="CLIENT_INITIATED",
+    source="import",
+    claimed_sid="PA_2",
+    claimed_rank="4",
+)
+BARE_CYCLE = Cycle(cycle_id="VI_1", user_id=FULL_CYCLE.user_id, session_id="جلسة ٩٨")
+
+
+@pytest.mark.parametrize(
+    "one", [FULL_SESSION, FULL_ROOM, FULL_CYCLE], ids=lambda one: type(one).__name__
+)
+def test_the_fact_has_a_value_of_its_own_in_every_field(one: Any) -> None:
+    same = [it.name for it in fields(one) if getattr(one, it.name) == it.default]
+    assert same == (["made_by"] if isinstance(one, Session) else [])
+
+
+def test_every_field_of_every_fact_comes_out_of_the_cache_as_it_went_in(
+    rollcall: Rollcall,
+) -> None:
+    with db.writing(rollcall.backend.engine) as conn:
+        session.store(conn, FULL_SESSION, now=datetime.now(UTC))
+        conn.execute(
+            room.rooms.insert(), {it.name: getattr(FULL_ROOM, it.name) for it in fields(Room)}
+        )
+        for one in (FULL_CYCLE, BARE_CYCLE):
+            conn.execute(cycle.cycles.insert(), cycle.as_row(one))
+    stored, kept = (
+        cache.read(rollcall.backend, FULL_SESSION.id, FULL_CYCLE.user_id) for _ in range(2)
+    )
+    assert (stored.outcome, kept.outcome) == ("miss", "hit")
+    assert stored.meeting is not None
+    assert kept.meeting is not None
+    assert stored.meeting.session == FULL_SESSION
+    assert kept.meeting.session == replace(FULL_SESSION, expected=())
+    assert stored.meeting.rooms == kept.meeting.rooms == (FULL_ROOM,)
+    assert list(stored.cycles) == list(kept.cycles) == [FULL_CYCLE, BARE_CYCLE]
+    assert stored.meeting.heard_at == kept.meeting.heard_at == at("15:00")
