@@ -140,6 +140,9 @@ def tidy(conn: Connection, ids: Iterable[str]) -> None:
     wanted = sorted(ids)
     if not wanted:
         return
+    # Held before anybody looks for their rooms: one may be coming in at this moment.
+    held = select(sessions.c.id).where(sessions.c.id.in_(wanted)).order_by(sessions.c.id)
+    conn.execute(held.with_for_update())
     its_rooms = select(rooms.c.name).where(rooms.c.session_id == sessions.c.id)
     earliest = its_rooms.order_by(rooms.c.created_at, rooms.c.sid).limit(1).scalar_subquery()
     is_made = and_(sessions.c.id.in_(wanted), sessions.c.made_by != "registered")

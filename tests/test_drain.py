@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import random
 import signal
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from itertools import permutations
 from typing import Any
 
@@ -15,8 +16,7 @@ from rq.timeouts import JobTimeoutException
 from sqlalchemy import Engine, select, text, update
 from sqlalchemy.exc import OperationalError
 
-from models import db, webhook_event
-from models import event as events
+from models import db, ledger, webhook_event
 from models.event import Event
 from models.session import sessions
 from models.settings import Settings
@@ -36,17 +36,6 @@ from tests.doors import (
 )
 from worker import bell, jobs
 from worker.backend import Backend
-
-
-def put_in(backend: Backend, told: Iterable[Event], **changes: Any) -> None:
-    """Events straight into the inbox, as if they had been received; `changes` spoil the rows."""
-    rows = [
-        webhook_event.pending_row(one, events.redact(webhook(one)), received_at=datetime.now(UTC))
-        | changes
-        for one in told
-    ]
-    with db.writing(backend.engine) as conn:
-        webhook_event.insert_rows(conn, rows)
 
 
 def statuses(rollcall: Rollcall) -> list[str]:
@@ -95,9 +84,9 @@ def test_one_bad_event_fails_with_its_error_and_the_rest_is_applied(
     rollcall: Rollcall, spoiled: dict[str, Any]
 ) -> None:
     good = [joined(sid=f"PA_{n}", user=f"pupil-{n % 7}") for n in range(49)]
-    put_in(rollcall.backend, good[:25])
-    put_in(rollcall.backend, [joined(sid="PA_bad", user="bad")], **spoiled)
-    put_in(rollcall.backend, good[25:])
+    rollcall.put_in(good[:25])
+    rollcall.put_in([joined(sid="PA_bad", user="bad")], **spoiled)
+    rollcall.put_in(good[25:])
     assert rollcall.drain() == 50
     assert statuses(rollcall) == ["applied"] * 25 + ["failed"] + ["applied"] * 24
     bad = rollcall.ledger()[25]
@@ -133,7 +122,7 @@ def test_an_event_that_the_database_refuses_fails_alone_and_leaves_nothing(
 ) -> None:
     good = [joined(sid=f"PA_{n}", user=f"pupil-{n}") for n in range(4)]
     bad = joined("16:00", sid="PA_bad", user="bad", room="RM_bad", room_name="bad-room")
-    put_in(rollcall.backend, [*good[:2], bad, *good[2:]])
+    rollcall.put_in([*good[:2], bad, *good[2:]])
     rollcall.drain()
     assert statuses(rollcall) == ["applied", "applied", "failed", "applied", "applied"]
     assert "Integrity" in rollcall.ledger()[2]["error"]
@@ -145,7 +134,7 @@ def test_an_event_that_the_database_refuses_fails_alone_and_leaves_nothing(
 
 @pytest.mark.usefixtures("refusing")
 def test_the_error_of_a_refused_event_repeats_no_value_of_it(rollcall: Rollcall) -> None:
-    put_in(rollcall.backend, [joined(sid="PA_bad", user="bad", name="Aisha")])
+    rollcall.put_in([joined(sid="PA_bad", user="bad", name="Aisha")])
     rollcall.drain()
     [row] = rollcall.ledger()
     assert row["status"] == "failed"
@@ -153,7 +142,7 @@ def test_the_error_of_a_refused_event_repeats_no_value_of_it(rollcall: Rollcall)
 
 
 def test_a_failed_event_is_applied_once_its_row_is_good_again(rollcall: Rollcall) -> None:
-    put_in(rollcall.backend, [joined()], source="martian")
+    rollcall.put_in([joined()], source="martian")
     rollcall.drain()
     with db.writing(rollcall.backend.engine) as conn:
         conn.execute(update(webhook_events).values(source="livekit", status="pending"))
@@ -239,7 +228,7 @@ def test_what_another_worker_holds_is_skipped(rollcall: Rollcall) -> None:
 
 def test_a_full_batch_rings_for_more_hands_and_a_part_of_one_does_not(rollcall: Rollcall) -> None:
     queue = bell.queue(rollcall.backend.redis)
-    put_in(rollcall.backend, (joined(sid=f"PA_{n}") for n in range(jobs.BATCH + 1)))
+    rollcall.put_in(joined(sid=f"PA_{n}") for n in range(jobs.BATCH + 1))
     assert jobs.drain_batch(rollcall.backend) == jobs.BATCH
     assert queue.count == 1
     assert jobs.drain_batch(rollcall.backend) == 1
@@ -254,7 +243,7 @@ def test_workers_that_share_people_and_rooms_come_to_the_same_as_one_alone(
     day = a_day()
     forth, back = day, list(reversed(day))
     copies = [replace(one, event_id=f"{one.event_id}_again") for one in back]
-    put_in(rollcall.backend, [*forth, *copies])
+    rollcall.put_in([*forth, *copies])
 
     def work() -> int:
         with a_worker(settings) as worker:
@@ -263,9 +252,30 @@ def test_workers_that_share_people_and_rooms_come_to_the_same_as_one_alone(
     assert sum(together(work, work, work)) == 2 * len(day)
     assert set(statuses(rollcall)) == {"applied"}
     with serving(settings.model_copy(update={"database_url": sqlite_url})) as alone:
-        put_in(alone.backend, in_any_order(day, seed=1))
+        alone.put_in(in_any_order(day, seed=1))
         alone.drain()
         assert without_ranks(alone.facts()) == without_ranks(rollcall.facts())
+
+
+@on_postgresql
+def test_a_session_that_one_room_leaves_while_another_comes_stays(
+    rollcall: Rollcall, postgres_url: str
+) -> None:
+    comes = room_started("11:00", room="RM_B", room_name="b", names="98")
+    rollcall.deliver(room_started("10:00", room="RM_A", room_name="a", names="98"))
+    rollcall.send(joined("09:00", room="RM_A", room_name="a", names="97"))
+    settings = rollcall.backend.settings
+    with a_worker(settings) as other, db.writing(other.engine) as conn:
+        db.lock(conn, ["b"])
+        ledger.apply(conn, [comes], now=at("11:00"), settings=settings)
+        thread = ThreadPoolExecutor(1)
+        drained = thread.submit(lambda: jobs.drain_batch(rollcall.backend))
+        wait_for(lambda: waits_for_a_lock(postgres_url))
+    assert drained.result(20) == 1
+    thread.shutdown()
+    facts = rollcall.facts()
+    assert {row["sid"]: row["session_id"] for row in facts["rooms"]} == {"RM_A": "97", "RM_B": "98"}
+    assert {row["id"]: row["room_name"] for row in facts["sessions"]} == {"97": "a", "98": "b"}
 
 
 def drained_or_retried(worker: Backend) -> int:
@@ -290,7 +300,7 @@ def test_any_order_in_any_batches_comes_to_the_same(
     rollcall: Rollcall, settings: Settings, sqlite_url: str
 ) -> None:
     day = a_day(rooms=5, people=3, visits=2)
-    put_in(rollcall.backend, day)
+    rollcall.put_in(day)
     rollcall.drain()
     expected = rollcall.facts()
     assert len(expected["cycles"]) == 30
@@ -301,7 +311,7 @@ def test_any_order_in_any_batches_comes_to_the_same(
                     conn.execute(table.delete())
             mixed = in_any_order(day, seed)
             for start in range(0, len(mixed), 7):
-                put_in(other.backend, mixed[start : start + 7])
+                other.put_in(mixed[start : start + 7])
                 other.drain()
             assert other.facts() == expected
 
@@ -310,7 +320,7 @@ def test_applied_events_folded_again_change_no_table_and_no_answer(rollcall: Rol
     rollcall.put("98", room_name="quran-98", scheduled_at=at("14:00").isoformat())
     visit = told(rollcall.join("98", name="Aisha"))["visit"]
     rollcall.leave(visit)
-    put_in(rollcall.backend, a_day(rooms=4, people=2, visits=2))
+    rollcall.put_in(a_day(rooms=4, people=2, visits=2))
     rollcall.deliver(joined(name="Aisha"), left(), room_finished())
     facts, seen = rollcall.facts(), rollcall.seen("98")
     roster = told(rollcall.roster("98"))
@@ -333,7 +343,7 @@ def test_a_room_is_superseded_by_the_next_of_its_name_whatever_comes_first(
 ) -> None:
     rooms = [room_started(LIVES[n], room=f"RM_{n}", room_created=LIVES[n]) for n in order]
     for batch in [rooms] if at_once else [[one] for one in rooms]:
-        put_in(rollcall.backend, batch)
+        rollcall.put_in(batch)
         rollcall.drain()
     superseded = {row["sid"]: row["superseded_at"] for row in rollcall.facts()["rooms"]}
     assert superseded == {"RM_0": at("10:00"), "RM_1": at("11:00"), "RM_2": None}
