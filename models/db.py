@@ -63,9 +63,9 @@ class Instant(TypeDecorator[datetime]):
 
 @contextmanager
 def reading(engine: Engine) -> Iterator[Connection]:
-    """A connection to read on: each statement sees the latest commit (one round trip each)."""
+    """A connection to read on: on PostgreSQL each statement sees the latest commit."""
     with _connect(engine) as conn:
-        yield conn if is_sqlite(conn) else conn.execution_options(isolation_level="AUTOCOMMIT")
+        yield conn
 
 
 @contextmanager
@@ -92,19 +92,20 @@ def writing(engine: Engine) -> Iterator[Connection]:
     On SQLite it begins IMMEDIATE, so that it waits for other writers at once rather than fail
     when it first writes.
     """
-    with _connect(engine).execution_options(writes=True) as conn, conn.begin():
-        yield conn
+    with _connect(engine) as conn:
+        if is_sqlite(conn):
+            conn.execution_options(writes=True)
+        else:
+            conn.execution_options(isolation_level="READ COMMITTED")
+        with conn.begin():
+            yield conn
 
 
 @contextmanager
 def inserting(engine: Engine) -> Iterator[Connection]:
     """A transaction of one statement: on PostgreSQL it commits itself, in one round trip."""
-    if engine.dialect.name == "sqlite":
-        with writing(engine) as conn:
-            yield conn
-    else:
-        with _connect(engine) as conn:
-            yield conn.execution_options(isolation_level="AUTOCOMMIT")
+    with writing(engine) if engine.dialect.name == "sqlite" else _connect(engine) as conn:
+        yield conn
 
 
 def insert_missing(conn: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from alembic import context
 
 from models import cycle, room, session, webhook_event  # noqa: F401  (their tables)
-from models.db import metadata
+from models.db import metadata, writing
 from models.engine import make_engine
 from models.settings import load
 
@@ -13,7 +13,7 @@ from models.settings import load
 def run() -> None:
     url = context.config.attributes.get("database_url") or load().database_url
     engine = make_engine(url)
-    with engine.connect() as conn:
+    with writing(engine) as conn:
         batch = conn.dialect.name == "sqlite"
         context.configure(connection=conn, target_metadata=metadata, render_as_batch=batch)
         with context.begin_transaction():

@@ -15,19 +15,24 @@ from tests.bench.stack import Stack
 from webhooks.livekit_plan import Event
 from worker import bell
 
+ROWS_AT_ONCE = 1_000
+
 
 def fill(stack: Stack, planned: Iterable[Event]) -> None:
     """Store each event, pending."""
     now = datetime.now(UTC)
+    rows = []
+    for one in planned:
+        payload = events.redact(events.parse(one.body()))
+        rows.append(webhook_event.pending_row(events.read(payload), payload, received_at=now))
     with db.writing(stack.engine) as conn:
-        for one in planned:
-            payload = events.redact(events.parse(one.body()))
-            webhook_event.record(conn, events.read(payload), payload, received_at=now)
+        for start in range(0, len(rows), ROWS_AT_ONCE):
+            webhook_event.insert_rows(conn, rows[start : start + ROWS_AT_ONCE])
 
 
 def keep(stack: Stack) -> None:
     """Set the inbox aside, so that every turn can begin with the same one."""
-    with stack.engine.begin() as conn:
+    with db.writing(stack.engine) as conn:
         conn.execute(text("DROP TABLE IF EXISTS backlog"))
         conn.execute(text("CREATE TABLE backlog AS SELECT * FROM webhook_events"))
 
@@ -35,7 +40,7 @@ def keep(stack: Stack) -> None:
 def refill(stack: Stack) -> None:
     """Empty everything and put the kept inbox back."""
     stack.empty()
-    with stack.engine.begin() as conn:
+    with db.writing(stack.engine) as conn:
         conn.execute(text("INSERT INTO webhook_events SELECT * FROM backlog ORDER BY id"))
 
 

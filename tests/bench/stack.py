@@ -19,7 +19,8 @@ from redis import Redis
 from sqlalchemy import Engine, text
 
 from models import schema
-from models.db import make_engine, metadata
+from models.db import metadata, writing
+from models.engine import make_engine
 from tests import servers
 from tests.bench.load import BenchFailed, free_port
 from tests.bench.mail import KEY, SECRET, server_token
@@ -71,7 +72,7 @@ class Stack:
     def empty(self) -> None:
         """No rows, no keys but those of RQ's workers."""
         tables = [table.name for table in metadata.sorted_tables]
-        with self.engine.begin() as conn:
+        with writing(self.engine) as conn:
             if self.engine.dialect.name == "sqlite":
                 for name in tables:
                     conn.execute(text(f"DELETE FROM {name}"))  # noqa: S608  (our own names)
