@@ -6,10 +6,9 @@ SQLite is the embedded default, PostgreSQL is production; what differs between t
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
-from typing import Any
 
 from sqlalchemy import (
     ARRAY,
@@ -106,28 +105,6 @@ def inserting(engine: Engine) -> Iterator[Connection]:
     """A transaction of one statement: on PostgreSQL it commits itself, in one round trip."""
     with writing(engine) if engine.dialect.name == "sqlite" else _connect(engine) as conn:
         yield conn
-
-
-def insert_missing(conn: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> None:
-    """Insert the rows whose key is not there yet, in the order given."""
-    if rows:
-        conn.execute(insert(conn, table).on_conflict_do_nothing(), list(rows))
-
-
-def upsert(
-    conn: Connection, table: Table, rows: Sequence[dict[str, Any]], *, keep: Sequence[str] = ()
-) -> None:
-    """Insert the rows, or overwrite the columns of those whose primary key is there.
-
-    Columns in `keep` stay as they were first inserted.
-    """
-    if not rows:
-        return
-    statement = insert(conn, table)
-    keys = [column.name for column in table.primary_key]
-    kept = {*keys, *keep}
-    changed = {name: statement.excluded[name] for name in rows[0] if name not in kept}
-    conn.execute(statement.on_conflict_do_update(index_elements=keys, set_=changed), list(rows))
 
 
 def insert(conn: Connection, table: Table) -> postgresql.Insert | sqlite.Insert:

@@ -16,8 +16,8 @@ from functools import reduce
 from sqlalchemy import Connection
 
 from models import cycle, fold, resolution, room, session
+from models.bulk import insert_missing, upsert
 from models.cycle import cycles
-from models.db import insert_missing, upsert
 from models.event import Event
 from models.facts import Cycle, Room, Session
 from models.room import rooms

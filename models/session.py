@@ -25,8 +25,9 @@ from sqlalchemy import (
     update,
 )
 
+from models.bulk import upsert
 from models.cycle import cycles
-from models.db import Instant, Json, Key, insert, metadata, upsert
+from models.db import Instant, Json, Key, insert, metadata
 from models.facts import MadeBy, Person, Session
 from models.resolution import WINDOW
 from models.room import rooms

@@ -21,8 +21,9 @@ from sqlalchemy import (
     update,
 )
 
+from models import bulk
 from models import event as events
-from models.db import Instant, Json, Key, RowId, insert, insert_missing, metadata
+from models.db import Instant, Json, Key, RowId, insert, metadata
 from models.event import Event, Unreadable
 from models.facts import Source
 
@@ -114,17 +115,9 @@ def least_delay(conn: Connection) -> timedelta | None:
     return min(delays, default=None)
 
 
-def insert_row(conn: Connection, row: dict[str, Any]) -> bool:
-    """Put one row into the inbox; False when its event is there already."""
-    statement = insert(conn, webhook_events).on_conflict_do_nothing(index_elements=["event_id"])
-    # Inline: nobody needs the row's id. SQLAlchemy counts an INSERT's rows only when told to.
-    counted = statement.inline().execution_options(preserve_rowcount=True)
-    return conn.execute(counted, row).rowcount == 1
-
-
-def insert_rows(conn: Connection, rows: Sequence[dict[str, Any]]) -> None:
-    """Put rows into the inbox, but for those whose event is there already."""
-    insert_missing(conn, webhook_events, rows)
+def insert_rows(conn: Connection, rows: Sequence[dict[str, Any]]) -> set[str]:
+    """Put rows into the inbox, in this order; the ids of the events that were not there yet."""
+    return bulk.insert_new(conn, webhook_events, rows, key="event_id")
 
 
 def renew_rows(conn: Connection, rows: Sequence[dict[str, Any]]) -> None:
@@ -147,7 +140,7 @@ def renew_rows(conn: Connection, rows: Sequence[dict[str, Any]]) -> None:
 def record_applied(conn: Connection, event: Event, payload: dict[str, Any]) -> None:
     """Put one event, which this transaction applies, into the ledger."""
     row = pending_row(event, payload, received_at=event.created_at)
-    insert_row(conn, row | {"status": "applied", "attempts": 1})
+    insert_rows(conn, [row | {"status": "applied", "attempts": 1}])
 
 
 def take(conn: Connection, limit: int) -> list[Mail]:

@@ -98,7 +98,7 @@ def test_it_is_known_whether_an_event_is_new(backend: Backend) -> None:
     row = webhook_event.pending_row(GOOD, {}, received_at=datetime.now(UTC))
     for new in (True, False):
         with db.inserting(backend.engine) as conn:
-            assert webhook_event.insert_row(conn, row) is new
+            assert webhook_event.insert_rows(conn, [row]) == ({row["event_id"]} if new else set())
 
 
 def test_an_applied_event_that_comes_again_stays_applied(rollcall: Rollcall) -> None:

@@ -10,7 +10,7 @@ from flask_cors import CORS
 from models import logs
 from models.settings import BadSettings, Settings, load
 from webhooks import problems
-from webhooks.context import DRAINER, EXTENSION
+from webhooks.context import DRAINER, EXTENSION, SLOT
 from webhooks.docs import docs
 from webhooks.health import health
 from webhooks.join import join
@@ -19,6 +19,7 @@ from webhooks.pages import pages
 from webhooks.receiver import receiver
 from webhooks.roster import roster
 from webhooks.sessions import sessions
+from webhooks.slot import Slot
 from webhooks.status import status
 from worker.backend import REQUEST, Backend, Limits
 from worker.drainer import Drainer
@@ -30,7 +31,9 @@ def create_app(settings: Settings | None = None, limits: Limits = REQUEST) -> Fl
         settings = _of_environment()
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
-    app.extensions[EXTENSION] = Backend.of(settings, limits)
+    backend = Backend.of(settings, limits)
+    app.extensions[EXTENSION] = backend
+    app.extensions[SLOT] = Slot(backend.engine)
     app.extensions[DRAINER] = Drainer(settings)
     problems.register(app)
     for door in (receiver, status, roster, join, sessions, health, metrics, docs, pages):

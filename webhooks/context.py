@@ -6,11 +6,13 @@ from datetime import UTC, datetime
 
 from flask import current_app
 
+from webhooks.slot import Slot
 from worker.backend import Backend
 from worker.drainer import Drainer
 
 EXTENSION = "rollcall"
 DRAINER = "rollcall-drainer"
+SLOT = "rollcall-slot"
 
 
 def backend() -> Backend:
@@ -20,6 +22,11 @@ def backend() -> Backend:
 
 def drainer() -> Drainer:
     found: Drainer = current_app.extensions[DRAINER]
+    return found
+
+
+def slot() -> Slot:
+    found: Slot = current_app.extensions[SLOT]
     return found
 
 

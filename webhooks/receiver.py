@@ -14,12 +14,12 @@ import structlog
 from flask import Blueprint, Response, request
 from redis.exceptions import RedisError
 
-from models import db, webhook_event
 from models import event as events
+from models import webhook_event
 from models.event import Event, Unreadable
 from webhooks import verify
 from webhooks.bodies import Webhook
-from webhooks.context import backend, drainer, present
+from webhooks.context import backend, drainer, present, slot
 from webhooks.operation import Answer, operation
 from webhooks.problems import OUTAGES, response
 from webhooks.verify import Rejected
@@ -68,27 +68,29 @@ def _keep(body: bytes, now: datetime, started: float) -> tuple[str, Outcome, Res
     except Unreadable as error:
         return OTHER, "unreadable", _unreadable(body, str(error), now)
     outcome = _store(webhook_event.pending_row(event, payload, received_at=now))
-    _ring()
     _log(event, outcome, ms=round((perf_counter() - started) * 1000, 1))
     return event.event, outcome, Response(status=204)
 
 
 def _store(row: dict[str, Any]) -> Outcome:
-    """Where it is safe: in the inbox, or in the spool while the database is down.
+    """Where it is safe: in the inbox, or in the spool while the database is down. Then it rings.
 
     Raises what the database raised when neither takes it: the answer is then 503.
     """
     try:
-        with db.inserting(backend().engine) as conn:
-            return "stored" if webhook_event.insert_row(conn, row) else "duplicate"
+        letter = slot().put(row)
     except OUTAGES:
         try:
             spool.add(backend().redis, row)
         except RedisError:
             log.error("spool.down")  # and the database's error is raised
         else:
+            _ring()
             return "spooled"
         raise
+    if letter.rings:
+        _ring()
+    return "stored" if letter.fresh else "duplicate"
 
 
 def _ring() -> None:

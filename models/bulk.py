@@ -1,0 +1,81 @@
+"""Many rows in one statement, whatever their number: inserted where missing, or upserted.
+
+On PostgreSQL they travel as one JSON parameter, so the statement is always the same: compiled and
+prepared once. (A webhook's row costs 35 us of Python that way, 100 us as 14 parameters, in groups
+of four to eight.) SQLite takes them one by one, in C.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+from sqlalchemy import Connection, Table, bindparam, column, func, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects.postgresql import JSONB
+
+from models.db import is_sqlite
+
+Row = dict[str, Any]
+Insert = postgresql.Insert | sqlite.Insert
+
+
+def insert_missing(conn: Connection, table: Table, rows: Sequence[Row]) -> None:
+    """Insert the rows whose key is not there yet, in the order given.
+
+    Transactions that all insert in the order of the keys never wait for each other in a circle.
+    """
+    if rows:
+        conn.execute(_missing(table, tuple(rows[0]), is_sqlite(conn)), _parameters(conn, rows))
+
+
+def insert_new(conn: Connection, table: Table, rows: Sequence[Row], *, key: str) -> set[str]:
+    """As `insert_missing`; the values of the unique column `key` in the rows that were inserted."""
+    if not rows:
+        return set()
+    statement = _new(table, tuple(rows[0]), is_sqlite(conn), key)
+    return set(conn.execute(statement, _parameters(conn, rows)).scalars())
+
+
+def upsert(
+    conn: Connection, table: Table, rows: Sequence[Row], *, keep: Sequence[str] = ()
+) -> None:
+    """Insert the rows, or overwrite the columns of those whose primary key is there.
+
+    Columns in `keep` stay as they were first inserted.
+    """
+    if rows:
+        statement = _upsert(table, tuple(rows[0]), is_sqlite(conn), tuple(keep))
+        conn.execute(statement, _parameters(conn, rows))
+
+
+@cache
+def _missing(table: Table, names: tuple[str, ...], on_sqlite: bool) -> Insert:
+    return _insert(table, names, on_sqlite).on_conflict_do_nothing()
+
+
+@cache
+def _new(table: Table, names: tuple[str, ...], on_sqlite: bool, key: str) -> Any:
+    return _missing(table, names, on_sqlite).returning(table.c[key])
+
+
+@cache
+def _upsert(table: Table, names: tuple[str, ...], on_sqlite: bool, keep: tuple[str, ...]) -> Insert:
+    statement = _insert(table, names, on_sqlite)
+    keys = [column.name for column in table.primary_key]
+    changed = {name: statement.excluded[name] for name in names if name not in {*keys, *keep}}
+    return statement.on_conflict_do_update(index_elements=keys, set_=changed)
+
+
+def _insert(table: Table, names: tuple[str, ...], on_sqlite: bool) -> Insert:
+    if on_sqlite:
+        return sqlite.insert(table)
+    columns = [column(name, table.c[name].type) for name in names]
+    told = func.jsonb_to_recordset(bindparam("rows", type_=JSONB)).table_valued(*columns)
+    rows = told.render_derived(with_types=True)
+    return postgresql.insert(table).from_select(names, select(*(rows.c[name] for name in names)))
+
+
+def _parameters(conn: Connection, rows: Sequence[Row]) -> Any:
+    return list(rows) if is_sqlite(conn) else {"rows": list(rows)}
