@@ -69,7 +69,7 @@ export class AttendanceStatus extends HTMLElement {
   #parts = build(this.attachShadow({ mode: "open" }));
   #token = null;
   #visit = null; // the id of the visit that this page's join made
-  #owed = null; // a join or a leave that the server has not heard yet
+  #owed = []; // a join, a leave or both that the server has not heard yet
   #answer = null; // the last one, whatever went wrong since
   #answeredAt = 0; // on performance.now()'s clock, which nobody sets back
   #answeredOn = null; // on the wall's, to be shown
@@ -111,12 +111,15 @@ export class AttendanceStatus extends HTMLElement {
   /** LiveKit connected. Resolves to the status; null when it will be told later. */
   joined({ participantSid, name, sessionType, academyId } = {}) {
     const told = { participant_sid: participantSid, session_type: sessionType };
-    return this.#tell({ what: "join", body: { ...told, name, academy_id: academyId } });
+    this.#owed = [{ what: "join", body: { ...told, name, academy_id: academyId } }];
+    return this.#tell();
   }
 
   /** LiveKit disconnected and the page stays. A page that goes away says so by itself. */
   left() {
-    return this.#tell({ what: "leave" });
+    const joining = this.#owed.filter(({ what }) => what === "join");
+    this.#owed = this.#visit || joining.length ? [...joining, { what: "leave" }] : [];
+    return this.#tell();
   }
 
   connectedCallback() {
@@ -151,7 +154,8 @@ export class AttendanceStatus extends HTMLElement {
   /** Another session, or another server: nothing known is of use. */
   #startOver() {
     this.#asking?.abort(STALE);
-    this.#answer = this.#visit = this.#owed = null;
+    this.#answer = this.#visit = null;
+    this.#owed = [];
     this.#failures = this.#shown = 0;
     this.#askedAt = -Infinity;
     this.#show();
@@ -171,8 +175,7 @@ export class AttendanceStatus extends HTMLElement {
     this.#visit = null;
   };
 
-  #tell(owed) {
-    this.#owed = owed;
+  #tell() {
     if (!this.#asking?.telling) this.#asking?.abort(STALE); // its answer would be of before
     return this.#inLine();
   }
@@ -197,12 +200,11 @@ export class AttendanceStatus extends HTMLElement {
   /** Tell what is owed, else look. Resolves to the answer, or to null without one. */
   async #ask() {
     clearTimeout(this.#poll);
-    if (this.#owed?.what === "leave" && !this.#visit) this.#owed = null;
-    const owed = this.#owed;
+    const owed = this.#owed[0];
     if (!this.isConnected || !this.session || !this.#token || this.#refused) return null;
     if (document.hidden && !owed) return null; // coming back asks
     const asking = (this.#asking = new AbortController());
-    asking.telling = owed !== null;
+    asking.telling = Boolean(owed);
     this.#askedAt = performance.now();
     const patience = setTimeout(() => asking.abort(), PATIENCE_MS);
     const heard = await this.#send(owed, asking.signal).catch(() => ({ code: 0 }));
@@ -232,11 +234,11 @@ export class AttendanceStatus extends HTMLElement {
     const settled = answer || code === 400 || code === 404;
     if (owed && settled) {
       this.#visit = (owed.what === "join" && answer?.visit) || null;
-      if (this.#owed === owed) this.#owed = null;
+      this.#owed = this.#owed.filter((one) => one !== owed && (this.#visit || one.what === "join"));
     }
     if (!answer) return this.#fail(wait || 0);
     // A class opens its page in the same second; it need not ask in the same second for ever.
-    this.#askIn(POLL_MS * (0.9 + Math.random() * 0.2));
+    this.#askIn(this.#owed.length ? 0 : POLL_MS * (0.9 + Math.random() * 0.2));
     return this.#learn(answer);
   }
 

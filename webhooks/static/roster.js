@@ -1,10 +1,11 @@
 /** The teacher's page: asks for the roster every ten seconds and shows what is different. */
 
+import { put, write } from "./dom.js";
 import { people } from "./person.js";
 import { paint } from "./table.js";
 import { range, showAxis } from "./timeline.js";
 import * as token from "./token.js";
-import { both, counted, day, fill, second, time, words, zone } from "./words.js";
+import { both, counted, day, fill, second, start, time, words, zone } from "./words.js";
 
 const POLL_MS = 10_000;
 const SLOWEST_MS = 120_000;
@@ -18,9 +19,13 @@ let held = null; // the token
 let roster = null; // the last answer
 let ahead = 0; // the server's clock before ours, in milliseconds
 let failures = 0;
+let down = false; // sorted from the greatest
 let poll = 0;
 
-controls.addEventListener("input", show);
+controls.addEventListener("input", (event) => {
+  if (event.target === controls.elements.sort) down = false;
+  show();
+});
 controls.addEventListener("submit", (event) => event.preventDefault());
 part("print").addEventListener("click", () => print());
 part("every").addEventListener("toggle", show);
@@ -28,7 +33,6 @@ document.addEventListener("visibilitychange", () => document.hidden || look());
 for (const button of document.querySelectorAll("[data-sort]")) {
   button.addEventListener("click", () => sortBy(button.dataset.sort));
 }
-controls.elements.sort.addEventListener("change", () => (part("people").dataset.order = ""));
 
 const kept = token.take();
 if (kept) open(kept);
@@ -50,7 +54,7 @@ async function look() {
   if (answer.code === 401 || answer.code === 403) return refuse(answer.code);
   if (answer.roster) learn(answer.roster);
   else failures += 1;
-  part("trouble").textContent = failures ? trouble() : "";
+  write(part("trouble"), failures ? trouble() : "");
   // A slow server is asked less often, so that a watched class never makes it slower.
   const pause = Math.max(POLL_MS * 2 ** failures, took * 10);
   clearTimeout(poll);
@@ -79,7 +83,7 @@ function learn(answer) {
   failures = 0;
   roster = answer;
   ahead = Date.parse(answer.as_of) - Date.now();
-  showSession(answer.session);
+  showSession(answer);
   show();
 }
 
@@ -88,15 +92,23 @@ function trouble() {
   return fill(words.trouble.offline, { time: second(Date.parse(roster.as_of) - ahead) });
 }
 
-function showSession({ session_id, room_name, scheduled_at, ends_at }) {
-  if (session_id) write(part("session"), session_id);
-  write(part("room"), room_name ? fill(words.roster.room, { name: room_name }) : "");
-  const start = Date.parse(scheduled_at);
-  const told = { start: day(start || 0), end: time(Date.parse(ends_at) || 0) };
-  write(part("schedule"), start ? fill(words.roster.schedule, told) : "");
-  part("room").hidden = !room_name || room_name === session_id;
-  part("schedule").hidden = !start;
-  document.body.classList.toggle("scheduled", Boolean(start));
+function showSession({ session: told, attendances }) {
+  if (told.session_id) write(part("session"), told.session_id);
+  const own = told.room_name && told.room_name !== told.session_id;
+  write(part("room"), own ? fill(words.roster.room, { name: told.room_name }) : "");
+  write(part("schedule"), schedule(told, attendances));
+  for (const fact of [part("room"), part("schedule")]) put(fact, "hidden", !fact.textContent);
+  document.body.classList.toggle("scheduled", Boolean(told.scheduled_at));
+}
+
+/** When it takes place; without a schedule, the day of the first visit. */
+function schedule({ scheduled_at, ends_at }, attendances) {
+  if (scheduled_at) {
+    const span = { start: start(Date.parse(scheduled_at)), end: time(Date.parse(ends_at)) };
+    return fill(words.roster.schedule, span);
+  }
+  const joins = attendances.map((one) => one.first_joined_at).filter(Boolean);
+  return joins.length ? day(Math.min(...joins.map(Date.parse))) : "";
 }
 
 /** Everything from the last answer, as the controls ask for it. */
@@ -109,7 +121,7 @@ function show() {
     status: controls.elements.status.value,
     find: controls.elements.find.value,
     sort: controls.elements.sort.value,
-    down: part("people").dataset.order === "descending",
+    down,
     visits: part("every").open,
   };
   showCounts(roster.summary);
@@ -126,19 +138,13 @@ function showCounts(summary) {
     const n = word === "all" ? summary.total : summary[word];
     write(count, String(n));
     const chosen = controls.elements.status.value === word;
-    count.closest("label").hidden = n === 0 && word !== "all" && !chosen;
+    put(count.closest("label"), "hidden", n === 0 && word !== "all" && !chosen);
   }
 }
 
 function sortBy(column) {
   const { sort } = controls.elements;
-  const body = part("people");
-  const again = sort.value === column;
-  body.dataset.order = again && body.dataset.order !== "descending" ? "descending" : "";
+  down = sort.value === column && !down;
   sort.value = column;
   show();
-}
-
-function write(element, text) {
-  if (element.textContent !== text) element.textContent = text;
 }

@@ -1,7 +1,8 @@
 /** The roster's rows, kept from one answer to the next: only what differs is written. */
 
+import { make, put, write } from "./dom.js";
 import { chosen } from "./person.js";
-import { describe, showBars, why } from "./timeline.js";
+import { describe, keepStop, showBars, why } from "./timeline.js";
 import { number, percent, second, span, time, words } from "./words.js";
 
 const body = document.getElementById("people");
@@ -13,12 +14,13 @@ const lines = new Map(); // by visit
 export function paint(everybody, wanted, shown) {
   const some = chosen(everybody, wanted);
   arrange(body, rows, some, (one) => one.id, newRow, (row, one) => fillRow(row, one, shown));
+  keepStop();
   const nobody = document.getElementById("nobody");
-  nobody.hidden = some.length > 0;
-  nobody.textContent = everybody.length ? words.roster.none_match : words.roster.empty;
+  put(nobody, "hidden", some.length > 0);
+  write(nobody, everybody.length ? words.roster.none_match : words.roster.empty);
   for (const header of document.querySelectorAll("[aria-sort]")) {
     const own = header.classList.contains(wanted.sort);
-    header.ariaSort = own ? (wanted.down ? "descending" : "ascending") : "none";
+    put(header, "ariaSort", own ? (wanted.down ? "descending" : "ascending") : "none");
   }
   if (wanted.visits) paintVisits(some);
 }
@@ -42,9 +44,9 @@ function arrange(parent, known, wanted, keyOf, make, fillIn) {
     const key = keyOf(one);
     if (!known.has(key)) known.set(key, make());
     const child = known.get(key);
+    fillIn(child, one);
     if (child === next) next = next.nextSibling;
     else parent.insertBefore(child, next);
-    fillIn(child, one);
   }
   if (parent.contains(focused)) focused.focus({ preventScroll: true }); // moving drops the focus
 }
@@ -71,15 +73,16 @@ function newRow() {
 function fillRow(row, one, shown) {
   const [who, ...cells] = row.children;
   write(who.children[0], one.title);
+  put(who, "title", one.title); // a very long one is cut
   write(who.children[1], one.title === one.id ? "" : one.id);
   const [status, joined, left, minutes, percentage, count, timeline] = cells;
-  if (row.dataset.status !== one.status) row.dataset.status = one.status;
-  put(status, words.state[one.status]);
-  put(joined, one.joined && time(one.joined), one.late !== null && said("late", one.late));
-  put(left, one.left && time(one.left), one.early !== null && said("early", one.early));
-  put(minutes, one.length !== null && span(one.length));
-  put(percentage, one.percentage !== null && percent(one.percentage), one.below && words.roster.below_minimum);
-  put(count, number(one.visits.length));
+  put(row.dataset, "status", one.status);
+  fillCell(status, words.state[one.status]);
+  fillCell(joined, one.joined && time(one.joined), one.late !== null && said("late", one.late));
+  fillCell(left, one.left && time(one.left), one.early !== null && said("early", one.early));
+  fillCell(minutes, one.length !== null && span(one.length));
+  fillCell(percentage, one.percentage !== null && percent(one.percentage), one.below && words.roster.below_minimum);
+  fillCell(count, number(one.visits.length));
   showBars(timeline.firstChild, one, shown);
 }
 
@@ -108,19 +111,8 @@ function fillLine(line, visit) {
   write(source, words.source[visit.source] ?? visit.source ?? "");
 }
 
-function put(cell, value, note) {
+function fillCell(cell, value, note) {
   const [, shown, aside] = cell.children;
   write(shown, value || value === 0 ? String(value) : "–");
   write(aside, note || "");
-}
-
-function write(element, text) {
-  if (element.textContent !== text) element.textContent = text;
-}
-
-function make(tag, name = "", role = "") {
-  const element = document.createElement(tag);
-  if (name) element.className = name;
-  if (role) element.setAttribute("role", role); // laid out as a grid, a row is still a row
-  return element;
 }

@@ -3,6 +3,7 @@
  * changes one number of the table and not five hundred rows.
  */
 
+import { make, place, put } from "./dom.js";
 import { fill, second, span, time, words } from "./words.js";
 
 const MINUTE = 60_000;
@@ -38,11 +39,11 @@ function nextDays(length) {
 /** The range, the scheduled window and now, as numbers that the table's CSS places things by. */
 export function showAxis(table, shown, now) {
   const seconds = (at) => ((at - shown.from) / 1000).toFixed(1);
-  set(table, "--span", seconds(shown.to));
-  set(table, "--step", (shown.step / 1000).toFixed(1));
-  set(table, "--now", seconds(Math.min(Math.max(now, shown.from), shown.to)));
-  set(table, "--window-from", seconds(shown.window[0]));
-  set(table, "--window-to", seconds(shown.window[1]));
+  place(table, "--span", seconds(shown.to));
+  place(table, "--step", (shown.step / 1000).toFixed(1));
+  place(table, "--now", seconds(Math.min(Math.max(now, shown.from), shown.to)));
+  place(table, "--window-from", seconds(shown.window[0]));
+  place(table, "--window-to", seconds(shown.window[1]));
   table.classList.toggle("past", now > shown.to);
   const axis = document.getElementById("axis");
   const key = `${shown.from} ${shown.to}`;
@@ -54,9 +55,9 @@ export function showAxis(table, shown, now) {
 function ticks(shown, seconds) {
   const made = [];
   for (let at = shown.from; at < shown.to; at += shown.step) {
-    const tick = document.createElement("span");
+    const tick = make("span");
     tick.textContent = time(at);
-    tick.style.setProperty("--from", seconds(at));
+    place(tick, "--from", seconds(at));
     made.push(tick);
   }
   return made;
@@ -65,32 +66,33 @@ function ticks(shown, seconds) {
 /** One person's visits on their track; bars are kept, so a focused one stays focused. */
 export function showBars(track, person, shown) {
   while (track.children.length > person.visits.length) track.lastChild.remove();
-  person.visits.forEach((visit, place) => {
-    const bar = track.children[place] ?? track.appendChild(newBar());
+  person.visits.forEach((visit, nth) => {
+    const bar = track.children[nth] ?? track.appendChild(newBar());
     showBar(bar, visit, person, shown);
   });
 }
 
 function newBar() {
-  const bar = document.createElement("button");
+  const bar = make("button");
   bar.type = "button";
-  bar.tabIndex = body.querySelector('.bar[tabindex="0"]') ? -1 : 0;
+  bar.tabIndex = -1;
   return bar;
 }
 
 function showBar(bar, visit, person, shown) {
   const seconds = (at) => ((at - shown.from) / 1000).toFixed(1);
-  set(bar, "--from", seconds(visit.from));
-  set(bar, "--to", visit.to === null ? "var(--now)" : seconds(visit.to));
+  place(bar, "--from", seconds(visit.from));
+  place(bar, "--to", visit.to === null ? "var(--now)" : seconds(visit.to));
   const kind = ["bar"];
   if (visit.to === null) kind.push("open");
   if (visit.estimated) kind.push("estimated");
   if (visit.source === "client") kind.push("client");
-  if (bar.className !== kind.join(" ")) bar.className = kind.join(" ");
-  if (said.get(bar)?.key === visit.key && said.get(bar).to === visit.to) return;
-  const { sentence } = describe(visit);
-  bar.ariaLabel = `${person.title}: ${sentence}. ${why(visit)}`;
-  said.set(bar, { ...visit, title: person.title });
+  put(bar, "className", kind.join(" "));
+  const told = { ...visit, title: person.title };
+  const wording = JSON.stringify(told); // words are dearer than to see that they would be the same
+  if (said.get(bar)?.wording === wording) return;
+  bar.ariaLabel = [`${person.title}: ${describe(visit).sentence}`, ...reasons(visit)].join(". ");
+  said.set(bar, { ...told, wording });
   if (tip.dataset.for === visit.key) showTip(bar);
 }
 
@@ -110,15 +112,16 @@ export function why({ ended_by, disconnect_reason, estimated }) {
   return estimated ? `${because} (${words.roster.estimated})` : because;
 }
 
-function set(element, name, value) {
-  if (element.style.getPropertyValue(name) !== value) element.style.setProperty(name, value);
+function reasons(visit) {
+  return visit.ended_by ? [why(visit)] : [];
 }
 
 function showTip(bar) {
   const visit = said.get(bar);
   if (!visit) return;
-  const lines = [visit.title, describe(visit).sentence, why(visit)].map((text, place) => {
-    const line = document.createElement(place ? "span" : "bdi");
+  const told = [visit.title, describe(visit).sentence, ...reasons(visit)];
+  const lines = told.map((text, nth) => {
+    const line = make(nth ? "span" : "bdi");
     line.textContent = text;
     return line;
   });
@@ -139,6 +142,12 @@ function hideTip() {
 }
 
 /** One stop for Tab in the whole timeline; arrows go on from there. */
+export function keepStop() {
+  if (body.querySelector('.bar[tabindex="0"]')) return;
+  const first = body.querySelector(".bar");
+  if (first) first.tabIndex = 0;
+}
+
 function move(event) {
   const bar = event.target.closest(".bar");
   const to = bar && neighbour(bar, event.key);
@@ -154,14 +163,14 @@ function neighbour(bar, key) {
   }
   const tracks = [...body.querySelectorAll(".track:not(:empty)")];
   const here = tracks.indexOf(bar.parentElement);
-  const place = [...bar.parentElement.children].indexOf(bar);
+  const nth = [...bar.parentElement.children].indexOf(bar);
   const there = {
     ArrowDown: tracks[here + 1],
     ArrowUp: tracks[here - 1],
     Home: tracks[0],
     End: tracks.at(-1),
   }[key];
-  return there && (there.children[place] ?? there.lastElementChild);
+  return there && (there.children[nth] ?? there.lastElementChild);
 }
 
 body.addEventListener("keydown", move);

@@ -10,10 +10,12 @@ export const language = ((page) => {
 
 const plurals = new Intl.PluralRules(language);
 const numbers = new Intl.NumberFormat(language);
+const shares = new Intl.NumberFormat(language, { style: "percent", minimumFractionDigits: 1 });
 const list = new Intl.ListFormat(language, { type: "conjunction" });
 const clock = new Intl.DateTimeFormat(language, { timeStyle: "short" });
 const precise = new Intl.DateTimeFormat(language, { timeStyle: "medium" });
-const dated = new Intl.DateTimeFormat(language, { dateStyle: "full", timeStyle: "short" });
+const dated = new Intl.DateTimeFormat(language, { dateStyle: "full" });
+const begun = new Intl.DateTimeFormat(language, { dateStyle: "full", timeStyle: "short" });
 const units = Object.fromEntries(
   ["hour", "minute", "second"].map((unit) => [unit, unitFormat(unit)]),
 );
@@ -23,13 +25,15 @@ function unitFormat(unit) {
 }
 
 export const number = (value) => numbers.format(value);
-export const percent = (value) => `${numbers.format(value)}%`;
+/** A share of 0 to 100. */
+export const percent = (value) => shares.format(value / 100);
 export const both = (parts) => list.format(parts);
 
 /** Instants are milliseconds since 1970. */
 export const time = (at) => clock.format(at);
 export const second = (at) => precise.format(at);
 export const day = (at) => dated.format(at);
+export const start = (at) => begun.format(at);
 export const zone = () => precise.resolvedOptions().timeZone;
 
 /** A length in whole minutes, or in seconds when it is shorter than one. */

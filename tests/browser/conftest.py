@@ -1,0 +1,210 @@
+"""What the pages' tests stand on: a real Chromium before the real application, served on loopback.
+
+A page that logs an error, a refused script or style among them, fails its test.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from threading import Thread
+from typing import Any
+
+import orjson
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from livekit.api import AccessToken, VideoGrants
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
+from werkzeug.serving import WSGIRequestHandler, make_server
+
+from models.event import Event
+from models.settings import Settings
+from tests import build
+from tests.conftest import KEY, SECRET
+from worker import jobs
+from worker.backend import Backend
+
+ROOM, SESSION = "quran-98", "98"
+NO_CHROMIUM = (
+    "These tests drive Chromium, and there is none. Install it (Debian: apt-get install chromium)"
+    " or say where it is: CHROMIUM=/path/to/chromium make test"
+)
+
+
+def chromium() -> str:
+    """The browser's path: $CHROMIUM, else Debian's. Fails rather than skips without one."""
+    found = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+    if found is None:
+        pytest.fail(NO_CHROMIUM, pytrace=False)
+    return found
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium())
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def database_url(sqlite_url: str) -> str:
+    """What a browser shows does not depend on where it is stored."""
+    return sqlite_url
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    """Pages of any origin may ask: the element is for those of others."""
+    return settings.model_copy(update={"cors_origins": ("*",)})
+
+
+class _Quiet(WSGIRequestHandler):
+    def log(self, type: str, message: str, *args: Any) -> None:  # noqa: A002 - the base's name
+        """Nobody reads it."""
+
+
+@contextmanager
+def served(app: Callable[..., Any]) -> Iterator[str]:
+    """The application on a port of its own; its address."""
+    server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=_Quiet)
+    serving = Thread(target=server.serve_forever)
+    serving.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        serving.join()
+        server.server_close()
+
+
+@pytest.fixture
+def site(app: Flask) -> Iterator[str]:
+    """Where Rollcall answers."""
+    with served(app) as address:
+        yield address
+
+
+@dataclass
+class Class:
+    """A class in the room quran-98: what LiveKit and operators tell Rollcall about it."""
+
+    client: FlaskClient
+    backend: Backend
+    now: datetime = field(default_factory=lambda: datetime.now(UTC).replace(microsecond=0))
+    room_began: float = 40
+
+    def ago(self, minutes: float) -> datetime:
+        return self.now - timedelta(minutes=minutes)
+
+    def registered(self, *, began: float, minutes: int = 60, **more: Any) -> None:
+        """Session 98, begun that many minutes ago."""
+        self.room_began = began + 5
+        told = {"room_name": ROOM, "scheduled_at": self.ago(began), "duration_minutes": minutes}
+        answer = self.client.put(
+            f"/api/sessions/{SESSION}",
+            data=orjson.dumps(told | more),
+            headers={"Authorization": f"Bearer {operator()}"},
+        )
+        assert answer.status_code in (200, 201), answer.text
+
+    def happens(self, *events: Event) -> None:
+        """LiveKit tells it, and it is applied."""
+        for event in events:
+            body, token = build.signed(build.webhook(event))
+            headers = {"Authorization": token, "Content-Type": "application/webhook+json"}
+            assert (
+                self.client.post("/webhooks/livekit", data=body, headers=headers).status_code == 204
+            )
+        while jobs.drain_batch(self.backend):
+            pass
+
+    def visit(
+        self, user: str, began: float, ended: float | None = None, **words: Any
+    ) -> list[Event]:
+        """Somebody's visit, from and to so many minutes ago."""
+        words |= {"user": user, "sid": f"PA_{user.encode().hex()[:40]}_{began}"}
+        since = {"joined_at": self.ago(began), "room_created": self.ago(self.room_began)}
+        events = [build.joined(self.ago(began), **words | since)]
+        if ended is not None:
+            events.append(build.left(self.ago(ended), **words | since))
+        return events
+
+    def roster(self) -> dict[str, Any]:
+        answer = self.client.get(
+            f"/api/sessions/{SESSION}/attendance",
+            headers={"Authorization": f"Bearer {teacher()}"},
+        )
+        told: dict[str, Any] = orjson.loads(answer.data)
+        return told
+
+    def person(self, user: str) -> dict[str, Any]:
+        """One person of the roster; empty when they are not in it."""
+        found = (one for one in self.roster()["attendances"] if one["user_id"] == user)
+        return next(found, {})
+
+
+@pytest.fixture
+def quran(client: FlaskClient, backend: Backend) -> Class:
+    return Class(client, backend)
+
+
+def pupil(user: str = "5", *, room: str = ROOM, name: str = "Ada") -> str:
+    return _token(VideoGrants(room=room, room_join=True), user, name)
+
+
+def teacher(room: str = ROOM) -> str:
+    return _token(VideoGrants(room=room, room_join=True, room_admin=True), "teacher", "Teacher")
+
+
+def operator() -> str:
+    return _token(VideoGrants(room_list=True, room_create=True), "operator", "Operator")
+
+
+def _token(grants: VideoGrants, user: str, name: str) -> str:
+    made = AccessToken(KEY, SECRET).with_identity(user).with_name(name).with_grants(grants)
+    return made.with_ttl(timedelta(hours=1)).to_jwt()
+
+
+Open = Callable[..., Page]
+
+
+@pytest.fixture
+def opened(browser: Browser, site: str) -> Iterator[Open]:
+    """`opened("/path", **context)`: a page in a context of its own, held to log no error.
+
+    `before` is shown the page before it loads anything. `expect_errors` for a page whose test
+    makes requests fail: Chromium logs each of those.
+    """
+    contexts: list[BrowserContext] = []
+    errors: list[str] = []
+
+    def open_page(
+        path: str, *, expect_errors: bool = False, before: Any = None, **more: Any
+    ) -> Page:
+        context = browser.new_context(**{"locale": "en-GB", "timezone_id": "Asia/Riyadh"} | more)
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(10_000)
+        if not expect_errors:
+            page.on("console", note)
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("dialog", lambda dialog: errors.append(dialog.message))
+        if before is not None:
+            before(page)
+        page.goto(path if path.startswith("http") else site + path)
+        return page
+
+    def note(message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            errors.append(message.text)
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert errors == []

@@ -1,0 +1,368 @@
+"""The teacher's page in Chromium: who is there, since when, and why each visit ended."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from tests.browser.conftest import Class, Open, operator, pupil, teacher
+
+MARKUP = '<img src=x onerror=alert(1)>"&amp;'
+LONGEST = MARKUP + "م" * ((256 - len(MARKUP.encode())) // 2)
+
+
+def path(token: str | None = None, *, lang: str = "en", session: str = "98") -> str:
+    return f"/sessions/{session}?lang={lang}#token={token or teacher()}"
+
+
+@pytest.fixture
+def halfway(quran: Class) -> Class:
+    """A class of an hour, 35 minutes in: two inside, one gone, one expected and not there."""
+    expected = [{"user_id": "9", "name": "Huda"}, {"user_id": "1", "name": "Ada"}]
+    quran.registered(began=35, expected=expected, late_after_minutes=10)
+    quran.happens(
+        *quran.visit("1", 36, 20, name="Ada Lovelace"),
+        *quran.visit("1", 18, name="Ada Lovelace"),
+        *quran.visit("2", 20, name="أحمد المصري"),
+        *quran.visit("3", 30, 10, name="Zoë", reason="CONNECTION_TIMEOUT"),
+    )
+    return quran
+
+
+@pytest.fixture
+def over(quran: Class) -> Class:
+    """A class that ended 40 minutes ago: one stayed, one came late and left early, one stayed away,
+    and one of whose leave nobody ever heard."""
+    expected = [{"user_id": "9", "name": "Huda"}]
+    quran.registered(began=100, expected=expected, minimum_percentage=75)
+    quran.happens(
+        *quran.visit("1", 101, 40, name="Ada"),
+        *quran.visit("2", 80, 60, name="Bob"),
+        *quran.visit("4", 99, name="Sam"),
+    )
+    return quran
+
+
+def row(page: Page, name: str) -> Locator:
+    return page.get_by_role("row").filter(has=page.get_by_role("rowheader", name=name))
+
+
+def people(page: Page) -> list[str]:
+    return page.locator("#people .name").all_inner_texts()
+
+
+def test_it_says_who_is_there_and_since_when(opened: Open, halfway: Class) -> None:
+    page = opened(path())
+    expect(page.locator("#counts")).to_have_text(
+        "2 people are in the session now, 1 has left and 1 has not joined yet."
+    )
+    ada, ahmad = row(page, "Ada Lovelace"), row(page, "أحمد المصري")
+    expect(ada).to_contain_text("In session")
+    expect(ada.locator(".visits .value")).to_have_text("2")
+    expect(ada.locator(".minutes .value")).to_have_text("34 mins")
+    expect(ahmad.locator(".joined")).to_contain_text("15 mins late")
+    expect(row(page, "Zoë")).to_contain_text("Left")
+    expect(row(page, "Huda")).to_contain_text("Not joined yet")
+    began = (halfway.ago(35) + timedelta(hours=3)).strftime("%H:%M")
+    expect(page.locator(".facts")).to_contain_text(f"at {began} to")
+    expect(page.locator(".facts")).to_contain_text("Asia/Riyadh")
+
+
+def test_after_the_end_it_says_who_attended_and_who_was_absent(opened: Open, over: Class) -> None:
+    page = opened(path())
+    expect(page.locator("#counts")).to_have_text("3 attended and 1 was absent.")
+    bob, huda = row(page, "Bob"), row(page, "Huda")
+    expect(bob.locator(".left")).to_contain_text("20 mins early")
+    expect(bob.locator(".percentage")).to_contain_text("33.3%below the minimum")
+    expect(huda).to_contain_text("Absent")
+    expect(row(page, "Ada").locator(".note:not(:empty)")).to_have_count(0)
+
+
+def test_arabic_is_written_from_the_right_and_counts_as_arabic_does(
+    opened: Open, halfway: Class
+) -> None:
+    page = opened(path(lang="ar"), locale="ar-EG")
+    expect(page.locator("#counts")).to_have_text(
+        "شخصان في الجلسة الآن وغادر شخص واحد ولم ينضم شخص واحد بعد."
+    )
+    expect(row(page, "Zoë").locator(".minutes .value")).to_have_text("٢٠ د")
+    ada = row(page, "Ada Lovelace")
+    first, second = (ada.locator(".bar").nth(place).bounding_box() for place in (0, 1))
+    assert first is not None
+    assert second is not None
+    assert first["x"] > second["x"] + second["width"]
+
+
+def test_bars_stand_where_the_visits_were(opened: Open, over: Class) -> None:
+    """Ada's visit fills the scheduled window; Bob's is its second third."""
+    page = opened(path())
+    bob = row(page, "Bob").locator(".bar")
+    expect(bob).to_be_visible()
+    placed = page.evaluate(
+        """() => {
+          const [ada, bob] = ["Ada", "Bob"].map((name) =>
+            document.querySelector(`.bar[aria-label^="${name}"]`).getBoundingClientRect());
+          const track = document.querySelector(".track");
+          const window = getComputedStyle(track, "::before");
+          const { left, width } = track.getBoundingClientRect();
+          const from = left + parseFloat(window.left);
+          return { ada, bob, from, width: parseFloat(window.width) };
+        }"""
+    )
+    minute = placed["width"] / 60
+    assert placed["ada"]["x"] == pytest.approx(placed["from"] - minute, abs=1.5)
+    assert placed["ada"]["right"] == pytest.approx(placed["from"] + 60 * minute, abs=1.5)
+    assert placed["bob"]["x"] == pytest.approx(placed["from"] + 20 * minute, abs=1.5)
+    assert placed["bob"]["width"] == pytest.approx(20 * minute, abs=1.5)
+    expect(row(page, "Sam").locator(".bar")).to_have_class("bar estimated")
+    expect(bob).to_have_class("bar")
+
+
+def test_the_now_line_stands_at_now_and_open_bars_reach_it(opened: Open, halfway: Class) -> None:
+    page = opened(path())
+    expect(row(page, "أحمد المصري").locator(".bar")).to_have_class("bar open")
+    ends = page.evaluate(
+        """() => [...document.querySelectorAll(".track .bar.open")].map((bar) => {
+          const line = parseFloat(getComputedStyle(bar.parentElement, "::after").left);
+          const start = bar.parentElement.getBoundingClientRect().left;
+          return bar.getBoundingClientRect().right - start - line;
+        })"""
+    )
+    assert ends == pytest.approx([0, 0], abs=1.5)
+
+
+def test_each_visit_says_why_it_ended_on_hover_and_on_focus(opened: Open, halfway: Class) -> None:
+    page = opened(path())
+    tip = page.locator("#tip")
+    row(page, "Zoë").locator(".bar").hover()
+    expect(tip).to_contain_text("Lost the connection")
+    expect(tip).to_contain_text("20 mins")
+    page.mouse.move(0, 0)
+    expect(tip).to_be_hidden()
+    row(page, "Ada Lovelace").locator(".bar").first.focus()
+    expect(tip).to_contain_text("Left the room")
+    page.keyboard.press("Escape")
+    expect(tip).to_be_hidden()
+    expect(row(page, "Ada Lovelace").locator(".bar").last).to_have_accessible_name(
+        re.compile(r"Ada Lovelace: .*, still inside$")
+    )
+
+
+def test_the_keyboard_reaches_every_visit_with_one_tab_stop(opened: Open, halfway: Class) -> None:
+    page = opened(path())
+    expect(page.locator("#people tr")).to_have_count(4)
+    page.get_by_role("button", name="Visits").focus()
+    page.keyboard.press("Tab")
+    focused = page.locator(":focus")
+    expect(focused).to_have_accessible_name(re.compile("^Ada Lovelace"))
+    page.keyboard.press("ArrowRight")
+    expect(focused).to_have_accessible_name(re.compile("still inside"))
+    page.keyboard.press("ArrowDown")
+    expect(focused).to_have_accessible_name(re.compile("^Zoë"))
+    page.keyboard.press("End")
+    expect(focused).to_have_accessible_name(re.compile("^أحمد"))
+    page.keyboard.press("Tab")
+    expect(focused).to_have_text("Every visit in a table")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("table").last).to_be_visible()
+
+
+def test_the_timeline_has_its_table(opened: Open, halfway: Class) -> None:
+    page = opened(path())
+    page.get_by_text("Every visit in a table").click()
+    lines = page.locator("#visits tr")
+    expect(lines).to_have_count(4)
+    expect(lines.nth(0)).to_contain_text("16 mins")
+    expect(lines.nth(2)).to_contain_text("Lost the connection")
+    expect(lines.nth(2)).to_contain_text("LiveKit")
+
+
+def test_people_are_sorted_filtered_and_found(opened: Open, halfway: Class) -> None:
+    page = opened(path())
+    expect(page.locator("#people tr")).to_have_count(4)
+    by_name = ["Ada Lovelace", "Huda", "Zoë", "أحمد المصري"]
+    assert people(page) == by_name
+    page.get_by_role("button", name="Person").click()
+    assert people(page) == by_name[::-1]
+    page.get_by_role("button", name="Time").click()
+    assert people(page)[-1] == "Huda"  # who has no time comes last, whichever way
+    page.get_by_role("button", name="Time").click()
+    assert [people(page)[0], people(page)[-1]] == ["Ada Lovelace", "Huda"]
+    expect(page.get_by_role("columnheader", name="Time", exact=True)).to_have_attribute(
+        "aria-sort", "descending"
+    )
+    page.get_by_role("radio", name=re.compile("In session")).check()
+    assert people(page) == ["Ada Lovelace", "أحمد المصري"]
+    page.get_by_role("radio", name=re.compile("All")).check()
+    page.get_by_label("Find a person").fill("zoe")
+    assert people(page) == ["Zoë"]
+    page.get_by_label("Find a person").fill("nobody at all")
+    expect(page.locator("#nobody")).to_have_text("Nobody matches.")
+
+
+def frozen(page: Page) -> None:
+    """The page's clock stands still until the test moves it."""
+    page.clock.install()
+
+
+def later(page: Page) -> Callable[[], None]:
+    """`look()`: ten seconds pass, and the page has shown the next answer."""
+
+    def look() -> None:
+        with page.expect_response(re.compile("/attendance$")) as answered:
+            page.clock.run_for(10_000)
+        answered.value.finished()
+
+    return look
+
+
+def test_a_refresh_writes_only_what_is_different(opened: Open, over: Class) -> None:
+    page = opened(path(), before=frozen)
+    expect(page.locator("#people tr")).to_have_count(4)
+    page.evaluate(
+        """() => {
+          window.written = [];
+          new MutationObserver((all) => written.push(...all.map(({ type, target }) =>
+            `${type} ${target.nodeName} ${target.className}`))
+          ).observe(document.body, {
+            subtree: true, childList: true, characterData: true, attributes: true,
+          });
+        }"""
+    )
+    look = later(page)
+    look()
+    look()
+    over.happens(*over.visit("5", 70, 65, name="New"))
+    look()
+    expect(row(page, "New")).to_be_visible()
+    written = page.evaluate("() => written")
+    rows = [one for one in written if one.startswith("childList TBODY")]
+    assert len(rows) == 1
+    assert not [one for one in written if "TR" in one or "BUTTON" in one]
+    assert len(written) <= 10, written  # the count and its words, and where now is
+
+
+def test_who_reads_the_page_keeps_their_place(opened: Open, halfway: Class) -> None:
+    page = opened(path(), before=frozen)
+    zoe = row(page, "Zoë").locator(".bar")
+    zoe.focus()
+    halfway.happens(*halfway.visit("0", 5, name="Aaron"))
+    later(page)()
+    expect(row(page, "Aaron")).to_be_visible()
+    expect(zoe).to_be_focused()
+    expect(page.locator("#tip")).to_contain_text("Zoë")
+
+
+def test_people_come_and_go_while_one_watches(opened: Open, halfway: Class) -> None:
+    page = opened(path(), before=frozen)
+    expect(row(page, "أحمد المصري")).to_contain_text("In session")
+    halfway.happens(*halfway.visit("2", 20, 0.1, name="أحمد المصري"))
+    later(page)()
+    expect(row(page, "أحمد المصري")).to_contain_text("Left")
+    expect(page.get_by_role("radio", name=re.compile("In session"))).to_have_accessible_name(
+        "In session 1"
+    )
+
+
+@pytest.mark.parametrize("lang", ["en", "ar"])
+def test_names_with_markup_are_text(opened: Open, quran: Class, lang: str) -> None:
+    quran.registered(began=10)
+    quran.happens(*quran.visit(LONGEST, 9, 5, name=LONGEST), *quran.visit("6", 8, name=MARKUP))
+    page = opened(path(lang=lang))
+    expect(page.locator("#people tr")).to_have_count(2)
+    assert sorted(people(page)) == sorted([LONGEST, MARKUP])
+    page.locator(".bar").first.focus()
+    expect(page.locator("#tip bdi")).to_have_text(re.compile(re.escape(MARKUP)))
+    page.locator("#every summary").click()
+    assert LONGEST in page.locator("#visits bdi").all_inner_texts()
+    assert page.locator("main img").count() == 0
+
+
+@pytest.mark.parametrize("lang", ["en", "ar"])
+def test_nothing_hangs_over_the_edge(opened: Open, quran: Class, lang: str) -> None:
+    quran.registered(began=30)
+    quran.happens(*quran.visit(LONGEST, 29, 20, name=LONGEST), *quran.visit("6", 8, name="Ada"))
+    page = opened(path(lang=lang))
+    expect(page.locator("#people tr")).to_have_count(2)
+    page.locator("#every summary").click()
+    for width in (320, 800, 1280):
+        page.set_viewport_size({"width": width, "height": 740})
+        page.locator(".bar").first.focus()
+        assert page.evaluate("document.documentElement.scrollWidth") == width
+
+
+def test_on_paper_everybody_is_there_and_nothing_to_press(opened: Open, halfway: Class) -> None:
+    page = opened(path(), color_scheme="dark")
+    expect(page.locator("#people tr")).to_have_count(4)
+    page.emulate_media(media="print")
+    expect(page.locator("#controls")).to_be_hidden()
+    expect(row(page, "Huda")).to_be_visible()
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert page.pdf().startswith(b"%PDF")
+
+
+def test_the_token_leaves_the_address_and_stays_in_the_tab(opened: Open, halfway: Class) -> None:
+    page = opened(path())
+    expect(page.locator("#people tr")).to_have_count(4)
+    assert "token" not in page.url
+    page.reload()
+    expect(page.locator("#people tr")).to_have_count(4)
+    page.get_by_role("link", name="العربية").click()
+    expect(page.locator("#people tr")).to_have_count(4)
+
+
+def test_without_a_token_it_asks_for_one(opened: Open, halfway: Class) -> None:
+    page = opened("/sessions/98?lang=en")
+    page.get_by_label("LiveKit access token").fill(operator())
+    page.get_by_role("button", name="Show attendance").click()
+    expect(page.locator("#people tr")).to_have_count(4)
+    expect(page.get_by_label("LiveKit access token")).to_be_hidden()
+
+
+@pytest.mark.parametrize(
+    ("token", "told"),
+    [(pupil(), "gives no access here"), ("not.a.token", "not valid any more")],
+)
+def test_a_token_that_does_not_open_it_is_told(
+    opened: Open, halfway: Class, token: str, told: str
+) -> None:
+    page = opened(path(token), expect_errors=True)
+    expect(page.get_by_role("alert")).to_contain_text(told)
+    expect(page.locator("#roster")).to_be_hidden()
+
+
+def test_a_room_without_a_schedule_shows_its_own_span(opened: Open, quran: Class) -> None:
+    quran.happens(*quran.visit("1", 20, 10, name="Ada"))
+    page = opened(path(session="quran-98"))
+    expect(row(page, "Ada")).to_contain_text("Left")
+    expect(row(page, "Ada").locator(".percentage")).to_be_hidden()
+    expect(page.get_by_text("scheduled time")).to_be_hidden()
+    first = quran.ago(20) + timedelta(hours=3)
+    expect(page.locator("#schedule")).to_contain_text(f"{first.day} {first:%B %Y}")
+
+
+def test_a_session_with_a_slash_in_its_name(opened: Open, quran: Class) -> None:
+    quran.happens(*quran.visit("1", 20, 10, name="Ada", room_name="a/b", room="RM_2"))
+    page = opened(f"/sessions/-?session=a%2Fb&lang=en#token={teacher('a/b')}")
+    expect(row(page, "Ada")).to_be_visible()
+
+
+def test_nobody_yet_is_said(opened: Open, quran: Class) -> None:
+    page = opened(path(session="quran-98"))
+    expect(page.locator("#counts")).to_have_text(re.compile("Nobody has come yet"))
+
+
+def test_an_outage_is_told_and_what_was_known_stays(opened: Open, halfway: Class) -> None:
+    page = opened(path(), before=frozen, expect_errors=True)
+    expect(page.locator("#people tr")).to_have_count(4)
+    page.route("**/attendance", lambda route: route.abort())
+    page.clock.run_for(10_000)
+    expect(page.get_by_role("status")).to_contain_text("No answer from Rollcall")
+    expect(page.locator("#people tr")).to_have_count(4)
+    page.unroute("**/attendance")
+    page.clock.run_for(20_000)
+    expect(page.get_by_role("status")).to_be_empty()
