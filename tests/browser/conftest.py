@@ -73,7 +73,7 @@ class _Quiet(WSGIRequestHandler):
 def served(app: Callable[..., Any]) -> Iterator[str]:
     """The application on a port of its own; its address."""
     server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=_Quiet)
-    serving = Thread(target=server.serve_forever)
+    serving = Thread(target=server.serve_forever, args=(0.02,))  # how fast it ends
     serving.start()
     try:
         yield f"http://127.0.0.1:{server.server_port}"
