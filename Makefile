@@ -31,6 +31,7 @@ e2e: setup
 	  { echo "make e2e builds a LiveKit server: it needs Go $(GO_VERSION) or newer (https://go.dev/dl/)." >&2; exit 1; }
 	@found=$$(go env GOVERSION); printf 'go$(GO_VERSION)\n%s\n' "$$found" | sort -CV || \
 	  { echo "make e2e builds a LiveKit server: it needs Go $(GO_VERSION) or newer, and this is $$found." >&2; exit 1; }
+	$(BIN)/python -m tests.e2e.livekit_binary
 	$(BIN)/pytest tests/e2e $(ARGS)
 
 bench: setup

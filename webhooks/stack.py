@@ -27,6 +27,7 @@ from honcho.printer import Message, Printer
 from models.settings import BadSettings, Settings, load
 from webhooks import valkey
 from webhooks.valkey import NoValkey
+from worker import metrics_dir
 
 ROOT = Path(__file__).parents[1]
 RELEASE = "release"
@@ -44,10 +45,12 @@ class CannotStart(Exception):
 @click.option("--data", type=click.Path(path_type=Path), help="Where data is kept, under var/.")
 def main(*, simulate: bool, data: Path | None) -> None:
     """Start all of Rollcall's processes; Ctrl-C stops them."""
+    data = data or Path("var/demo" if simulate else "var")
     os.chdir(ROOT)
+    os.environ.setdefault(metrics_dir.VARIABLE, str(data / "metrics"))
     _let_signals_interrupt()
     try:
-        code = demo(data or Path("var/demo")) if simulate else run(data or Path("var"))
+        code = demo(data) if simulate else run(data)
     except (BadSettings, CannotStart, NoValkey) as error:
         sys.exit(str(error))
     except KeyboardInterrupt:
@@ -86,7 +89,7 @@ def demo(data: Path) -> int:
         if not _names(os.environ, "REDIS_URL"):
             kept = valkey.running(data / "valkey", durable=False)
             os.environ["REDIS_URL"] = until_stopped.enter_context(kept)
-        for old in data.glob("rollcall.db*"):
+        for old in (*data.glob("rollcall.db*"), *data.glob("metrics/*.db")):
             old.unlink()
         return _work(_procfile() | {"class": "python -m webhooks.demo"})
 

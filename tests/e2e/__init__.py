@@ -1,0 +1,1 @@
+"""A real livekit-server, real clients, and all of Rollcall's processes."""

@@ -1,0 +1,56 @@
+"""One LiveKit server and one Rollcall, on PostgreSQL and Valkey, for all these tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPException
+
+import pytest
+
+from tests import servers, stack
+from tests.e2e import livekit_binary, livekit_server
+from tests.e2e.door import Door
+from tests.e2e.livekit_server import KEY, SECRET, LiveKit
+from tests.faults import free_port, until
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """A LiveKit server that posts its webhooks through a door to Rollcall."""
+
+    livekit: LiveKit
+    door: Door
+    port: int
+
+
+@pytest.fixture(scope="session")
+def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    binary = livekit_binary.built()
+    data = tmp_path_factory.mktemp("e2e")
+    port = free_port()
+    with (
+        servers.postgres("e2e") as database_url,
+        stack.started(
+            data=data,
+            PORT=str(port),
+            DATABASE_URL=database_url,
+            LIVEKIT_API_KEY=KEY,
+            LIVEKIT_API_SECRET=SECRET,
+        ),
+        Door(port) as door,
+        livekit_server.running(binary, data, webhooks_to=door.port) as livekit,
+    ):
+        until(lambda: _is_ready(port), seconds=stack.PATIENCE_SECONDS)
+        yield Deployment(livekit, door, port)
+
+
+def _is_ready(port: int) -> bool:
+    connection = HTTPConnection("127.0.0.1", port, timeout=2)
+    try:
+        connection.request("GET", "/readyz")
+        return connection.getresponse().status == 200
+    except (OSError, HTTPException):
+        return False
+    finally:
+        connection.close()

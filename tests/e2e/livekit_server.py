@@ -1,0 +1,88 @@
+"""A livekit-server on free ports of this machine."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+
+from tests.faults import free_port, until
+
+STOP_SECONDS = 20
+
+KEY, SECRET = "devkey", "devsecret-devsecret-devsecret-devsecret"
+
+
+@dataclass(frozen=True, slots=True)
+class LiveKit:
+    """A running server."""
+
+    port: int
+
+    @property
+    def ws(self) -> str:
+        return f"ws://127.0.0.1:{self.port}"
+
+    @property
+    def http(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+
+@contextmanager
+def running(binary: Path, data: Path, *, webhooks_to: int) -> Iterator[LiveKit]:
+    """A server that posts its webhooks to that port; what it says goes to livekit.log in `data`."""
+    port, tcp_port, udp_port = (free_port() for _ in range(3))
+    config = data / "livekit.yaml"
+    config.write_text(
+        CONFIG.format(port=port, tcp_port=tcp_port, udp_port=udp_port, webhooks_to=webhooks_to)
+    )
+    with (data / "livekit.log").open("wb") as log:
+        server = subprocess.Popen([binary, "--config", config], stdout=log, stderr=log)
+    try:
+        until(lambda: server.poll() is not None or _answers(port))
+        assert server.poll() is None, (data / "livekit.log").read_text()
+        yield LiveKit(port)
+    finally:
+        # The first signal waits for rooms to empty.
+        server.terminate()
+        server.terminate()
+        try:
+            server.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()
+
+
+CONFIG = f"""
+port: {{port}}
+bind_addresses: ["127.0.0.1"]
+rtc:
+  tcp_port: {{tcp_port}}
+  udp_port: {{udp_port}}
+  use_external_ip: false
+  node_ip: 127.0.0.1
+  enable_loopback_candidate: true
+keys:
+  {KEY}: {SECRET}
+webhook:
+  api_key: {KEY}
+  urls: ["http://127.0.0.1:{{webhooks_to}}/webhooks/livekit"]
+room:
+  empty_timeout: 300
+  departure_timeout: 3
+development: true
+"""
+
+
+def _answers(port: int) -> bool:
+    connection = HTTPConnection("127.0.0.1", port, timeout=2)
+    try:
+        connection.request("GET", "/")
+        return connection.getresponse().status == 200
+    except (OSError, HTTPException):
+        return False
+    finally:
+        connection.close()

@@ -1,0 +1,130 @@
+"""People with real LiveKit clients: they come and go, and write down when."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TypedDict, Unpack
+
+from livekit import rtc
+from livekit.api import AccessToken, VideoGrants
+
+from tests.e2e.livekit_server import KEY, SECRET, LiveKit
+
+EXACT = timedelta(seconds=1.6)
+"""LiveKit's left carries whole seconds, rounded down: up to one before the real end."""
+
+MISSED = timedelta(seconds=22)
+"""LiveKit misses a client that was killed after some 19 s."""
+
+
+class Kind(TypedDict, total=False):
+    """What a participant is, when no ordinary one."""
+
+    kind: AccessToken.ParticipantKind
+    hidden: bool
+    recorder: bool
+
+
+@dataclass(slots=True)
+class Visit:
+    """What a client saw of one visit, by its own clock."""
+
+    identity: str
+    participant_sid: str
+    connected_at: datetime
+    disconnected_at: datetime | None = None
+    told_within: timedelta = EXACT
+    """How much later than the client LiveKit may know of its end."""
+
+    over: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def end(self) -> None:
+        """It ends now, unless it has ended."""
+        if not self.over.is_set():
+            self.disconnected_at = _now()
+            self.over.set()
+
+
+@dataclass(slots=True)
+class Diary:
+    """The visits of a room, as those who made them saw them."""
+
+    livekit: LiveKit
+    room: str
+    visits: list[Visit] = field(default_factory=list)
+
+    @asynccontextmanager
+    async def visit(self, identity: str, **token_of: Unpack[Kind]) -> AsyncIterator[Visit]:
+        """Be in the room; leave at the end of the `with`, unless one was thrown out by then."""
+        client = rtc.Room()
+        await client.connect(self.livekit.ws, token(self.room, identity, **token_of))
+        visit = Visit(identity, client.local_participant.sid, _now())
+        self.visits.append(visit)
+        client.on("disconnected", lambda _reason: visit.end())
+        try:
+            yield visit
+        finally:
+            visit.end()
+            await client.disconnect()
+
+    @asynccontextmanager
+    async def killed(self, identity: str) -> AsyncIterator[Visit]:
+        """Be in the room in a process of its own, which is killed with -9 at the end."""
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "tests.e2e.people"),
+            *(self.livekit.ws, token(self.room, identity)),
+            stdout=asyncio.subprocess.PIPE,
+        )
+        assert process.stdout is not None
+        told = json.loads(await process.stdout.readline())
+        connected_at = datetime.fromisoformat(told["connected_at"])
+        visit = Visit(identity, told["participant_sid"], connected_at, told_within=MISSED)
+        self.visits.append(visit)
+        try:
+            yield visit
+        finally:
+            visit.end()
+            process.kill()
+            await process.wait()
+
+
+def token(
+    room: str, identity: str | None = None, *, admin: bool = False, **kind: Unpack[Kind]
+) -> str:
+    """A token for a room, as a project's own server gives it out."""
+    grants = VideoGrants(
+        room=room,
+        room_join=identity is not None,
+        room_admin=admin,
+        hidden=kind.get("hidden", False),
+        recorder=kind.get("recorder", False),
+    )
+    made = AccessToken(KEY, SECRET).with_grants(grants).with_kind(kind.get("kind", "standard"))
+    return (made.with_identity(identity) if identity else made).to_jwt()
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+async def _stay(url: str, access_token: str) -> None:
+    """Connect, say so, and stay until killed."""
+    client = rtc.Room()
+    await client.connect(url, access_token)
+    told = {
+        "participant_sid": client.local_participant.sid,
+        "connected_at": _now().isoformat(),
+    }
+    sys.stdout.write(json.dumps(told) + "\n")
+    sys.stdout.flush()
+    await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(_stay(*sys.argv[1:]))
