@@ -5,15 +5,19 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import subprocess
+import sys
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
 import orjson
+import psutil
 import pytest
 
 from tests.faults import free_port, until
 from tests.stack import PATIENCE_SECONDS, started
+from webhooks.__main__ import STOP_SECONDS
 
 KEYS = {"LIVEKIT_API_KEY": "devkey", "LIVEKIT_API_SECRET": "devsecret"}
 
@@ -87,3 +91,22 @@ def _present(port: int, session: str, token: str) -> int:
     connection.close()
     present: int = told["summary"]["present"]
     return present
+
+
+def test_a_web_process_that_still_starts_can_be_stopped(tmp_path: Path) -> None:
+    environment = (
+        os.environ
+        | KEYS
+        | {
+            "PORT": str(free_port()),
+            "DATABASE_URL": f"sqlite:///{tmp_path}/rollcall.db",
+        }
+    )
+    process = subprocess.Popen([sys.executable, "-m", "webhooks"], env=environment)
+    try:
+        until(psutil.Process(process.pid).children, seconds=PATIENCE_SECONDS)
+        process.terminate()
+        assert process.wait(STOP_SECONDS / 2) == 0  # not only when its worker is given up
+    finally:
+        process.kill()
+        process.wait()
