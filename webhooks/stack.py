@@ -48,6 +48,7 @@ def main(*, simulate: bool, data: Path | None) -> None:
     data = data or Path("var/demo" if simulate else "var")
     os.chdir(ROOT)
     os.environ.setdefault(metrics_dir.VARIABLE, str(data / "metrics"))
+    metrics_dir.prepare()
     _let_signals_interrupt()
     try:
         code = demo(data) if simulate else run(data)

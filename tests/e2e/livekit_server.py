@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from tests.faults import free_port, until
 
+MANUAL = Path(__file__).parents[2] / "docs" / "operating.md"
 STOP_SECONDS = 20
 
 KEY, SECRET = "devkey", "devsecret-devsecret-devsecret-devsecret"
@@ -37,7 +39,8 @@ def running(binary: Path, data: Path, *, webhooks_to: int) -> Iterator[LiveKit]:
     port, tcp_port, udp_port = (free_port() for _ in range(3))
     config = data / "livekit.yaml"
     config.write_text(
-        CONFIG.format(port=port, tcp_port=tcp_port, udp_port=udp_port, webhooks_to=webhooks_to)
+        CONFIG.format(port=port, tcp_port=tcp_port, udp_port=udp_port)
+        + _documented(webhooks_to=webhooks_to)
     )
     with (data / "livekit.log").open("wb") as log:
         server = subprocess.Popen([binary, "--config", config], stdout=log, stderr=log)
@@ -67,14 +70,25 @@ rtc:
   enable_loopback_candidate: true
 keys:
   {KEY}: {SECRET}
-webhook:
-  api_key: {KEY}
-  urls: ["http://127.0.0.1:{{webhooks_to}}/webhooks/livekit"]
 room:
   empty_timeout: 300
   departure_timeout: 3
 development: true
 """
+
+
+def _documented(*, webhooks_to: int) -> str:
+    """The block that docs/operating.md tells people to write, with our key and address in it."""
+    found = re.search(r"```yaml\n# livekit.yaml\n(.*?)```", MANUAL.read_text(), re.DOTALL)
+    assert found
+    block = found[1]
+    for theirs, ours in (
+        ("your-key", KEY),
+        ("your-rollcall-host:8000", f"127.0.0.1:{webhooks_to}"),
+    ):
+        assert theirs in block
+        block = block.replace(theirs, ours)
+    return block
 
 
 def _answers(port: int) -> bool:
