@@ -7,7 +7,7 @@ from datetime import datetime
 from flask import request
 
 from models import resolution
-from webhooks.auth import Caller
+from webhooks.callers import Caller
 from webhooks.context import backend
 from webhooks.problems import Problem, forbidden
 

@@ -10,7 +10,8 @@ from flask_cors import CORS
 from models import logs
 from models.settings import BadSettings, Settings, load
 from webhooks import problems
-from webhooks.context import DRAINER, EXTENSION, SLOT
+from webhooks.callers import Callers
+from webhooks.context import CALLERS, DRAINER, EXTENSION, SLOT
 from webhooks.docs import docs
 from webhooks.health import health
 from webhooks.join import join
@@ -34,6 +35,7 @@ def create_app(settings: Settings | None = None, limits: Limits = REQUEST) -> Fl
     backend = Backend.of(settings, limits)
     app.extensions[EXTENSION] = backend
     app.extensions[SLOT] = Slot(backend.engine)
+    app.extensions[CALLERS] = Callers(backend.keys)
     app.extensions[DRAINER] = Drainer(settings)
     problems.register(app)
     for door in (receiver, status, roster, join, sessions, health, metrics, docs, pages):

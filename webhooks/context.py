@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from flask import current_app
 
+from webhooks.callers import Callers
 from webhooks.slot import Slot
 from worker.backend import Backend
 from worker.drainer import Drainer
@@ -13,6 +14,7 @@ from worker.drainer import Drainer
 EXTENSION = "rollcall"
 DRAINER = "rollcall-drainer"
 SLOT = "rollcall-slot"
+CALLERS = "rollcall-callers"
 
 
 def backend() -> Backend:
@@ -27,6 +29,11 @@ def drainer() -> Drainer:
 
 def slot() -> Slot:
     found: Slot = current_app.extensions[SLOT]
+    return found
+
+
+def callers() -> Callers:
+    found: Callers = current_app.extensions[CALLERS]
     return found
 
 

@@ -29,8 +29,8 @@ from models.event import CLIENT_JOINED, CLIENT_LEFT, Event
 from models.facts import Cycle, Meeting
 from models.ledger import Touched
 from webhooks import address, answers, auth
-from webhooks.auth import Caller
 from webhooks.bodies import JoinBody, LeaveBody
+from webhooks.callers import Caller
 from webhooks.context import backend, present
 from webhooks.operation import json, operation
 from webhooks.problems import Problem, forbidden

@@ -12,8 +12,8 @@ from sqlalchemy import Connection
 from models import attendance, cycle, db
 from models.facts import Meeting, Session
 from webhooks import address, answers, auth, spreadsheet
-from webhooks.auth import Caller
 from webhooks.bodies import RosterQuery
+from webhooks.callers import Caller
 from webhooks.context import backend, present
 from webhooks.operation import CSV, JSON, Answer, operation
 from webhooks.problems import forbidden

@@ -13,8 +13,8 @@ from models import fold
 from models.facts import Meeting, Session
 from models.fold import Attendance
 from webhooks import address, answers, auth
-from webhooks.auth import Caller
 from webhooks.bodies import StatusQuery
+from webhooks.callers import Caller
 from webhooks.context import backend, present
 from webhooks.operation import json, operation
 from webhooks.problems import Problem, forbidden
