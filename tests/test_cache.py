@@ -274,6 +274,14 @@ def test_reading_facts_does_not_prolong_their_life(begun: Rollcall) -> None:
     assert life_ms(begun, "facts", "98") < before
 
 
+def test_facts_that_another_version_of_rollcall_packed_are_read_anew(begun: Rollcall) -> None:
+    assert present(begun)
+    [key] = begun.backend.redis.scan_iter("rc:*:facts")
+    begun.backend.redis.hset(key, "u:5", '[["PA_1", "5", "a field less"]]')
+    assert [outcome(begun) for _ in range(2)] == ["miss", "hit"]
+    assert present(begun)
+
+
 def test_all_keys_of_a_session_share_a_hash_tag(begun: Rollcall) -> None:
     present(begun)
     keys = [key.decode() for key in cast("list[bytes]", begun.backend.redis.keys("rc:*"))]

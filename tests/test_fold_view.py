@@ -847,17 +847,6 @@ def test_rule_8_no_visit_lasts_for_ever(row: Row) -> None:
         ["PA_1 14:00~14:01 left"],
     ),
     Row(
-        "not dropped when it had been aborted before, whatever else was inferred",
-        [
-            joined("14:00"),
-            aborted("14:01"),
-            left("14:01:10", source="reconciler"),
-            client_joined("14:01:30"),
-        ],
-        "14:10",
-        ["PA_1 14:00-14:01 aborted", "VI_1 14:01:30- open"],
-    ),
-    Row(
         "dropped when the left is before only by LiveKit's whole seconds",
         [joined("14:00:00.900"), left("14:00:00"), client_joined("14:00:00.800")],
         "14:10",

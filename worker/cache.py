@@ -9,21 +9,19 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import lru_cache
 from time import monotonic, sleep
-from typing import Any, Literal, cast
+from typing import Literal, cast
 
-import orjson
 import structlog
 from redis import Redis
 from redis.exceptions import RedisError
 from sqlalchemy import Connection
 
 from models import attendance, cycle, db
-from models.facts import Cycle, Meeting, Room, Session
-from worker import metrics
+from models.facts import Cycle, Meeting
+from worker import metrics, packing
 from worker.backend import Backend
 
 GENERATION_LIFE_SECONDS = 60
@@ -115,7 +113,10 @@ def _cached(redis: Redis, session_id: str, user_id: str) -> Facts | None:
     meeting, whole, cycles = found
     if meeting is None or (cycles is None and whole is None):
         return None
-    return Facts(_meeting(meeting), _cycles(cycles) if cycles else (), "hit")
+    try:
+        return Facts(packing.meeting(meeting), packing.cycles(cycles) if cycles else (), "hit")
+    except packing.OtherFields:
+        return None
 
 
 def _miss(backend: Backend, address: str, user_id: str) -> Facts:
@@ -167,8 +168,8 @@ def _fill_facts(backend: Backend, conn: Connection, session_id: str, user_id: st
         return Facts(None, (), "miss")
     whole = cycle.people(conn, session_id) <= WHOLE_UP_TO
     by_user = attendance.cycles_by_user(conn, session_id, user_id=None if whole else user_id)
-    values: dict[str, bytes] = {MEETING: _dump_meeting(meeting)}
-    values |= {_person(key): orjson.dumps(found) for key, found in by_user.items()}
+    values: dict[str, bytes] = {MEETING: packing.pack_meeting(meeting)}
+    values |= {_person(key): packing.pack_cycles(found) for key, found in by_user.items()}
     if whole:
         values[WHOLE] = b"1"
     else:
@@ -212,30 +213,3 @@ def _key(what: str, name: str) -> str:
 
 def _person(user_id: str) -> str:
     return f"u:{user_id}"
-
-
-def _dump_meeting(meeting: Meeting) -> bytes:
-    """The meeting without the people it expects: a status needs none of them."""
-    return orjson.dumps(replace(meeting, session=replace(meeting.session, expected=())))
-
-
-@lru_cache(maxsize=1024)
-def _meeting(stored: bytes) -> Meeting:
-    """The same bytes serve a whole class for seconds, so they are parsed once."""
-    told = orjson.loads(stored)
-    session = Session(**_instants(told["session"]) | {"expected": ()})
-    rooms = tuple(Room(**_instants(one)) for one in told["rooms"])
-    heard_at = told["heard_at"]
-    return Meeting(session, rooms, datetime.fromisoformat(heard_at) if heard_at else None)
-
-
-def _cycles(stored: bytes) -> Sequence[Cycle]:
-    return [Cycle(**_instants(one)) for one in orjson.loads(stored)]
-
-
-def _instants(told: dict[str, Any]) -> dict[str, Any]:
-    """The fields of a dataclass, those that end in `_at` parsed."""
-    return {
-        name: datetime.fromisoformat(value) if value and name.endswith("_at") else value
-        for name, value in told.items()
-    }
