@@ -21,12 +21,20 @@ MAX_SMALL_BODY = 64 * 1024 + 8 * 1024
 MAX_EXPECTED = 10_000
 MAX_SESSION_BODY = 4 * 1024 * 1024
 MAX_MADE_ID_BYTES = MAX_ID_BYTES + len("@2026-11-23")
+INT64 = range(-(2**63), 2**63)
 MAX_MINUTES = MAX_DURATION // timedelta(minutes=1)
 
 
 def _number_is_text(value: Any) -> Any:
-    """Ids are text; a frontend whose ids are numbers may send them as such."""
-    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    """Ids are text; a frontend whose ids are numbers may send them as such (5, and 5.0).
+
+    A float beyond 2^53 may be a rounded integer: somebody else's id.
+    """
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int) or value not in INT64:
+        return value
+    return str(value)
 
 
 def _fits(text: str) -> str:
@@ -50,25 +58,31 @@ def _is_number(value: Any) -> Any:
 
 
 def _in_time(at: datetime) -> datetime:
-    if not EPOCH < at < END_OF_TIME:
+    if not EPOCH <= at < END_OF_TIME:
         raise ValueError("is out of range")
     return at.astimezone(UTC)
 
 
+def _nearest_in_time(at: datetime) -> datetime:
+    """Nothing lies outside, so a bound there means the same as one at the edge."""
+    return min(max(at, EPOCH), END_OF_TIME).astimezone(UTC)
+
+
 _DATED = re.compile(r"\d{4}-\d\d-\d\d[Tt ]")
+_YEARS = re.compile(r"^(19[7-9]|2\d\d)\d-")
 
 Word = Annotated[str, Field(min_length=1, max_length=MAX_MADE_ID_BYTES), AfterValidator(_fits)]
 """A session's id, a room's name, a user's id: any Unicode."""
 
-Int64 = Annotated[int, Field(ge=-(2**63), lt=2**63)]
+Int64 = Annotated[int, Field(ge=INT64.start, lt=INT64.stop)]
 Id = Annotated[Word, BeforeValidator(_number_is_text, json_schema_input_type=Word | Int64)]
 Name = Annotated[str, Field(max_length=MAX_NAME_LENGTH), AfterValidator(plain)]
 Number = BeforeValidator(_is_number)
+_Time = Annotated[AwareDatetime, BeforeValidator(_is_dated, json_schema_input_type=AwareDatetime)]
 Time = Annotated[
-    AwareDatetime,
-    BeforeValidator(_is_dated, json_schema_input_type=AwareDatetime),
-    AfterValidator(_in_time),
+    _Time, AfterValidator(_in_time), Field(json_schema_extra={"pattern": _YEARS.pattern})
 ]
+Bound = Annotated[_Time, AfterValidator(_nearest_in_time)]
 SessionType = Literal["individual", "academic", "group"]
 
 
@@ -150,32 +164,6 @@ class SessionBody(Body):
     )
 
 
-class Webhook(BaseModel):
-    """What Rollcall reads of a LiveKit webhook, for whoever reads the documentation.
-
-    It is verified and parsed by hand, for speed and because what is unknown must not matter.
-    """
-
-    model_config = example(
-        event="participant_joined",
-        id="EV_VXCrAUxhMGkc",
-        createdAt="1795443042",
-        room={"sid": "RM_mSMC8pyzLLmM", "name": "quran-98", "creationTimeMs": "1795443010733"},
-        participant={
-            "sid": "PA_gLSkHqJzVTmz",
-            "identity": "5",
-            "name": "أحمد",
-            "joinedAtMs": "1795443042118",
-        },
-    )
-
-    event: str = Field(description="Kinds that are not used are acknowledged.")
-    id: str = Field(description="The same on every retry: an event counts once.")
-    created_at: str | int = Field(alias="createdAt", description="Seconds since 1970.")
-    room: dict[str, Any] | None = None
-    participant: dict[str, Any] | None = None
-
-
 class Query(BaseModel):
     """What may stand after a path's `?`; what is unknown is ignored."""
 
@@ -208,7 +196,7 @@ class PageQuery(Query):
     """Which sessions to list: a room's, begun in [from, to), beyond the `after` of a page."""
 
     room_name: Word | None = None
-    since: Time | None = Field(None, alias="from", description="Begun at or after.")
-    until: Time | None = Field(None, alias="to", description="Begun before.")
+    since: Bound | None = Field(None, alias="from", description="Begun at or after.")
+    until: Bound | None = Field(None, alias="to", description="Begun before.")
     after: Word | None = Field(None, description="The `next` of the page before.")
     limit: int = Field(100, ge=1, le=1000)

@@ -18,11 +18,11 @@ from models import event as events
 from models import webhook_event
 from models.event import Event, Unreadable
 from webhooks import verify
-from webhooks.bodies import Webhook
 from webhooks.context import backend, drainer, present, slot
 from webhooks.operation import Answer, operation
 from webhooks.problems import OUTAGES, response
 from webhooks.verify import Rejected
+from webhooks.webhook_body import Webhook
 from worker import bell, metrics, spool
 
 receiver = Blueprint("receiver", __name__)
