@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from flask.testing import FlaskClient
 from openapi_spec_validator import validate
 from pydantic import BaseModel
 
-from webhooks import openapi, replies
+from webhooks import docs, openapi, replies
 from webhooks.operation import of_view
 
 METHODS = {"get", "put", "post", "delete", "patch"}
@@ -77,6 +78,31 @@ def test_whoever_may_not_ask_is_told_how_to(document: dict[str, Any]) -> None:
         for operation in item.values():
             wants = operation["security"] != []
             assert ("401" in operation["responses"]) is wants, path
+
+
+def test_the_page_tells_every_route_and_runs_nothing(
+    client: FlaskClient, document: dict[str, Any]
+) -> None:
+    page = client.get("/docs")
+    assert "default-src 'none'; style-src 'self'" in page.headers["Content-Security-Policy"]
+    assert not re.search(r"<script|<style|\s(on\w+|style)=|https?://", page.text)
+    for path, item in document["paths"].items():
+        for method in item:
+            assert f"{method.upper()}</b> <code>{path}</code></h3>" in page.text
+
+
+def test_every_link_of_the_page_leads_somewhere(client: FlaskClient) -> None:
+    page = client.get("/docs").text
+    links = set(re.findall(r'href="([^"]+)"', page))
+    assert {f"#{name}" for name in re.findall(r' id="([^"]+)"', page)} >= {
+        link for link in links if link.startswith("#")
+    }
+    for link in links:
+        assert client.get(link.partition("#")[0] or "/docs", buffered=True).status_code == 200, link
+
+
+def test_what_a_description_says_is_text() -> None:
+    assert str(docs.prose("`a<b` & c")) == "<code>a&lt;b</code> &amp; c"
 
 
 def _models(app: Flask) -> list[type[BaseModel]]:

@@ -60,6 +60,6 @@ def _allow_origins(app: Flask, settings: Settings) -> None:
         app,
         origins=list(settings.cors_origins),
         allow_headers=["Authorization", "Content-Type"],
-        expose_headers=["X-Cache", "Retry-After"],
+        expose_headers=["X-Cache", "Retry-After", "Content-Disposition"],
         max_age=3600,
     )

@@ -7,6 +7,7 @@ routes come from the application itself. It is made once, when somebody first as
 from __future__ import annotations
 
 import re
+import sys
 import tomllib
 from collections.abc import Iterable, Iterator
 from functools import cache
@@ -56,6 +57,7 @@ def document(app: Flask) -> Json:
         "openapi": "3.1.0",
         "info": {"title": "Rollcall", "version": _version(), "description": DESCRIPTION.strip()},
         "servers": [{"url": "/"}],
+        "tags": _tags(app, declared),
         "paths": paths,
         "components": {
             "schemas": schemas,
@@ -84,6 +86,23 @@ def problems(rule: Rule, one: Operation) -> list[int]:
     return sorted(found - one.answers.keys())
 
 
+def _tags(app: Flask, declared: Iterable[tuple[Rule, Operation]]) -> list[Json]:
+    """A tag for each door that declares something, with what its module says of itself."""
+    told = {}
+    for rule, _ in declared:
+        module = sys.modules[app.view_functions[rule.endpoint].__module__]
+        told[_tag(rule)] = _first_paragraph(module.__doc__ or "")
+    return [{"name": name, "description": told[name]} for name in app.blueprints if name in told]
+
+
+def _tag(rule: Rule) -> str:
+    return str(rule.endpoint).partition(".")[0]
+
+
+def _first_paragraph(doc: str) -> str:
+    return " ".join(cleandoc(doc).partition("\n\n")[0].split())
+
+
 @cache
 def _version() -> str:
     project = Path(__file__).parents[1] / "pyproject.toml"
@@ -108,11 +127,11 @@ def _schemas(declared: Iterable[Operation]) -> Json:
 
 
 def _operation(rule: Rule, one: Operation, doc: str) -> Json:
-    summary, _, description = cleandoc(doc).partition("\n\n")
+    description = cleandoc(doc).partition("\n\n")[2]
     told: Json = {
         "operationId": rule.endpoint.replace(".", "_"),
-        "tags": [rule.endpoint.partition(".")[0]],
-        "summary": " ".join(summary.split()).rstrip("."),
+        "tags": [_tag(rule)],
+        "summary": _first_paragraph(doc).rstrip("."),
         "parameters": [*parameters.of_path(rule), *parameters.of_query(one)],
         "responses": {
             **{str(status): _answer(answer) for status, answer in one.answers.items()},
@@ -126,20 +145,21 @@ def _operation(rule: Rule, one: Operation, doc: str) -> Json:
     if description:
         told["description"] = description.strip()
     if one.body is not None:
-        told["requestBody"] = _body(one)
+        told["requestBody"] = _body(one, one.body)
     return told
 
 
-def _body(one: Operation) -> Json:
+def _body(one: Operation, body: type[BaseModel]) -> Json:
     media = WEBHOOK_JSON if one.tokens == ("webhook",) else JSON
-    return {"required": True, "content": {media: {"schema": _ref(one.body)}}}
+    return {"required": True, "content": {media: {"schema": _ref(body)}}}
 
 
 def _answer(answer: Answer) -> Json:
     told: Json = {"description": answer.told}
     if answer.content:
         told["content"] = {
-            media: {"schema": _ref(model)} for media, model in answer.content.items()
+            media: {"schema": _ref(model) if model else _unmodelled(media)}
+            for media, model in answer.content.items()
         }
     if answer.headers:
         told["headers"] = _headers(answer.headers)
@@ -162,8 +182,9 @@ def _headers(told: Any) -> Json:
     }
 
 
-def _ref(model: type[BaseModel] | None) -> Json:
-    """What is no JSON is text."""
-    if model is None:
-        return {"type": "string"}
+def _ref(model: type[BaseModel]) -> Json:
     return {"$ref": SCHEMAS.format(model=model.__name__)}
+
+
+def _unmodelled(media: str) -> Json:
+    return {"type": "object" if media == JSON else "string"}
