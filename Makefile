@@ -1,5 +1,6 @@
 # Each command sets up what it needs: nothing has to be installed but make and Python >= 3.11
 # (and Go >= 1.26 for `make e2e`, which builds a LiveKit server). What each does: docs/operating.md.
+# The tests drive Chromium: root on Debian gets it installed, anybody else is told that it is missing.
 
 PYTHON ?= python3
 UV := uv>=0.13,<0.14
@@ -9,7 +10,7 @@ BIN := .venv/bin
 # Somebody else's active environment is none of ours.
 unexport VIRTUAL_ENV UV_PROJECT_ENVIRONMENT PYTHONPATH PYTHONHOME
 
-.PHONY: setup demo run test e2e bench
+.PHONY: setup chromium demo run test e2e bench
 
 setup: .venv/synced
 
@@ -19,14 +20,14 @@ demo: setup
 run: setup
 	@exec $(BIN)/python -m webhooks.stack
 
-test: setup
+test: setup chromium
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy -p models -p worker -p webhooks -p tests
 	$(BIN)/lint-imports
 	$(BIN)/pytest -n 2 --cov --cov-branch $(ARGS)
 
-e2e: setup
+e2e: setup chromium
 	@command -v go >/dev/null || \
 	  { echo "make e2e builds a LiveKit server: it needs Go $(GO_VERSION) or newer (https://go.dev/dl/)." >&2; exit 1; }
 	@found=$$(go env GOVERSION); printf 'go$(GO_VERSION)\n%s\n' "$$found" | sort -CV || \
@@ -36,6 +37,12 @@ e2e: setup
 
 bench: setup
 	@exec $(BIN)/python -m tests.bench
+
+chromium:
+	@test -n "$$CHROMIUM" || command -v chromium >/dev/null || command -v google-chrome >/dev/null || \
+	  ! command -v apt-get >/dev/null || test "$$(id -u)" != 0 || \
+	  { echo "Installing Chromium."; apt-get update -qq && \
+	    DEBIAN_FRONTEND=noninteractive apt-get install -qq -y chromium >/dev/null; }
 
 .venv/synced: pyproject.toml uv.lock
 	@command -v $(PYTHON) >/dev/null || \

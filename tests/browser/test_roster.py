@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
@@ -303,6 +304,19 @@ def test_on_paper_everybody_is_there_and_nothing_to_press(opened: Open, halfway:
     expect(row(page, "Huda")).to_be_visible()
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert page.pdf().startswith(b"%PDF")
+
+
+@pytest.mark.parametrize(("what", "lines"), [("people", 5), ("visits", 5)])
+def test_it_is_taken_away_as_a_file(opened: Open, halfway: Class, what: str, lines: int) -> None:
+    page = opened(path())
+    page.locator("#every summary").click()
+    with page.expect_download() as downloaded:
+        page.locator(f"[data-export={what}]").click()
+    file = Path(downloaded.value.path())
+    assert downloaded.value.suggested_filename.endswith(".csv")
+    told = file.read_text(encoding="utf-8-sig").splitlines()
+    assert len(told) == lines
+    assert any("أحمد المصري" in line for line in told)
 
 
 def test_the_token_leaves_the_address_and_stays_in_the_tab(opened: Open, halfway: Class) -> None:

@@ -1,6 +1,7 @@
 /** The teacher's page: asks for the roster every ten seconds and shows what is different. */
 
 import { put, write } from "./dom.js";
+import { download } from "./export.js";
 import { people } from "./person.js";
 import { paint } from "./table.js";
 import { range, showAxis } from "./timeline.js";
@@ -28,6 +29,9 @@ controls.addEventListener("input", (event) => {
 });
 controls.addEventListener("submit", (event) => event.preventDefault());
 part("print").addEventListener("click", () => print());
+for (const button of document.querySelectorAll("[data-export]")) {
+  button.addEventListener("click", () => take(button.dataset.export));
+}
 part("every").addEventListener("toggle", show);
 document.addEventListener("visibilitychange", () => document.hidden || look());
 for (const button of document.querySelectorAll("[data-sort]")) {
@@ -62,15 +66,27 @@ async function look() {
 }
 
 async function ask() {
-  const odd = session.includes("/") || /^\.{1,2}$/.test(session);
-  const name = encodeURIComponent(session);
-  const path = odd ? `-/attendance?session=${name}` : `${name}/attendance`;
-  const response = await fetch(`/api/sessions/${path}`, {
+  const response = await fetch(address(), {
     headers: { Authorization: `Bearer ${held}` },
     signal: AbortSignal.timeout(POLL_MS),
     cache: "no-store",
   });
   return { code: response.status, roster: response.ok ? await response.json() : null };
+}
+
+/** Where the roster is; a path carries neither a slash nor `.` and `..`: those go as a query. */
+function address(wanted = {}) {
+  const odd = session.includes("/") || /^\.{1,2}$/.test(session);
+  const query = new URLSearchParams(odd ? { session, ...wanted } : wanted);
+  const path = `/api/sessions/${odd ? "-" : encodeURIComponent(session)}/attendance`;
+  return query.size ? `${path}?${query}` : path;
+}
+
+async function take(what) {
+  const url = address({ format: "csv", ...(what === "visits" && { cycles: "1" }) });
+  const code = await download(url, held).catch(() => 0);
+  if (code === 401 || code === 403) refuse(code);
+  else write(part("trouble"), code === 200 ? "" : words.trouble.export);
 }
 
 function refuse(code) {
