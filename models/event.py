@@ -30,6 +30,7 @@ CLIENT_EVENTS = frozenset({CLIENT_JOINED, CLIENT_LEFT})
 
 MAX_ID_BYTES = 256
 MAX_SESSION_ID_BYTES = MAX_ID_BYTES + len("@YYYY-MM-DD")  # made on the spot for a room
+"""Also the longest word that a client may send: what a door takes can be read again."""
 MAX_NAME_LENGTH = 256
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 END_OF_TIME = datetime(3000, 1, 1, tzinfo=UTC)
@@ -160,7 +161,7 @@ def _read_client(payload: dict[str, Any]) -> Event:
         name=_optional(payload, "name", limit=None),
         session_id=_identifier(payload, "session_id", limit=MAX_SESSION_ID_BYTES),
         visit=_identifier(payload, "visit"),
-        claimed_sid=_optional(payload, "participant_sid"),
+        claimed_sid=_optional(payload, "participant_sid", limit=MAX_SESSION_ID_BYTES),
     )
 
 

@@ -38,9 +38,10 @@ def _number_is_text(value: Any) -> Any:
 
 
 def _fits(text: str) -> str:
+    text = plain(text)  # first: what stands for a NUL is longer than it
     if len(text.encode()) > MAX_MADE_ID_BYTES:
         raise ValueError(f"is longer than {MAX_ID_BYTES} bytes")
-    return plain(text)
+    return text
 
 
 def _is_dated(value: Any) -> Any:
@@ -159,8 +160,8 @@ class SessionBody(Body):
     duration_minutes: Annotated[int, Field(ge=1, le=MAX_MINUTES), Number] | None = None
     late_after_minutes: Annotated[int, Field(ge=0, le=1440), Number] | None = None
     minimum_percentage: Annotated[float, Field(ge=0, le=100), Number] | None = None
-    expected: list[ExpectedPerson] = Field(
-        default=[], max_length=MAX_EXPECTED, description="Who should come."
+    expected: Annotated[list[ExpectedPerson], Field(max_length=MAX_EXPECTED)] | None = Field(
+        None, description="Who should come."
     )
 
 

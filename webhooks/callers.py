@@ -96,6 +96,5 @@ def _caller(claims: Mapping[str, Any]) -> Caller:
 
 def _identifier(value: Any) -> str | None:
     """As the receiver stores it: NUL replaced; None for what can be no identity or room."""
-    if not isinstance(value, str) or not value or len(value.encode()) > MAX_ID_BYTES:
-        return None
-    return value.replace("\0", "\ufffd")
+    word = value.replace("\0", "\ufffd") if isinstance(value, str) else ""
+    return word if word and len(word.encode()) <= MAX_ID_BYTES else None

@@ -141,7 +141,7 @@ def _told(session_id: str, body: SessionBody, settings: Settings) -> Session:
         duration_minutes=_or(body.duration_minutes, settings.default_duration_minutes),
         late_after_minutes=_or(body.late_after_minutes, settings.late_after_minutes),
         minimum_percentage=_or(body.minimum_percentage, settings.minimum_percentage),
-        expected=tuple(Person(one.user_id, one.name) for one in body.expected),
+        expected=tuple(Person(one.user_id, one.name) for one in body.expected or ()),
     )
 
 
