@@ -27,7 +27,8 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """One class or meeting. `made_by` is "registered" when somebody put it, else who made it."""
+    """One class or meeting. `made_by` is "registered" when somebody put it, "room" when a room is
+    in it, else "client"."""
 
     id: str
     room_name: str

@@ -44,11 +44,12 @@ def apply(
 
     Any events in any order, repeated or known already: the tables come out the same.
     """
-    touched_rooms, superseded = _fold_rooms(conn, [one for one in batch if one.room_sid])
+    touched_rooms, reordered = _fold_rooms(conn, [one for one in batch if one.room_sid])
     touched_cycles = _fold_cycles(conn, [one for one in batch if one.participant_sid or one.visit])
     manual = [one for one in touched_cycles if one.provisional]
     touched = resolve(conn, touched_rooms, manual, now=now, settings=settings)
-    return Touched(touched.sessions | superseded, touched.names)
+    session.tidy(conn, reordered)
+    return Touched(touched.sessions | reordered, touched.names)
 
 
 def resolve(
@@ -103,8 +104,8 @@ def _registered(
 
 
 def _fold_rooms(conn: Connection, batch: Sequence[Event]) -> tuple[list[Room], set[str]]:
-    """Fold the events into their rooms; the rooms as they are now, and the sessions of those that
-    a room of the same name supersedes from now on (or no longer)."""
+    """Fold the events into their rooms; the rooms as they are now, and the sessions of those whose
+    place among the lives of their name is another one."""
     told = _grouped(batch, lambda one: one.room_sid)
     fresh = [reduce(fold.merge_room, events, None) for events in told.values()]
     insert_missing(conn, rooms, [room.as_row(one) for one in fresh if one])
@@ -112,7 +113,7 @@ def _fold_rooms(conn: Connection, batch: Sequence[Event]) -> tuple[list[Room], s
     after = {sid: reduce(fold.merge_room, told[sid], before[sid]) for sid in before}
     upsert(conn, rooms, [room.as_row(one) for one in after.values() if one != before[one.sid]])
     # A room without a session was inserted just now: each gets one before its first commit.
-    superseded = room.supersede(
+    reordered = room.supersede(
         conn,
         [
             (None if before[sid].session_id is None else before[sid], one)
@@ -120,7 +121,7 @@ def _fold_rooms(conn: Connection, batch: Sequence[Event]) -> tuple[list[Room], s
             if before[sid].session_id is None or before[sid].created_at != one.created_at
         ],
     )
-    return list(after.values()), superseded
+    return list(after.values()), reordered
 
 
 def _fold_cycles(conn: Connection, batch: Sequence[Event]) -> list[Cycle]:

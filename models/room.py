@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -65,9 +65,9 @@ def latest(conn: Connection, name: str) -> Room | None:
     return read(row) if row else None
 
 
-def supersede(conn: Connection, changed: Iterable[tuple[Room | None, Room]]) -> set[str]:
-    """Set `superseded_at` around the rooms (before, after) whose creation is new; the sessions of
-    those where it changed.
+def supersede(conn: Connection, changed: Sequence[tuple[Room | None, Room]]) -> set[str]:
+    """Set `superseded_at` around the rooms (before, after) whose creation is new; the sessions to
+    which that, or the new creation itself, makes a difference.
 
     It is the creation of the next room of the same name. A room that moved changes its own, that
     of the room before its new place, and that of the room before its old one. The names are held.
@@ -78,7 +78,7 @@ def supersede(conn: Connection, changed: Iterable[tuple[Room | None, Room]]) -> 
         if before is not None:
             neighbours.append(_neighbour(conn, before, later=False))
         stale |= {room.sid: room for room in neighbours if room is not None}
-    touched = set()
+    touched = {before.session_id for before, _ in changed if before is not None}
     for room in sorted(stale.values(), key=lambda room: room.sid):
         following = _neighbour(conn, room, later=True)
         superseded_at = following.created_at if following else None

@@ -14,9 +14,11 @@ from sqlalchemy import (
     Index,
     Integer,
     Row,
+    ScalarSelect,
     Table,
     Text,
     and_,
+    case,
     delete,
     exists,
     func,
@@ -133,10 +135,10 @@ def store(conn: Connection, session: Session, *, now: datetime) -> None:
 
 
 def tidy(conn: Connection, ids: Iterable[str]) -> None:
-    """Bring made sessions up to date after rooms came or went.
+    """Bring made sessions up to date after rooms or manual joins came, went or grew older.
 
-    A made session has the room name of its earliest room, and is gone with its last room and
-    manual join: what was never registered leaves no trace of the order of things.
+    A made session has the room name of its earliest room, else of its earliest manual join, and is
+    gone with the last of them: what was never registered leaves no trace of the order of things.
     """
     wanted = sorted(ids)
     if not wanted:
@@ -144,19 +146,15 @@ def tidy(conn: Connection, ids: Iterable[str]) -> None:
     # Held before anybody looks for their rooms: one may be coming in at this moment.
     held = select(sessions.c.id).where(sessions.c.id.in_(wanted)).order_by(sessions.c.id)
     conn.execute(held.with_for_update())
-    its_rooms = select(rooms.c.name).where(rooms.c.session_id == sessions.c.id)
-    earliest = its_rooms.order_by(rooms.c.created_at, rooms.c.sid).limit(1).scalar_subquery()
+    has_room = exists().where(rooms.c.session_id == sessions.c.id)
+    has_join = exists().where(cycles.c.session_id == sessions.c.id)
     is_made = and_(sessions.c.id.in_(wanted), sessions.c.made_by != "registered")
-    conn.execute(
-        update(sessions).where(is_made, earliest != sessions.c.room_name).values(room_name=earliest)
-    )
-    conn.execute(
-        delete(sessions).where(
-            is_made,
-            ~exists().where(rooms.c.session_id == sessions.c.id),
-            ~exists().where(cycles.c.session_id == sessions.c.id),
-        )
-    )
+    conn.execute(delete(sessions).where(is_made, ~has_room, ~has_join))
+    room_name = func.coalesce(_earliest_room(), _earliest_join(), sessions.c.room_name)
+    made_by = case((has_room, "room"), else_="client")
+    is_other = or_(sessions.c.room_name != room_name, sessions.c.made_by != made_by)
+    statement = update(sessions).where(is_made, is_other)
+    conn.execute(statement.values(room_name=room_name, made_by=made_by))
 
 
 def page(
@@ -201,3 +199,13 @@ def as_row(session: Session, *, now: datetime) -> dict[str, Any]:
 def _may_hold(since: datetime, until: datetime) -> Sequence[Any]:
     earliest = since - MAX_DURATION - WINDOW
     return sessions.c.scheduled_at >= earliest, sessions.c.scheduled_at <= until + WINDOW
+
+
+def _earliest_room() -> ScalarSelect[Any]:
+    its_rooms = select(rooms.c.name).where(rooms.c.session_id == sessions.c.id)
+    return its_rooms.order_by(rooms.c.created_at, rooms.c.sid).limit(1).scalar_subquery()
+
+
+def _earliest_join() -> ScalarSelect[Any]:
+    its_joins = select(cycles.c.room_name).where(cycles.c.session_id == sessions.c.id)
+    return its_joins.order_by(cycles.c.joined_at, cycles.c.cycle_id).limit(1).scalar_subquery()

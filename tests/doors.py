@@ -91,6 +91,13 @@ class Rollcall:
     client: FlaskClient
     backend: Backend
 
+    def forget(self) -> None:
+        """Everything, as if the service had just been set up."""
+        with db.writing(self.backend.engine) as conn:
+            for table in reversed(db.metadata.sorted_tables):
+                conn.execute(table.delete())
+        self.backend.redis.flushall()
+
     def another(self) -> Rollcall:
         """The same service for another thread: Flask's test client is one thread's own."""
         return Rollcall(self.client.application.test_client(), self.backend)

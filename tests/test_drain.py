@@ -296,24 +296,19 @@ def without_ranks(facts: dict[str, list[dict[str, Any]]]) -> dict[str, list[dict
 # --- any order, any number of times ---------------------------------------------------------------
 
 
-def test_any_order_in_any_batches_comes_to_the_same(
-    rollcall: Rollcall, settings: Settings, sqlite_url: str
-) -> None:
+def test_any_order_in_any_batches_comes_to_the_same(rollcall: Rollcall) -> None:
     day = a_day(rooms=5, people=3, visits=2)
     rollcall.put_in(day)
     rollcall.drain()
     expected = rollcall.facts()
     assert len(expected["cycles"]) == 30
     for seed in range(3):
-        with serving(settings.model_copy(update={"database_url": sqlite_url})) as other:
-            with db.writing(other.backend.engine) as conn:
-                for table in reversed(db.metadata.sorted_tables):
-                    conn.execute(table.delete())
-            mixed = in_any_order(day, seed)
-            for start in range(0, len(mixed), 7):
-                other.put_in(mixed[start : start + 7])
-                other.drain()
-            assert other.facts() == expected
+        rollcall.forget()
+        mixed = in_any_order(day, seed)
+        for start in range(0, len(mixed), 7):
+            rollcall.put_in(mixed[start : start + 7])
+            rollcall.drain()
+        assert rollcall.facts() == expected
 
 
 def test_applied_events_folded_again_change_no_table_and_no_answer(rollcall: Rollcall) -> None:
@@ -331,6 +326,23 @@ def test_applied_events_folded_again_change_no_table_and_no_answer(rollcall: Rol
     assert rollcall.seen("98") == seen
     assert without(told(rollcall.roster("98")), "as_of") == without(roster, "as_of")
     assert {row["attempts"] for row in rollcall.ledger()} == {2}
+
+
+def test_a_made_session_has_the_name_of_its_earliest_room_whenever_that_is_learned(
+    rollcall: Rollcall,
+) -> None:
+    learned_late = [
+        joined("10:00", sid="PA_a", room="RM_a", room_name="a", room_created="10:00", names="98"),
+        joined("11:00", sid="PA_b", room="RM_b", room_name="b", names="98"),
+        left("11:30", sid="PA_b", room="RM_b", room_name="b", room_created="09:00", names="98"),
+    ]
+    for order in permutations(learned_late):
+        rollcall.forget()
+        for one in order:
+            rollcall.put_in([one])
+            rollcall.drain()
+        [made] = rollcall.facts()["sessions"]
+        assert (made["id"], made["room_name"]) == ("98", "b")
 
 
 LIVES = ("09:00", "10:00", "11:00")
