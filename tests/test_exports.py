@@ -165,6 +165,15 @@ def test_a_student_may_not_take_it_away(a_class: Rollcall) -> None:
     assert problem(a_class.client.get(url, headers=bearer(token("5")))) == (403, "forbidden")
 
 
+@on_sqlite
+def test_a_part_of_it_is_not_to_be_had(a_class: Rollcall) -> None:
+    """Each file is of its own moment: parts of two do not fit."""
+    url = session_url("98", "attendance", format="csv")
+    answer = fetch(a_class, url, bearer(ops_token()) | {"Range": "bytes=0-9"})
+    assert answer.status_code == 200
+    assert answer.content_length == len(answer.data) > 10
+
+
 # --- what a spreadsheet might do with it ----------------------------------------------------------
 
 

@@ -78,7 +78,10 @@ def _csv(caller: Caller, asked: str, now: datetime, *, visits: bool) -> Response
         size = file.tell()
         file.seek(0)
         name = spreadsheet.file_name(meeting.session.id, visits=visits)
-        sent = send_file(file, "text/csv", as_attachment=True, download_name=name)
+        # No ranges: another part of another moment's file would not fit.
+        sent = send_file(
+            file, "text/csv", as_attachment=True, download_name=name, conditional=False
+        )
         unless_sent.pop_all()
     sent.content_length = size
     sent.headers["Cache-Control"] = "private, no-store"
