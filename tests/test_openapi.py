@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,9 +14,10 @@ from flask.testing import FlaskClient
 from openapi_spec_validator import validate
 from pydantic import BaseModel
 
-from webhooks import docs, openapi, replies
+from webhooks import docs, openapi, replies, verify
 from webhooks.operation import of_view
 
+REFERENCE = (Path(__file__).parents[1] / "docs" / "api.md").read_text(encoding="utf-8")
 METHODS = {"get", "put", "post", "delete", "patch"}
 
 
@@ -39,7 +42,7 @@ def test_it_has_every_route_of_the_application(app: Flask, document: dict[str, A
     undeclared = [
         str(rule)
         for rule in app.url_map.iter_rules()
-        if not rule.endpoint.startswith("pages.")  # for people: the API is for programs
+        if rule.endpoint != "pages.static"  # files, not routes
         and of_view(app.view_functions[rule.endpoint]) is None
     ]
     assert undeclared == [], "declare them with webhooks.operation.operation"
@@ -103,6 +106,35 @@ def test_every_link_of_the_page_leads_somewhere(client: FlaskClient) -> None:
 
 def test_what_a_description_says_is_text() -> None:
     assert str(docs.prose("`a<b` & c")) == "<code>a&lt;b</code> &amp; c"
+
+
+def test_the_reference_tells_every_route_with_an_example(document: dict[str, Any]) -> None:
+    told = dict(_sections())
+    routes = {
+        f"{method.upper()} {path}" for path, item in document["paths"].items() for method in item
+    }
+    assert told.keys() == routes, "docs/api.md has a section for each route"
+    assert [route for route, section in told.items() if "```" not in section] == []
+
+
+def test_every_example_of_the_reference_is_one(app: Flask) -> None:
+    models = {model.__name__: model for model in _models(app)}
+    examples = re.findall(r"^```json (\w+)\n(.*?)^```", REFERENCE, flags=re.DOTALL | re.MULTILINE)
+    assert len(examples) >= 8
+    for name, example in examples:
+        models[name].model_validate_json(example, strict=True)
+
+
+def test_the_reference_names_every_reason_why_a_token_is_refused() -> None:
+    assert [reason for reason in verify.REASONS if f"`{reason}`" not in REFERENCE] == []
+
+
+def _sections() -> Iterator[tuple[str, str]]:
+    """The reference's sections of a route each, by route."""
+    for section in re.split(r"^##+ ", REFERENCE, flags=re.MULTILINE):
+        heading, _, text = section.partition("\n")
+        if found := re.fullmatch(r"`([A-Z]+ /\S*)`", heading):
+            yield found[1], text
 
 
 def _models(app: Flask) -> list[type[BaseModel]]:

@@ -15,6 +15,7 @@ import orjson
 from flask import Blueprint, Response, make_response, render_template, request, send_from_directory
 
 from webhooks import address
+from webhooks.operation import HTML, Answer, operation
 
 HERE = Path(__file__).parent
 LANGUAGES = ("en", "ar")
@@ -37,16 +38,20 @@ POLICY = "; ".join(
     )
 )
 
+PAGE = Answer("A page.", {HTML: None})
+
 pages = Blueprint("pages", __name__)
 
 
 @pages.get("/")
+@operation(answers={200: PAGE})
 def home() -> Response:
     """What Rollcall is, the status element live, and how to embed it."""
     return _page("home.html")
 
 
 @pages.get("/sessions/<session>")
+@operation(answers={200: PAGE})
 def roster(session: str) -> Response:
     """A session's roster and timeline; whether there is such a session, the API says."""
     return _page("roster.html", session=address.of_path(session))

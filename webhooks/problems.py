@@ -82,7 +82,10 @@ def _problem(error: Problem) -> Response:
 
 def _invalid(error: ValidationError) -> Response:
     errors = [
-        {"field": ".".join(str(part) for part in one["loc"]), "message": one["msg"]}
+        {
+            "field": ".".join(str(part) for part in one["loc"]),
+            "message": one["msg"].removeprefix("Value error, "),
+        }
         for one in error.errors(include_url=False, include_input=False, include_context=False)
     ]
     detail = "; ".join(f"{one['field'] or 'body'}: {one['message']}" for one in errors)
