@@ -1,6 +1,7 @@
 # Each command sets up what it needs: nothing has to be installed but make and Python >= 3.11
-# (and Go >= 1.26 for `make e2e`, which builds a LiveKit server). What each does: docs/operating.md.
-# The tests drive Chromium: root on Debian gets it installed, anybody else is told that it is missing.
+# (and for `make e2e` Go >= 1.26, which builds a LiveKit server, and Node >= 18, for npm). The tests
+# drive Chromium: root on Debian gets it installed, anybody else is told that it is missing.
+# What each command does: docs/operating.md.
 
 PYTHON ?= python3
 UV := uv>=0.13,<0.14

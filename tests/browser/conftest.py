@@ -135,6 +135,15 @@ class Class:
             events.append(build.left(self.ago(ended), **words | since))
         return events
 
+    def joins(self, user: str, *, name: str) -> None:
+        """Somebody's page says that they joined."""
+        answer = self.client.post(
+            "/api/sessions/meeting/join",
+            data=orjson.dumps({"session_id": SESSION, "name": name}),
+            headers={"Authorization": f"Bearer {pupil(user)}"},
+        )
+        assert answer.status_code == 201, answer.text
+
     def roster(self) -> dict[str, Any]:
         answer = self.client.get(
             f"/api/sessions/{SESSION}/attendance",

@@ -9,6 +9,14 @@ from http.client import HTTPConnection, HTTPException
 import pytest
 
 from tests import servers, stack
+from tests.browser.conftest import (  # noqa: F401 - fixtures
+    browser,
+    database_url,
+    opened,
+    quran,
+    settings,
+    site,
+)
 from tests.e2e import livekit_binary, livekit_server
 from tests.e2e.door import Door
 from tests.e2e.livekit_server import KEY, SECRET, LiveKit
@@ -30,13 +38,14 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
     data = tmp_path_factory.mktemp("e2e")
     port = free_port()
     with (
-        servers.postgres("e2e") as database_url,
+        servers.postgres("e2e") as postgres,
         stack.started(
             data=data,
             PORT=str(port),
-            DATABASE_URL=database_url,
+            DATABASE_URL=postgres,
             LIVEKIT_API_KEY=KEY,
             LIVEKIT_API_SECRET=SECRET,
+            CORS_ORIGINS="*",
         ),
         Door(port) as door,
         livekit_server.running(binary, data, webhooks_to=door.port) as livekit,

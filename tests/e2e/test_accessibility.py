@@ -1,0 +1,114 @@
+"""Whoever can't see, point, or tell colours apart can use every page: axe finds no violation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, ViewportSize, expect
+
+from tests.browser.conftest import Class, Open, pupil, teacher
+from tests.e2e import npm
+
+PHONE: ViewportSize = {"width": 360, "height": 740}
+SCHEMES = ("light", "dark")
+LANGUAGES = ("en", "ar")
+
+
+@pytest.fixture(scope="module")
+def axe() -> str:
+    return npm.file("axe-core/axe.min.js").read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def lesson(quran: Class) -> Class:
+    """Every status before the end, an estimated end, and a visit that only a page told of."""
+    expected = [{"user_id": "9", "name": "Huda"}]
+    quran.registered(began=35, expected=expected, minimum_percentage=75)
+    quran.happens(
+        *quran.visit("1", 36, 20, name="Ada"),
+        *quran.visit("2", 20, name="أحمد المصري"),
+        *quran.visit("3", 30, 10, name="Zoë", reason="CONNECTION_TIMEOUT"),
+    )
+    quran.joins("8", name="فاطمة")
+    return quran
+
+
+@pytest.fixture
+def ended(quran: Class) -> Class:
+    quran.registered(began=100, expected=[{"user_id": "9", "name": "Huda"}], minimum_percentage=75)
+    quran.happens(*quran.visit("1", 99, name="Ada"), *quran.visit("2", 80, 60, name="Bob"))
+    return quran
+
+
+def violations(page: Page, axe: str) -> list[str]:
+    """What axe finds, each with where; in all states of the page that the caller has made."""
+    page.evaluate(axe)
+    found: list[dict[str, Any]] = page.evaluate("axe.run().then(({ violations }) => violations)")
+    return [
+        f"{one['id']} ({one['help']}): {node['html'][:200]} {node['failureSummary']}"
+        for one in found
+        for node in one["nodes"]
+    ]
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_the_roster(opened: Open, lesson: Class, axe: str, *, language: str, scheme: str) -> None:
+    page = opened(f"/sessions/98?lang={language}#token={teacher()}", color_scheme=scheme)
+    expect(page.locator("#people tr")).to_have_count(5)
+    page.locator("#every summary").click()
+    page.locator(".bar").first.focus()
+    assert violations(page, axe) == []
+    page.set_viewport_size(PHONE)
+    assert violations(page, axe) == []
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_the_roster_of_a_session_that_is_over(
+    opened: Open, ended: Class, axe: str, *, language: str, scheme: str
+) -> None:
+    page = opened(f"/sessions/98?lang={language}#token={teacher()}", color_scheme=scheme)
+    expect(page.locator("#people tr")).to_have_count(3)
+    assert violations(page, axe) == []
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_the_demo_page_and_the_element(
+    opened: Open, lesson: Class, axe: str, *, language: str, scheme: str
+) -> None:
+    page = opened(f"/?lang={language}", color_scheme=scheme)
+    expect(page.locator("#ask")).to_be_visible()
+    assert violations(page, axe) == []
+    page = opened(f"/?lang={language}#token={pupil()}", color_scheme=scheme)
+    expect(page.locator("#answer")).to_contain_text('"not_joined"')
+    assert violations(page, axe) == []
+    page.locator("#join").click()
+    expect(page.locator("#answer")).to_contain_text('"present"')
+    assert violations(page, axe) == []
+    page.set_viewport_size(PHONE)
+    assert violations(page, axe) == []
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_a_refused_token_and_an_outage(
+    opened: Open, lesson: Class, axe: str, *, language: str, scheme: str
+) -> None:
+    refused = f"/sessions/98?lang={language}#token={pupil()}"
+    page = opened(refused, color_scheme=scheme, expect_errors=True)
+    expect(page.get_by_role("alert")).to_be_visible()
+    assert violations(page, axe) == []
+    page = opened(f"/?lang={language}#token={pupil()}", color_scheme=scheme, expect_errors=True)
+    expect(page.locator("#answer")).to_contain_text("as_of")
+    page.route("**/meeting/join", lambda route: route.abort())
+    page.locator("#join").click()
+    expect(page.locator("attendance-status").locator(".note")).not_to_be_empty()
+    assert violations(page, axe) == []
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_the_apis_description(opened: Open, axe: str, scheme: str) -> None:
+    assert violations(opened("/docs", color_scheme=scheme), axe) == []
