@@ -241,7 +241,7 @@ def _earlier(one: _End | None, other: _End | None) -> _End | None:
 
 def _near(known: Cycle, began_at: datetime, joined_at: datetime) -> bool:
     """Began within two minutes of the manual join, and had not surely ended before it."""
-    exact = None if known.left_inferred else known.left_at or known.aborted_at
+    exact = known.aborted_at if known.left_inferred else known.left_at or known.aborted_at
     over = exact is not None and max(exact, began_at) < joined_at
     return abs(began_at - joined_at) <= NEAR and not over
 

@@ -40,7 +40,7 @@ from tests.build import (
 
 FOLD = settings(
     deadline=None,
-    max_examples=150,
+    max_examples=100,
     print_blob=True,
     suppress_health_check=[HealthCheck.too_slow],  # the machine may be shared
 )
@@ -263,6 +263,7 @@ def _check(one: Attendance) -> None:
     visits, now = one.visits, one.as_of
     assert all(visit.ended_at is None or visit.ended_at >= visit.joined_at for visit in visits)
     assert all((visit.ended_at is None) == (visit.ended_by is None) for visit in visits)
+    assert not any(visit.estimated and visit.ended_at is None for visit in visits)
     assert [visit.joined_at for visit in visits] == sorted(visit.joined_at for visit in visits)
     ends = [visit.ended_at or max(now, visit.joined_at) for visit in visits]
     lengths = [end - visit.joined_at for visit, end in zip(visits, ends, strict=True)]
@@ -287,8 +288,12 @@ def _check(one: Attendance) -> None:
 def test_as_time_passes_nothing_that_was_counted_is_taken_back(
     told: list[Event], now: datetime, seconds: int
 ) -> None:
-    """Staleness shrinks no duration; a client's leave may, by ending what would have gone stale."""
-    known = folded([one for one in told if one.event != CLIENT_LEFT], registered=REGISTERED)
+    """Staleness shrinks no duration; a client's leave may, by ending what would have gone stale.
+
+    Only what was sent by then: an inferred end that is still to come would be told of too early.
+    """
+    sent = [one for one in told if one.created_at <= now and one.event != CLIENT_LEFT]
+    known = folded(sent, registered=REGISTERED)
     later = now + timedelta(seconds=seconds)
     for before, after in zip(attendances(known, [now]), attendances(known, [later]), strict=True):
         assert after.duration >= before.duration
@@ -323,6 +328,8 @@ def _check_later(before: Attendance, after: Attendance) -> None:
 def test_a_clients_leave_never_ends_what_livekit_says_is_open(
     told: list[Event], now: datetime
 ) -> None:
+    # A leave is for the session of its join, so that leaving it out moves no visit.
+    told = [replace(one, session_id="98") if one.visit else one for one in told]
     without = folded([one for one in told if one.event != CLIENT_LEFT], registered=REGISTERED)
     known = folded(told, registered=REGISTERED)
     for session_id in without.sessions:

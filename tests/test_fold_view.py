@@ -847,6 +847,17 @@ def test_rule_8_no_visit_lasts_for_ever(row: Row) -> None:
         ["PA_1 14:00~14:01 left"],
     ),
     Row(
+        "not dropped when it had been aborted before, whatever else was inferred",
+        [
+            joined("14:00"),
+            aborted("14:01"),
+            left("14:01:10", source="reconciler"),
+            client_joined("14:01:30"),
+        ],
+        "14:10",
+        ["PA_1 14:00-14:01 aborted", "VI_1 14:01:30- open"],
+    ),
+    Row(
         "dropped when the left is before only by LiveKit's whole seconds",
         [joined("14:00:00.900"), left("14:00:00"), client_joined("14:00:00.800")],
         "14:10",
@@ -1143,6 +1154,17 @@ B = Words(room="RM_B", room_name="b", names="98")
         [
             room_started("13:40"),
             room_started("14:00", room="RM_2"),
+            MANUAL,
+            room_finished("14:20"),
+        ],
+        "14:40",
+        ["VI_1 14:00- open"],
+    ),
+    Row(
+        "not one that was superseded in that instant by another session's room",
+        [
+            room_started("13:40"),
+            room_started("14:00", room="RM_2", names="77"),
             MANUAL,
             room_finished("14:20"),
         ],
