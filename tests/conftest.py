@@ -19,6 +19,7 @@ from models.settings import Settings
 from tests import servers
 from tests.checked import CheckedClient
 from tests.doors import Rollcall
+from tests.terminal import Terminal
 from webhooks.app import create_app
 from worker.backend import PATIENT, Backend
 
@@ -100,6 +101,7 @@ def app(settings: Settings) -> Iterator[Flask]:
     made.test_client_class = CheckedClient
     yield made
     made.extensions["rollcall"].close()
+    made.extensions["rollcall-unhurried"].close()
 
 
 @pytest.fixture
@@ -118,3 +120,9 @@ def client(app: Flask) -> FlaskClient:
 def rollcall(client: FlaskClient, backend: Backend) -> Rollcall:
     """The whole service: its doors, and a worker's hands on the same storage."""
     return Rollcall(client, backend)
+
+
+@pytest.fixture
+def terminal(app: Flask) -> Terminal:
+    """The commands of `flask …` on the test's own storage."""
+    return Terminal(app)

@@ -34,7 +34,7 @@ from models.webhook_event import webhook_events
 from tests.build import KEY, SECRET, signed, webhook
 from tests.checked import CheckedClient
 from webhooks.app import create_app
-from webhooks.context import DRAINER, EXTENSION
+from webhooks.context import DRAINER, EXTENSION, UNHURRIED
 from worker import jobs
 from worker.backend import Backend
 
@@ -296,6 +296,7 @@ def serving(settings: Settings) -> Iterator[Rollcall]:
     app.test_client_class = CheckedClient
     yield Rollcall(app.test_client(), backend)
     app.extensions[DRAINER].stop()
+    app.extensions[UNHURRIED].close()
     backend.close()
 
 

@@ -15,10 +15,10 @@ IN_QUERY = "-"
 """Stands in a path for what a path can't carry: a session with a slash, `.` or `..`."""
 
 
-def of_path(session: str) -> str:
-    """The session that the path names, or for `-` the query's `session`."""
-    named = request.args.get("session") if session == IN_QUERY else None
-    return plain(named or session)
+def of_path(named: str, *, query: str = "session") -> str:
+    """The session (or what else) that the path names, or for `-` the query's parameter."""
+    told = request.args.get(query) if named == IN_QUERY else None
+    return plain(told or named)
 
 
 def plain(text: str) -> str:

@@ -11,8 +11,9 @@ from models import logs
 from models.settings import BadSettings, Settings, load
 from webhooks import problems
 from webhooks.callers import Callers
-from webhooks.context import CALLERS, DRAINER, EXTENSION, SLOT
+from webhooks.context import CALLERS, DRAINER, EXTENSION, SLOT, UNHURRIED
 from webhooks.docs import docs
+from webhooks.events import events
 from webhooks.health import health
 from webhooks.join import join
 from webhooks.metrics import metrics
@@ -36,9 +37,11 @@ def create_app(settings: Settings | None = None, limits: Limits = REQUEST) -> Fl
     app.extensions[EXTENSION] = backend
     app.extensions[SLOT] = Slot(backend.engine)
     app.extensions[CALLERS] = Callers(backend.keys)
+    app.extensions[UNHURRIED] = Backend.of(settings)
     app.extensions[DRAINER] = Drainer(settings)
     problems.register(app)
-    for door in (receiver, status, roster, join, sessions, health, metrics, docs, pages):
+    doors = (receiver, status, roster, join, sessions, events, health, metrics, docs, pages)
+    for door in doors:
         app.register_blueprint(door)
     if settings.cors_origins:
         _allow_origins(app, settings)

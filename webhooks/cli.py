@@ -12,15 +12,22 @@ from flask import Flask
 from livekit.api import AccessToken, VideoGrants
 
 from webhooks import app as web
-from webhooks.context import backend
+from webhooks import (
+    context,
+    replay_cli,  # noqa: F401  (its commands)
+)
+from webhooks.context import EXTENSION, backend
 from webhooks.doctor import doctor
+from webhooks.events_cli import events
 from webhooks.simulate import simulate
+from worker.backend import UNHURRIED, Backend
 
 
 def create_app() -> Flask:
     """The web application with its commands."""
     app = web.create_app()
-    for command in (doctor, simulate, token):
+    app.extensions[context.UNHURRIED] = Backend.of(app.extensions[EXTENSION].settings, UNHURRIED)
+    for command in (doctor, events, simulate, token):
         app.cli.add_command(command)
     return app
 

@@ -15,10 +15,20 @@ EXTENSION = "rollcall"
 DRAINER = "rollcall-drainer"
 SLOT = "rollcall-slot"
 CALLERS = "rollcall-callers"
+UNHURRIED = "rollcall-unhurried"
 
 
 def backend() -> Backend:
     found: Backend = current_app.extensions[EXTENSION]
+    return found
+
+
+def unhurried() -> Backend:
+    """A backend for operators' requests, which may take their time.
+
+    A slow count on the other one would look like an outage, and trip its breaker for everybody.
+    """
+    found: Backend = current_app.extensions[UNHURRIED]
     return found
 
 

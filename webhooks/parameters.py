@@ -14,7 +14,13 @@ from webhooks.operation import Operation
 Json = dict[str, Any]
 
 SCHEMAS = "#/components/schemas/{model}"
-SESSION = ("session", "session_id")
+IN_QUERY = {
+    "session": "session",
+    "session_id": "session",
+    "event_id": "event_id",
+    "user_id": "user_id",
+}
+"""Where the query says what a path can't: any text, slashes too."""
 
 
 class Untitled(GenerateJsonSchema):
@@ -29,19 +35,19 @@ class Untitled(GenerateJsonSchema):
 
 
 def of_path(rule: Rule) -> Iterator[Json]:
-    """The route's variables; for a session also the query's, which says what a path can't."""
+    """The route's variables, and the query's that says what a path can't."""
     for name in sorted(rule.arguments):
         schema = {"type": "string", "minLength": 1, "maxLength": MAX_MADE_ID_BYTES}
         told = {"name": name, "in": "path", "required": True, "schema": schema}
-        if name not in SESSION:
+        if name not in IN_QUERY:
             yield told
             continue
         yield told | {"description": "`-` when it stands in the query."}
         yield {
-            "name": "session",
+            "name": IN_QUERY[name],
             "in": "query",
             "schema": {"type": "string"},
-            "description": "The session where the path has `-`: any text, slashes too.",
+            "description": "What the path means by `-`: any text, slashes too.",
         }
 
 

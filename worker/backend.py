@@ -28,6 +28,9 @@ hung answer would block the room."""
 PATIENT = Limits(database=30.0, redis=2.0)
 """For a worker; RQ gives its job twice that."""
 
+UNHURRIED = Limits(database=3600.0, redis=2.0)
+"""For a command: whoever waits for it can stop it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Backend:

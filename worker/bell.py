@@ -22,18 +22,23 @@ def ring(redis: Redis) -> bool:
     """Have the inbox drained; False when the bell was ringing already. Raises RedisError."""
     if not redis.set(BELL, b"1", nx=True, px=BELL_LIFE_MS):
         return False
-    queue(redis).enqueue(
-        "worker.jobs.drain",
-        job_timeout=DRAIN_TIMEOUT_SECONDS,
-        result_ttl=0,
-        failure_ttl=FAILURE_LIFE_SECONDS,
-    )
+    enqueue(redis, "worker.jobs.drain")
     return True
 
 
 def answer(redis: Redis) -> None:
     """Silence the bell: what is stored from now on rings again. Raises RedisError."""
     redis.delete(BELL)
+
+
+def enqueue(redis: Redis, job: str) -> None:
+    """Have a job of ours run, whose result nobody asks for. Raises RedisError."""
+    queue(redis).enqueue(
+        job,
+        job_timeout=DRAIN_TIMEOUT_SECONDS,
+        result_ttl=0,
+        failure_ttl=FAILURE_LIFE_SECONDS,
+    )
 
 
 def queue(redis: Redis) -> Queue:

@@ -1,4 +1,5 @@
-"""The jobs that RQ runs: `drain` folds the inbox into the tables, `sweep` rings for what waits."""
+"""The jobs that RQ runs: `drain` folds the inbox into the tables, `sweep` rings for what waits,
+`prune_some` removes what was kept long enough."""
 
 from __future__ import annotations
 
@@ -19,7 +20,7 @@ from models.event import Event, Unreadable
 from models.ledger import Touched
 from models.settings import load
 from models.webhook_event import Mail
-from worker import bell, cache, metrics, spool
+from worker import bell, cache, metrics, prune, spool
 from worker.backend import Backend
 
 BATCH = 500
@@ -55,6 +56,17 @@ def sweep() -> None:
     if _anything_waits(backend) and bell.ring(backend.redis):
         metrics.sweeps_rang.inc()
         log.info("sweep.rang")
+
+
+def prune_some() -> None:
+    """RQ job: remove a slice of what is past its retention, and have another job do the rest.
+
+    One job follows another, behind whatever else waits: they never pile up, and drains come
+    between them.
+    """
+    backend = own_backend()
+    if prune.some(backend, before=prune.bound(backend, datetime.now(UTC))):
+        bell.enqueue(backend.redis, "worker.jobs.prune_some")
 
 
 def drain_batch(backend: Backend) -> int:
@@ -137,7 +149,7 @@ def _apply(conn: Connection, mail: Sequence[Mail], backend: Backend) -> tuple[in
     return failed, {key for one in touched for key in one.keys}
 
 
-def _read(conn: Connection, mail: Sequence[Mail]) -> tuple[list[tuple[int, Event]], int]:
+def _read(conn: Connection, mail: Sequence[Mail]) -> tuple[Sequence[tuple[int, Event]], int]:
     readable, failed = [], 0
     for one in mail:
         try:

@@ -1,8 +1,11 @@
-"""`python -m worker.schedule`: RQ's cron, which has the inbox swept every few seconds."""
+"""`python -m worker.schedule`: RQ's cron. It has the inbox swept every few seconds and the ledger
+pruned every night.
+"""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from time import sleep
@@ -18,6 +21,9 @@ from models.settings import BadSettings, Settings, load
 from worker import bell, jobs, reconcile
 
 SWEEP_SECONDS = 5
+PRUNE_AT = "30 3 * * *"
+"""Half past three at night, by the machine's clock."""
+
 PATIENCE = 10
 """Jobs that may wait in the queue before no more are added: without a worker nothing piles up."""
 
@@ -71,15 +77,23 @@ def _scheduled(settings: Settings) -> bool:
 
 def scheduler(settings: Settings) -> Scheduler:
     made = Scheduler(connection=Redis.from_url(settings.redis_url), logging_level="WARNING")
+    _register(made, jobs.sweep, interval=SWEEP_SECONDS)
+    _register(made, jobs.prune_some, cron=PRUNE_AT)
+    return made
+
+
+def _register(
+    made: Scheduler, job: Callable[[], None], *, interval: int | None = None, cron: str = ""
+) -> None:
     made.register(
-        jobs.sweep,
+        job,
         queue_name=bell.QUEUE,
-        interval=SWEEP_SECONDS,
+        interval=interval,
+        cron=cron or None,
         job_timeout=bell.DRAIN_TIMEOUT_SECONDS,
         result_ttl=0,
         failure_ttl=bell.FAILURE_LIFE_SECONDS,
     )
-    return made
 
 
 if __name__ == "__main__":

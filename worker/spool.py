@@ -42,7 +42,7 @@ def length(redis: Redis) -> int:
 
 
 def _row(stored: bytes) -> dict[str, Any]:
-    row: dict[str, Any] = orjson.loads(stored)
+    row: dict[str, Any] = webhook_event.EMPTY | orjson.loads(stored)  # of an older version, maybe
     for name in ("created_at", "received_at"):
         row[name] = datetime.fromisoformat(row[name]) if row[name] else None
     return row

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from alembic import context
 
-from models import cycle, room, session, webhook_event  # noqa: F401  (their tables)
+from models import (  # noqa: F401  (their tables)
+    cycle,
+    erasure,
+    retention,
+    room,
+    session,
+    webhook_event,
+)
 from models.db import metadata, writing
 from models.engine import make_engine
 from models.settings import load

@@ -1,0 +1,122 @@
+"""The prune: what was applied and kept long enough goes, and the ledger tells since when it is
+whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import update
+
+from models import db, retention
+from models.event import Event
+from models.settings import Settings
+from models.webhook_event import webhook_events
+from tests.build import joined, left
+from tests.doors import Rollcall, a_worker, ago, on_postgresql, on_sqlite, working
+from tests.terminal import Terminal
+from worker import bell, jobs, prune, schedule
+
+LONG_AGO = ago(days=40)
+
+
+def keep(rollcall: Rollcall, told: Iterable[Event], **changes: Any) -> None:
+    """Events of long ago, applied long ago."""
+    row = {"status": "applied", "received_at": LONG_AGO, "created_at": LONG_AGO}
+    rollcall.put_in(told, **row | changes)
+
+
+def kept(rollcall: Rollcall) -> list[str]:
+    return [row["event_id"] for row in rollcall.ledger()]
+
+
+def watermark(rollcall: Rollcall) -> datetime | None:
+    with db.reading(rollcall.backend.engine) as conn:
+        return retention.watermark(conn)
+
+
+def test_only_what_is_old_by_both_clocks_and_done_with_goes(
+    rollcall: Rollcall, terminal: Terminal
+) -> None:
+    for status in ("applied", "ignored", "failed", "pending", "unreadable"):
+        keep(rollcall, [joined(event_id=status)], status=status)
+    keep(rollcall, [joined(event_id="received lately")], received_at=ago(days=29))
+    keep(rollcall, [joined(event_id="ahead of its time")], created_at=ago(days=-3_000))
+    stays = ["failed", "pending", "unreadable", "received lately", "ahead of its time"]
+    said = terminal.json("events", "prune", "--dry-run")
+    assert (said["matched"], said["removed"]) == (2, 0)
+    assert len(kept(rollcall)) == 7
+    assert watermark(rollcall) is None
+    said = terminal.json("events", "prune", "--yes")
+    assert (said["matched"], said["removed"]) == (2, 2)
+    assert kept(rollcall) == stays
+    at = watermark(rollcall)
+    assert at is not None
+    assert abs(at - ago(days=30)) < timedelta(minutes=1)
+
+
+def test_the_watermark_never_goes_back(rollcall: Rollcall, terminal: Terminal) -> None:
+    keep(rollcall, [joined(event_id="one")])
+    terminal.json("events", "prune", "--yes")
+    at = watermark(rollcall)
+    keep(rollcall, [joined(event_id="two")])
+    assert terminal.json("events", "prune", "--yes", "--days=35")["removed"] == 1
+    assert watermark(rollcall) == at
+
+
+def test_it_goes_in_small_batches(rollcall: Rollcall) -> None:
+    keep(rollcall, (joined(sid=f"PA_{n}") for n in range(prune.BATCH * 2 + 1)))
+    before = prune.bound(rollcall.backend, datetime.now(UTC))
+    sizes = list(prune.batches(rollcall.backend, before=before))
+    assert sizes == [prune.BATCH, prune.BATCH, 1]
+
+
+@on_postgresql
+def test_what_somebody_holds_waits_for_the_next_time(
+    rollcall: Rollcall, settings: Settings
+) -> None:
+    keep(rollcall, [joined(event_id="held"), left(event_id="free")])
+    before = prune.bound(rollcall.backend, datetime.now(UTC))
+    with a_worker(settings) as other, db.writing(other.engine) as holding:
+        held = webhook_events.c.event_id == "held"
+        holding.execute(update(webhook_events).where(held).values(attempts=7))
+        assert list(prune.batches(rollcall.backend, before=before)) == [1]
+    assert kept(rollcall) == ["held"]
+
+
+@on_sqlite
+def test_each_night_one_job_follows_another_until_all_is_gone(
+    rollcall: Rollcall, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    most = prune.BATCH * prune.SLICE
+    keep(rollcall, (joined(sid=f"PA_{n}") for n in range(most + 3)))
+    queue = bell.queue(rollcall.backend.redis)
+    with working(settings, monkeypatch):
+        jobs.prune_some()
+        assert (len(kept(rollcall)), queue.count) == (3, 1)
+        [following] = queue.jobs
+        assert following.func_name == "worker.jobs.prune_some"
+        jobs.prune_some()
+        assert (kept(rollcall), queue.count) == ([], 1)
+
+
+@on_sqlite
+def test_the_scheduler_has_it_done_once_a_night(settings: Settings) -> None:
+    made = schedule.scheduler(settings)
+    [nightly] = [job for job in made.get_jobs() if job.func is jobs.prune_some]
+    first = nightly.get_next_enqueue_time()
+    nightly.set_enqueue_time(first)
+    assert nightly.get_next_enqueue_time() - first == timedelta(days=1)
+    made.connection.close()
+
+
+@on_sqlite
+def test_nothing_goes_without_somebodys_word(rollcall: Rollcall, terminal: Terminal) -> None:
+    keep(rollcall, [joined()])
+    assert "Say so with --yes" in terminal.refused("events", "prune")
+    assert "0" in terminal.refused("events", "prune", "--days=0")
+    assert len(kept(rollcall)) == 1
+    assert terminal("events", "prune", "--yes").stdout == "Removed 1 event.\n"

@@ -1,0 +1,125 @@
+"""Which events an operator means: the filters of the ledger as a query, a body or a command has
+them. What is no filter is refused: a misspelt one would mean more than was meant.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from models.filters import Cursor, Filters
+from webhooks.bodies import Body, Number, Query, Time, Word, example
+
+Status = Literal["pending", "applied", "ignored", "failed", "unreadable"]
+Kind = Literal[
+    "participant_joined",
+    "participant_left",
+    "participant_connection_aborted",
+    "participant_seen",
+    "room_started",
+    "room_finished",
+    "client_joined",
+    "client_left",
+]
+
+MAX_PAGE = 1_000
+MAX_REPLAY = 10_000
+"""Events that one request puts back: what LiveKit sends meanwhile waits behind them."""
+
+MAX_EVENT_IDS = 1_000
+
+
+def _place(told: str) -> str:
+    Cursor.parse(told)
+    return told
+
+
+Place = Annotated[str, Field(max_length=40), AfterValidator(_place)]
+
+
+class EventFilters(BaseModel):
+    """Events for which all of this holds."""
+
+    status: Status | None = None
+    event: Kind | None = Field(None, description="LiveKit's name of it, or a manual join's.")
+    room_name: Word | None = None
+    session_id: Word | None = Field(None, description="Of the session's rooms and manual joins.")
+    user_id: Word | None = None
+    since: Time | None = Field(None, description="Received at or after.")
+    until: Time | None = Field(None, description="Received before.")
+    after: Place | None = Field(None, description="The `next` of the page before.")
+
+    @model_validator(mode="after")
+    def _spans(self) -> Self:
+        if self.since is not None and self.until is not None and self.until <= self.since:
+            raise ValueError("until must be later than since")
+        return self
+
+    @property
+    def place(self) -> Cursor | None:
+        return Cursor.parse(self.after) if self.after else None
+
+    @property
+    def filters(self) -> Filters:
+        return Filters(
+            status=self.status,
+            event=self.event,
+            room_name=self.room_name,
+            session_id=self.session_id,
+            user_id=self.user_id,
+            since=self.since,
+            until=self.until,
+        )
+
+
+class EventsQuery(EventFilters, Query):
+    """Which page of the ledger."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    limit: int = Field(100, ge=1, le=MAX_PAGE)
+
+
+class Replay(EventFilters):
+    """Which events to replay: without any filter, those that failed."""
+
+    event_ids: list[Word] | None = Field(
+        None, min_length=1, max_length=MAX_EVENT_IDS, description="These, where the filters hold."
+    )
+
+    @model_validator(mode="after")
+    def _replayable(self) -> Self:
+        if self.status == "unreadable":
+            raise ValueError("nothing was kept of unreadable events: there is nothing to replay")
+        if self.status == "pending":
+            raise ValueError("pending events are about to be applied: there is nothing to replay")
+        return self
+
+    @property
+    def filters(self) -> Filters:
+        asked = super().filters
+        ids = tuple(self.event_ids) if self.event_ids else None
+        if asked == Filters() and ids is None:
+            return Filters(status="failed")
+        return replace(asked, event_ids=ids)
+
+
+class ReplayBody(Replay, Body):
+    """A replay that is asked for over HTTP."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True) | example(status="failed", dry_run=True)
+
+    limit: Annotated[int, Field(ge=1, le=MAX_REPLAY), Number] | None = Field(
+        None, description=f"At most so many; one request puts back {MAX_REPLAY} at most."
+    )
+    dry_run: bool = Field(False, strict=True, description="Count only; nothing is changed.")
+
+
+class EraseQuery(Query):
+    """Whether to count only."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    dry_run: bool = Field(False, description="Count only; nothing is changed.")

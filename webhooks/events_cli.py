@@ -1,0 +1,179 @@
+"""`flask events …`: the ledger on a terminal. Filters, JSON and sentences are the API's."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import IO, Any
+
+import click
+from flask.cli import AppGroup
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from models import db, entry, retention
+from models.entry import Entry
+from webhooks import event_replies, imports, terminal
+from webhooks.answers import instant
+from webhooks.context import present, unhurried
+from webhooks.event_bodies import EventsQuery
+from webhooks.imports import Tally
+from webhooks.terminal import INTERRUPTED, many
+from worker import prune as pruning
+
+SHOWN = 20
+"""Lines of an import that are named one by one."""
+
+events = AppGroup("events", help="The ledger: what came, what became of it, and once more.")
+
+
+@events.command("list")
+@terminal.event_filters
+@click.option("--limit", type=int, default=100, show_default=True, help="How many, at most 1000.")
+@terminal.as_json
+def index(*, as_json: bool, **options: Any) -> None:
+    """The events that were received, the newest first."""
+    asked = terminal.asked(EventsQuery, options)
+    with db.reading(unhurried().engine) as conn:
+        found = entry.page(conn, asked.filters, after=asked.place, limit=asked.limit)
+    told = event_replies.page(found, limit=asked.limit)
+    if as_json:
+        terminal.show_json(told)
+        return
+    if found:
+        Console().print(_table(found))
+    else:
+        click.echo("No event matches.", err=True)
+    if told["next"]:
+        click.echo(f"More with --after {told['next']}", err=True)
+
+
+@events.command()
+@click.argument("event_id")
+@terminal.as_json
+def show(event_id: str, *, as_json: bool) -> None:
+    """One event with its payload, and what it changed."""
+    with db.reading(unhurried().engine) as conn:
+        found = entry.find(conn, event_id)
+        if found is None:
+            raise click.ClickException(f"The ledger has no event {event_id}.")
+        told, payload = found
+        detail = event_replies.detail(told, payload, entry.changed(conn, told))
+    if as_json:
+        terminal.show_json(detail)
+        return
+    parts = {name: detail.pop(name) for name in ("payload", "changed")}
+    width = max(len(name) for name in detail)
+    for name, value in detail.items():
+        click.echo(f"{name:<{width}}  {'-' if value is None else value}")
+    for name, value in parts.items():
+        click.echo(f"\n{name}")
+        terminal.show_json(value)
+
+
+@events.command("import")
+@click.argument("file", type=click.File("rb"))
+@click.option("--trusted", is_flag=True, help="Take lines without a fresh token on your word.")
+@terminal.as_json
+def import_file(file: IO[bytes], *, trusted: bool, as_json: bool) -> None:
+    """Put webhooks from a FILE (- for stdin), one a line, into the inbox.
+
+    A line is a webhook's body, or an object with `headers` and `body`. What is there already is
+    not stored twice.
+    """
+    tally, stopped = Tally(), False
+    try:
+        with terminal.bar("Importing", length=_size(file)) as shown:
+            steps = imports.store(unhurried(), file, tally=tally, trusted=trusted, now=present())
+            for read in steps:
+                shown.update(read - shown.pos)
+    except KeyboardInterrupt:
+        stopped = True
+    if as_json:
+        terminal.show_json(_as_json(tally))
+    else:
+        _tell_import(tally)
+    if stopped:
+        click.echo("Stopped. Import the file again to go on.", err=True)
+        sys.exit(INTERRUPTED)
+    sys.exit(0 if tally.complete else 1)
+
+
+@events.command()
+@click.option("--days", type=click.IntRange(1), help="Instead of RETENTION_DAYS.")
+@terminal.dry_run
+@terminal.yes
+@terminal.as_json
+def prune(*, days: int | None, dry_run: bool, yes: bool, as_json: bool) -> None:
+    """Remove events that were applied (or ignored) and are past their retention.
+
+    The scheduler does it every night. What failed or waits is never removed.
+    """
+    before = pruning.bound(unhurried(), present(), days=days)
+    with db.reading(unhurried().engine) as conn:
+        count = retention.prunable(conn, before=before)
+    removed = 0
+    if count and not dry_run:
+        what = many(count, "event that was", "events that were")
+        terminal.confirm(f"Remove {what} received before {instant(before)}?", sure=yes)
+        with terminal.bar("Pruning", length=count) as shown:
+            for batch in pruning.batches(unhurried(), before=before):
+                removed += batch
+                shown.update(batch)
+    if as_json:
+        terminal.show_json({"before": instant(before), "matched": count, "removed": removed})
+    elif dry_run:
+        click.echo(f"{many(count, 'event')} would be removed.")
+    else:
+        click.echo(f"Removed {many(removed, 'event')}.")
+
+
+def _table(found: Sequence[Entry]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for title in ("received", "status", "event", "room", "user", "session", "id", "error"):
+        table.add_column(title, overflow="fold")
+    for one in found:
+        row = (one.event, one.room_name, one.user_id, one.session_id, one.event_id, one.error)
+        told = ("-" if word is None else escape(word) for word in row)
+        table.add_row(instant(one.received_at), one.status, *told)
+    return table
+
+
+def _size(file: IO[bytes]) -> int | None:
+    """Bytes to read; nobody knows for a pipe."""
+    try:
+        return os.fstat(file.fileno()).st_size or None
+    except OSError:
+        return None
+
+
+def _as_json(tally: Tally) -> dict[str, Any]:
+    left_out = {"unreadable": tally.unreadable, "unverified": tally.unverified}
+    return {
+        "stored": tally.stored,
+        "duplicate": tally.duplicate,
+        "unused": tally.unused,
+        **{
+            name: [{"line": number, "reason": reason} for number, reason in lines]
+            for name, lines in left_out.items()
+        },
+    }
+
+
+def _tell_import(tally: Tally) -> None:
+    click.echo(
+        f"Stored {many(tally.stored, 'event')}. {tally.duplicate:,} were there already, "
+        f"{tally.unused:,} tell nothing about attendance."
+    )
+    for what, lines in (("unreadable", tally.unreadable), ("not verified", tally.unverified)):
+        if lines:
+            click.echo(f"{many(len(lines), 'line')} {what}:", err=True)
+        for number, reason in lines[:SHOWN]:
+            click.echo(f"  line {number}: {reason}", err=True)
+        if len(lines) > SHOWN:
+            rest = ", ".join(str(number) for number, _ in lines[SHOWN:])
+            click.echo(f"  and lines {rest}", err=True)
+    if tally.unverified:
+        click.echo("--trusted takes them on your word.", err=True)

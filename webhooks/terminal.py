@@ -1,0 +1,86 @@
+"""What commands share: filters as options, a question before anything is destroyed, JSON, bars."""
+
+from __future__ import annotations
+
+import resource
+import sys
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+import click
+import orjson
+from pydantic import BaseModel, ValidationError
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+Asked = TypeVar("Asked", bound=BaseModel)
+
+INTERRUPTED = 130
+"""The exit status of what Ctrl-C stopped."""
+
+as_json = click.option("--json", "as_json", is_flag=True, help="For a program to read.")
+dry_run = click.option("--dry-run", is_flag=True, help="Say what would happen; change nothing.")
+yes = click.option("--yes", is_flag=True, help="Don't ask: I know what this removes.")
+
+_FILTERS = (
+    click.option("--status", help="pending, applied, ignored, failed or unreadable."),
+    click.option("--event", help="Its kind, such as participant_joined."),
+    click.option("--room-name", help="Of this LiveKit room."),
+    click.option("--session-id", help="Of this session's rooms and manual joins."),
+    click.option("--user-id", help="Of this person."),
+    click.option("--since", help="Received at or after, such as 2026-11-23T14:00:00Z."),
+    click.option("--until", help="Received before."),
+    click.option("--after", help="Beyond this place, which a page or a replay told."),
+)
+
+
+def event_filters(command: Command) -> Command:
+    """The API's filters of events as options of a command."""
+    for option in reversed(_FILTERS):
+        command = option(command)
+    return command
+
+
+def asked(model: type[Asked], options: dict[str, Any]) -> Asked:
+    """The options as the API would read them; what it would refuse is refused with a sentence."""
+    given = {name: value for name, value in options.items() if value not in (None, ())}
+    try:
+        return model.model_validate(given)
+    except ValidationError as error:
+        raise click.UsageError(" ".join(_sentence(one) for one in error.errors())) from None
+
+
+def confirm(question: str, *, sure: bool) -> None:
+    """Go on only when somebody said so: with --yes, or on a terminal."""
+    if sure:
+        return
+    if not sys.stdin.isatty():
+        raise click.UsageError(f"{question} Say so with --yes; there is no terminal to ask on.")
+    click.confirm(question, abort=True, err=True)
+
+
+def show_json(told: object) -> None:
+    click.echo(orjson.dumps(told, option=orjson.OPT_INDENT_2).decode())
+
+
+def bar(label: str, *, length: int | None = None, items: Iterable[Any] | None = None) -> Any:
+    """A progress bar on a terminal's stderr; elsewhere nothing."""
+    return click.progressbar(
+        items, length=length, label=label, file=sys.stderr, hidden=not sys.stderr.isatty()
+    )
+
+
+def peak_memory() -> int:
+    """The most that this process ever used, in MiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+
+
+def many(count: int, one: str, several: str | None = None) -> str:
+    """A count with its noun."""
+    return f"{count:,} {one if count == 1 else several or f'{one}s'}"
+
+
+def _sentence(error: Any) -> str:
+    """pydantic's error, by the name of the option."""
+    message = error["msg"].removeprefix("Value error, ")
+    option = "--" + str(error["loc"][0]).replace("_", "-") if error["loc"] else ""
+    return f"{option} {message}.".strip().replace("..", ".")

@@ -1,0 +1,51 @@
+"""The backlog that a command makes: it keeps it short, since what LiveKit sends comes after it."""
+
+from __future__ import annotations
+
+import contextlib
+from time import monotonic, sleep
+
+from redis.exceptions import RedisError
+
+from models import db, webhook_event
+from worker import bell, crew
+from worker.backend import Backend
+from worker.jobs import BATCH
+
+SHORT = 3 * BATCH
+"""Events that may wait: a worker always finds a full batch."""
+
+POLL_SECONDS = 0.03
+PATIENCE_SECONDS = 5.0
+"""How long nothing may be applied before a command goes on all the same."""
+
+
+def give_way(backend: Backend) -> None:
+    """Ring, and wait until the backlog is short; not for workers that are away or stand still."""
+    ring(backend)
+    waiting, since = _waiting(backend), monotonic()
+    while waiting > SHORT and workers(backend) and monotonic() < since + PATIENCE_SECONDS:
+        sleep(POLL_SECONDS)
+        before, waiting = waiting, _waiting(backend)
+        if waiting < before:
+            since = monotonic()
+        ring(backend)
+
+
+def workers(backend: Backend) -> int:
+    """How many workers are alive; none without Redis."""
+    try:
+        return crew.workers(backend.redis)
+    except RedisError:
+        return 0
+
+
+def ring(backend: Backend) -> None:
+    """Ring the bell. Nobody hears it without Redis: the sweep does later."""
+    with contextlib.suppress(RedisError):
+        bell.ring(backend.redis)
+
+
+def _waiting(backend: Backend) -> int:
+    with db.reading(backend.engine) as conn:
+        return webhook_event.pending(conn)
