@@ -61,7 +61,7 @@ def resolve(
     settings: Settings,
 ) -> Touched:
     """Give these rooms and manual joins the sessions that they belong to as things stand."""
-    registered = _registered(conn, some_rooms, manual)
+    registered = registered_for(conn, some_rooms, manual)
     room_homes = {
         one.sid: resolution.room_session(one, registered, settings.zone) for one in some_rooms
     }
@@ -90,7 +90,7 @@ def resolve(
     return Touched(sessions=homes | left, names=names)
 
 
-def _registered(
+def registered_for(
     conn: Connection, some_rooms: Sequence[Room], manual: Sequence[Cycle]
 ) -> list[Session]:
     """The registered sessions that could be the home of any of these."""

@@ -57,6 +57,16 @@ def of_names(conn: Connection, names: Iterable[str]) -> list[Room]:
     return _select(conn, rooms.c.name.in_(list(names)))
 
 
+def following(conn: Connection, room: Room) -> Room | None:
+    """The next room of the same name: its creation supersedes this one."""
+    return _neighbour(conn, room, later=True)
+
+
+def preceding(conn: Connection, room: Room) -> Room | None:
+    """The room of the same name that this one superseded."""
+    return _neighbour(conn, room, later=False)
+
+
 def latest(conn: Connection, name: str) -> Room | None:
     """The last created room of this name."""
     statement = select(rooms).where(rooms.c.name == name)
@@ -74,14 +84,14 @@ def supersede(conn: Connection, changed: Sequence[tuple[Room | None, Room]]) -> 
     """
     stale: dict[str, Room] = {}
     for before, after in changed:
-        neighbours = [after, _neighbour(conn, after, later=False)]
+        neighbours = [after, preceding(conn, after)]
         if before is not None:
-            neighbours.append(_neighbour(conn, before, later=False))
+            neighbours.append(preceding(conn, before))
         stale |= {room.sid: room for room in neighbours if room is not None}
     touched = {before.session_id for before, _ in changed if before is not None}
     for room in sorted(stale.values(), key=lambda room: room.sid):
-        following = _neighbour(conn, room, later=True)
-        superseded_at = following.created_at if following else None
+        later = following(conn, room)
+        superseded_at = later.created_at if later else None
         if superseded_at != room.superseded_at:
             statement = update(rooms).where(rooms.c.sid == room.sid)
             conn.execute(statement.values(superseded_at=superseded_at))

@@ -184,6 +184,11 @@ def page(
     return [read(row) for row in conn.execute(statement)]
 
 
+def count(conn: Connection) -> int:
+    """How many sessions there are."""
+    return conn.execute(select(func.count()).select_from(sessions)).scalar_one()
+
+
 def read(row: Row[Any]) -> Session:
     told = dict(row._mapping)
     del told["created_at"]

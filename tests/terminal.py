@@ -8,10 +8,11 @@ from typing import Any
 from click.testing import Result
 from flask import Flask
 
-from webhooks import replay_cli  # noqa: F401  (their commands)
+from webhooks import rebuild_cli, replay_cli  # noqa: F401  (their commands)
 from webhooks.events_cli import events
+from webhooks.sessions_cli import sessions
 
-GROUPS = {"events": events}
+GROUPS = {"events": events, "sessions": sessions}
 
 
 class Terminal:

@@ -14,11 +14,13 @@ from livekit.api import AccessToken, VideoGrants
 from webhooks import app as web
 from webhooks import (
     context,
-    replay_cli,  # noqa: F401  (its commands)
+    rebuild_cli,  # noqa: F401  (its commands)
+    replay_cli,  # noqa: F401
 )
 from webhooks.context import EXTENSION, backend
 from webhooks.doctor import doctor
 from webhooks.events_cli import events
+from webhooks.sessions_cli import sessions
 from webhooks.simulate import simulate
 from worker.backend import UNHURRIED, Backend
 
@@ -27,7 +29,7 @@ def create_app() -> Flask:
     """The web application with its commands."""
     app = web.create_app()
     app.extensions[context.UNHURRIED] = Backend.of(app.extensions[EXTENSION].settings, UNHURRIED)
-    for command in (doctor, events, simulate, token):
+    for command in (doctor, events, sessions, simulate, token):
         app.cli.add_command(command)
     return app
 
