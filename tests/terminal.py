@@ -11,8 +11,9 @@ from flask import Flask
 from webhooks import rebuild_cli, replay_cli  # noqa: F401  (their commands)
 from webhooks.events_cli import events
 from webhooks.sessions_cli import sessions
+from webhooks.users_cli import users
 
-GROUPS = {"events": events, "sessions": sessions}
+GROUPS = {"events": events, "sessions": sessions, "users": users}
 
 
 class Terminal:

@@ -23,6 +23,7 @@ from webhooks.roster import roster
 from webhooks.sessions import sessions
 from webhooks.slot import Slot
 from webhooks.status import status
+from webhooks.users import users
 from worker.backend import REQUEST, Backend, Limits
 from worker.drainer import Drainer
 
@@ -40,7 +41,7 @@ def create_app(settings: Settings | None = None, limits: Limits = REQUEST) -> Fl
     app.extensions[UNHURRIED] = Backend.of(settings)
     app.extensions[DRAINER] = Drainer(settings)
     problems.register(app)
-    doors = (receiver, status, roster, join, sessions, events, health, metrics, docs, pages)
+    doors = (receiver, status, roster, join, sessions, events, users, health, metrics, docs, pages)
     for door in doors:
         app.register_blueprint(door)
     if settings.cors_origins:

@@ -22,6 +22,7 @@ from webhooks.doctor import doctor
 from webhooks.events_cli import events
 from webhooks.sessions_cli import sessions
 from webhooks.simulate import simulate
+from webhooks.users_cli import users
 from worker.backend import UNHURRIED, Backend
 
 
@@ -29,7 +30,7 @@ def create_app() -> Flask:
     """The web application with its commands."""
     app = web.create_app()
     app.extensions[context.UNHURRIED] = Backend.of(app.extensions[EXTENSION].settings, UNHURRIED)
-    for command in (doctor, events, sessions, simulate, token):
+    for command in (doctor, events, sessions, simulate, token, users):
         app.cli.add_command(command)
     return app
 

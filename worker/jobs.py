@@ -15,7 +15,7 @@ from rq.timeouts import BaseTimeoutException
 from sqlalchemy import Connection
 from sqlalchemy.exc import InterfaceError, OperationalError
 
-from models import db, ledger, webhook_event
+from models import db, erasure, ledger, webhook_event
 from models.event import Event, Unreadable
 from models.ledger import Touched
 from models.settings import load
@@ -135,6 +135,7 @@ def _apply(conn: Connection, mail: Sequence[Mail], backend: Backend) -> tuple[in
     """Apply a batch; how many failed, and the cache keys of what changed."""
     readable, failed = _read(conn, mail)
     db.lock(conn, {event.room_name for _, event in readable if event.room_name})
+    readable = erasure.disguise(conn, readable)
     touched: list[Touched] = []
     try:
         with conn.begin_nested():

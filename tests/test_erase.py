@@ -1,0 +1,264 @@
+"""Erasure: a person is forgotten everywhere, for good, and what they were part of still adds up."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from redis import Redis
+from sqlalchemy import select, update
+
+from models import db, erasure
+from models.room import rooms
+from models.settings import Settings
+from models.webhook_event import pending_row, webhook_events
+from tests.build import aborted, joined, left, room_finished, room_started
+from tests.doors import (
+    Rollcall,
+    Row,
+    a_worker,
+    aside,
+    bearer,
+    on_postgresql,
+    on_sqlite,
+    ops_token,
+    problem,
+    rows,
+    token,
+    told,
+    wait_for,
+    waits_for_a_lock,
+)
+from tests.terminal import Terminal
+from worker import erase, jobs, spool
+
+SOMEBODY, NAME = "maryam-7f3a", "Maryam al-Idrisi"
+THEIR: Any = {"user": SOMEBODY, "name": NAME}
+
+
+def delete(rollcall: Rollcall, user: str = SOMEBODY, **query: str) -> Any:
+    url = f"/api/users/{user}"
+    return rollcall.client.delete(url, query_string=query, headers=bearer(ops_token()))
+
+
+def everything(rollcall: Rollcall) -> dict[str, list[Row]]:
+    return {table.name: rows(rollcall.backend, table) for table in db.metadata.sorted_tables}
+
+
+def cached(rollcall: Rollcall) -> str:
+    """All that Redis holds of facts and events."""
+    redis: Redis = rollcall.backend.redis
+    keys = sorted(redis.scan_iter("rc:*:facts"))
+    return str([redis.hgetall(key) for key in keys]) + str(redis.xrange(spool.SPOOL))
+
+
+def is_gone(rollcall: Rollcall) -> bool:
+    said = str(everything(rollcall)) + cached(rollcall)
+    return SOMEBODY not in said and NAME not in said
+
+
+@pytest.fixture
+def a_class(rollcall: Rollcall) -> Rollcall:
+    """A class that expects two people; one of them comes three times, once by hand."""
+    expected = [{"user_id": SOMEBODY, "name": NAME}, {"user_id": "6", "name": "Zayd"}]
+    rollcall.put("98", room_name="quran-98", expected=expected)
+    rollcall.deliver(
+        room_started("13:50"),
+        joined("14:00", **THEIR),
+        left("14:10", **THEIR),
+        joined("14:12", sid="PA_2", **THEIR),
+        joined("14:00", sid="PA_6", user="6", name="Zayd"),
+        aborted("13:59", sid="PA_0", user=SOMEBODY),
+    )
+    told(rollcall.join("98", of=token(SOMEBODY), name=NAME))
+    return rollcall
+
+
+def test_nothing_of_a_person_stays_anywhere(a_class: Rollcall) -> None:
+    a_class.status(of=token(SOMEBODY))
+    assert SOMEBODY in cached(a_class)
+    before = a_class.facts()
+    assert told(delete(a_class)) == {"cycles": 4, "events": 5, "sessions": 1}
+    assert is_gone(a_class)
+    after = a_class.facts()
+    assert [row["cycle_id"] for row in after["cycles"]] == [
+        row["cycle_id"] for row in before["cycles"]
+    ]
+    assert [row["name"] for row in after["cycles"] if row["user_id"] == "6"] == ["Zayd"]
+    assert {row["user_id"]: row["name"] for row in after["sessions"][0]["expected"]}["6"] == "Zayd"
+
+
+def test_one_pseudonym_takes_their_place_and_their_attendance_adds_up(a_class: Rollcall) -> None:
+    a_class.deliver(left("14:20", sid="PA_2", **THEIR), room_finished("15:00"))
+    told(a_class.leave(by_hand(a_class), of=token(SOMEBODY)))  # what is open grows while we look
+    [line] = [one for one in roster(a_class) if one["user_id"] == SOMEBODY]
+    delete(a_class)
+    [other] = [one for one in roster(a_class) if one["user_id"] != "6"]
+    assert other["user_id"].startswith("erased-")
+    assert other["name"] is None
+    assert other["duration_seconds"] == line["duration_seconds"]
+    assert other["join_count"] == line["join_count"]
+    ledger = {row["user_id"] for row in a_class.ledger() if row["user_id"] is not None}
+    assert ledger == {other["user_id"], "6"}
+    assert a_class.seen("98", user=SOMEBODY)["attendance_status"] in ("not_joined", "absent")
+
+
+def by_hand(rollcall: Rollcall) -> str:
+    """The visit of the manual join."""
+    [visit] = [row["cycle_id"] for row in rollcall.facts()["cycles"] if row["room_sid"] is None]
+    return str(visit)
+
+
+def roster(rollcall: Rollcall) -> list[Row]:
+    found: list[Row] = told(rollcall.roster("98"))["attendances"]
+    return found
+
+
+def test_neither_replay_nor_rebuild_brings_them_back(a_class: Rollcall, terminal: Terminal) -> None:
+    delete(a_class)
+    before = everything(a_class)
+    terminal.json("events", "replay", "--status=applied")
+    a_class.drain()
+    assert everything(a_class) == before
+    assert terminal.json("events", "verify")["differences"] == []
+    terminal.json("sessions", "rebuild", "--all", "--yes")
+    assert everything(a_class) == before
+
+
+def test_what_comes_later_for_a_visit_of_theirs_takes_the_pseudonym(a_class: Rollcall) -> None:
+    delete(a_class)
+    a_class.deliver(left("14:40", sid="PA_2", **THEIR), left("14:41", sid="PA_6", user="6"))
+    assert is_gone(a_class)
+    by_id = {row["cycle_id"]: row for row in a_class.facts()["cycles"]}
+    assert by_id["PA_2"]["user_id"] == by_id["PA_1"]["user_id"]
+    assert by_id["PA_2"]["left_at"] is not None
+    assert by_id["PA_6"]["user_id"] == "6"
+
+
+def test_what_waits_failed_or_was_spooled_takes_the_pseudonym_too(a_class: Rollcall) -> None:
+    a_class.send(joined("14:30", sid="PA_3", **THEIR), joined("14:31", sid="PA_4", **THEIR))
+    failed = webhook_events.c.participant_sid == "PA_4"
+    broken: Row = {"participant": {"identity": SOMEBODY, "name": NAME, "sid": "PA_4"}}
+    words = {"status": "failed", "payload": broken, "error": f"DataError: no such {NAME}"}
+    with db.writing(a_class.backend.engine) as conn:
+        conn.execute(update(webhook_events).where(failed).values(**words))
+    late = left("14:32", sid="PA_5", user=SOMEBODY)
+    payload = {"participant": {"identity": SOMEBODY}}
+    spool.add(a_class.backend.redis, pending_row(late, payload, received_at=late.created_at))
+    delete(a_class)
+    assert is_gone(a_class)
+    [row] = [row for row in a_class.ledger() if row["status"] == "failed"]
+    assert row["error"] == "DataError"
+    a_class.drain()
+    assert is_gone(a_class)
+
+
+def test_whoever_was_erased_and_comes_again_is_somebody_new(a_class: Rollcall) -> None:
+    delete(a_class)
+    a_class.deliver(joined("14:50", sid="PA_9", **THEIR))
+    by_id = {row["cycle_id"]: row["user_id"] for row in a_class.facts()["cycles"]}
+    assert by_id["PA_9"] == SOMEBODY
+    first = by_id["PA_1"]
+    delete(a_class)
+    by_id = {row["cycle_id"]: row["user_id"] for row in a_class.facts()["cycles"]}
+    assert is_gone(a_class)
+    assert by_id["PA_1"] == first != by_id["PA_9"]
+
+
+def test_an_open_visit_by_hand_is_theirs_no_more(a_class: Rollcall) -> None:
+    visit = by_hand(a_class)
+    delete(a_class)
+    assert problem(a_class.leave(visit, of=token(SOMEBODY))) == (404, "no-visit")
+    assert is_gone(a_class)
+
+
+def test_an_erasure_that_was_cut_short_is_finished_with_the_same_pseudonym(
+    a_class: Rollcall,
+) -> None:
+    with db.writing(a_class.backend.engine) as conn:
+        guarded = erasure.guarded_cycles(conn, SOMEBODY)
+        begun = erasure.remember(conn, guarded)
+        erasure.rename_cycles(conn, ["PA_1"], begun)
+    delete(a_class)
+    assert is_gone(a_class)
+    assert {row["pseudonym"] for row in everything(a_class)["erasures"]} == {begun}
+    assert {row["user_id"] for row in a_class.facts()["cycles"]} == {begun, "6"}
+
+
+def test_verify_names_an_event_that_still_names_somebody_and_rebuild_mends_it(
+    a_class: Rollcall, terminal: Terminal
+) -> None:
+    delete(a_class)
+    theirs = webhook_events.c.participant_sid == "PA_1"
+    with db.writing(a_class.backend.engine) as conn:
+        conn.execute(update(webhook_events).where(theirs).values(user_id=SOMEBODY))
+    said = terminal.json("events", "verify", exits=1)
+    assert {one["told"] for one in said["differences"]} == {
+        "it still names somebody who was erased"
+    }
+    terminal.json("sessions", "rebuild", "--all")
+    assert is_gone(a_class)
+
+
+@on_postgresql
+@pytest.mark.parametrize("stands", ["before it holds the room", "before it writes"])
+def test_a_drain_that_has_their_events_in_hand_brings_nobody_back(
+    a_class: Rollcall, settings: Settings, postgres_url: str, stands: str
+) -> None:
+    """It read them before the erasure: it must look again, or be waited for."""
+    a_class.send(joined("14:30", sid="PA_3", **THEIR), left("14:35", sid="PA_2", **THEIR))
+    with a_worker(settings) as other, db.writing(other.engine) as holding:
+        if stands == "before it writes":
+            holding.execute(select(rooms).with_for_update())
+        else:
+            db.lock(holding, ["quran-98"])
+        with aside(lambda: jobs.drain_batch(a_class.backend)) as drained:
+            wait_for(lambda: waits_for_a_lock(postgres_url))
+            with a_worker(settings) as third, aside(lambda: erase.erase(third, SOMEBODY)) as done:
+                wait_for(lambda: everything(a_class)["erasures"])
+                holding.rollback()
+                assert drained.result(20) == 2
+                assert done.result(20).cycles == 5
+    assert is_gone(a_class)
+
+
+@on_sqlite
+def test_a_dry_run_changes_nothing(a_class: Rollcall, terminal: Terminal) -> None:
+    before = everything(a_class)
+    counts = {"cycles": 4, "events": 5, "sessions": 1}
+    assert told(delete(a_class, dry_run="true")) == counts
+    assert terminal.json("users", "erase", SOMEBODY, "--dry-run") == counts
+    assert everything(a_class) == before
+
+
+@on_sqlite
+def test_nobody_is_erased_without_somebodys_word(a_class: Rollcall, terminal: Terminal) -> None:
+    assert "Say so with --yes" in terminal.refused("users", "erase", SOMEBODY)
+    assert not is_gone(a_class)
+    result = terminal("users", "erase", SOMEBODY, "--yes")
+    assert "4 visits, 5 events and 1 list of expected people" in result.stdout
+    assert SOMEBODY not in result.output
+    assert NAME not in result.output
+    assert is_gone(a_class)
+
+
+@on_sqlite
+def test_whom_nobody_knows_is_said_to_be_unknown(rollcall: Rollcall, terminal: Terminal) -> None:
+    assert problem(delete(rollcall)) == (404, "no-user")
+    result = terminal("users", "erase", SOMEBODY, "--yes")
+    assert result.exit_code == 1
+    assert "Nothing is kept" in result.stderr
+
+
+@on_sqlite
+def test_only_operators_erase(a_class: Rollcall) -> None:
+    theirs = bearer(token(SOMEBODY, roomAdmin=True))
+    answer = a_class.client.delete(f"/api/users/{SOMEBODY}", headers=theirs)
+    assert problem(answer) == (403, "forbidden")
+    assert not is_gone(a_class)
+
+
+@on_sqlite
+def test_an_id_that_no_path_carries_can_be_erased(rollcall: Rollcall) -> None:
+    rollcall.deliver(joined(user="a/b"))
+    assert told(delete(rollcall, "-", user_id="a/b"))["cycles"] == 1

@@ -1,0 +1,37 @@
+"""People, for operators: to be forgotten."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from flask import Blueprint, Response
+
+from webhooks import address, answers, auth, event_replies
+from webhooks.context import unhurried
+from webhooks.event_bodies import EraseQuery
+from webhooks.operation import json, operation
+from webhooks.problems import Problem
+from worker import erase
+
+users = Blueprint("users", __name__, url_prefix="/api/users")
+
+
+@users.delete("/<user_id>")
+@operation(
+    tokens=("operator",),
+    query=EraseQuery,
+    answers={200: json("Erased: how much there was.", event_replies.Erased)},
+)
+def delete(user_id: str) -> Response:
+    """Erase a person: a random pseudonym takes their place everywhere, and their names go.
+
+    Totals of the sessions stay. Events that come later for a visit of theirs take the pseudonym.
+    """
+    auth.operator()
+    asked = EraseQuery.of_request()
+    named = address.of_path(user_id, query="user_id")
+    known = erase.known(unhurried(), named)
+    if not any(asdict(known).values()):
+        raise Problem(404, "no-user", "Nothing is kept of a person of this id.")
+    done = known if asked.dry_run else erase.erase(unhurried(), named)
+    return answers.answer(asdict(done))

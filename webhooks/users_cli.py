@@ -1,0 +1,46 @@
+"""`flask users erase`: a person is forgotten, everywhere at once."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import click
+from flask.cli import AppGroup
+
+from webhooks import terminal
+from webhooks.context import unhurried
+from webhooks.terminal import many
+from worker import erase as erasing
+from worker.erase import Erased
+
+users = AppGroup("users", help="People.")
+
+
+@users.command()
+@click.argument("user_id")
+@terminal.dry_run
+@terminal.yes
+@terminal.as_json
+def erase(user_id: str, *, dry_run: bool, yes: bool, as_json: bool) -> None:
+    """Put a random pseudonym into a person's place everywhere, and forget their names.
+
+    It can't be undone. Sums stay as they are: somebody was there. Events that come later for a
+    visit of theirs take the pseudonym too.
+    """
+    known = erasing.known(unhurried(), user_id)
+    if not any(asdict(known).values()):
+        raise click.ClickException("Nothing is kept of a person of this id.")
+    done = known
+    if not dry_run:
+        terminal.confirm(f"Erase them from {_said(known)}, for ever?", sure=yes)
+        done = erasing.erase(unhurried(), user_id)
+    if as_json:
+        terminal.show_json(asdict(done))
+    else:
+        click.echo(f"{'Would erase' if dry_run else 'Erased'} them from {_said(done)}.")
+
+
+def _said(found: Erased) -> str:
+    visits, events = many(found.cycles, "visit"), many(found.events, "event")
+    lists = many(found.sessions, "list of expected people", "lists of expected people")
+    return f"{visits}, {events} and {lists}"
