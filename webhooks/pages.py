@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 from urllib.parse import urlencode
 
 import orjson
 from flask import Blueprint, Response, make_response, render_template, request, send_from_directory
 
 from webhooks import address
+from webhooks.event_bodies import Kind
 from webhooks.operation import HTML, Answer, operation
 
 HERE = Path(__file__).parent
@@ -55,6 +56,13 @@ def home() -> Response:
 def roster(session: str) -> Response:
     """A session's roster and timeline; whether there is such a session, the API says."""
     return _page("roster.html", session=address.of_path(session))
+
+
+@pages.get("/ops")
+@operation(answers={200: Answer("The page.", {HTML: None})})
+def console() -> Response:
+    """The operators' console; the API says who is one."""
+    return _page("ops.html", kinds=get_args(Kind))
 
 
 @pages.get("/static/<path:filename>")
