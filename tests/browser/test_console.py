@@ -1,0 +1,117 @@
+"""The operators' console in Chromium: break events, see them, replay them, see them gone."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+from sqlalchemy import update
+
+from models import db, event, webhook_event
+from models.webhook_event import webhook_events
+from tests import build
+from tests.browser.conftest import Class, Open, operator, teacher
+from worker import jobs
+
+MARKUP = "<img src=x onerror=alert(1)>"
+NUMBER = 3
+
+
+def path(token: str | None = None, *, lang: str = "en") -> str:
+    return f"/ops?lang={lang}#token={token or operator()}"
+
+
+@pytest.fixture
+def broken(quran: Class) -> Class:
+    """Three events that failed: what was kept of them names no participant."""
+    rows = []
+    for number in range(NUMBER):
+        told = build.joined(quran.now, sid=f"PA_{number}", user=MARKUP)
+        payload = event.redact(build.webhook(told))
+        del payload["participant"]["sid"]
+        rows.append(webhook_event.pending_row(told, payload, received_at=quran.now))
+    with db.writing(quran.backend.engine) as conn:
+        webhook_event.insert_rows(conn, rows)
+    jobs.drain_batch(quran.backend)
+    return quran
+
+
+def mend(broken: Class) -> None:
+    """What an operator's fix amounts to: the events can be read now."""
+    for number in range(NUMBER):
+        told = build.joined(broken.now, sid=f"PA_{number}", user=MARKUP)
+        payload = event.redact(build.webhook(told))
+        of_event = webhook_events.c.event_id == told.event_id
+        with db.writing(broken.backend.engine) as conn:
+            conn.execute(update(webhook_events).where(of_event).values(payload=payload))
+
+
+def test_what_failed_is_seen_replayed_and_gone(broken: Class, opened: Open) -> None:
+    page = opened(path())
+    expect(page.locator("#events tr")).to_have_count(NUMBER)
+    expect(page.locator("#events tr").first).to_contain_text("participant.sid is missing")
+    expect(page.locator(".unwell", has_text="Failed")).to_contain_text("3 failed")
+    mend(broken)
+    page.get_by_role("button", name="Replay these").click()
+    expect(page.get_by_role("dialog")).to_contain_text("3 events would be applied again")
+    page.get_by_role("button", name="Replay now").click()
+    expect(page.get_by_role("dialog")).to_contain_text("3 events went back")
+    jobs.drain_batch(broken.backend)
+    page.get_by_role("dialog").get_by_role("button", name="Close").click()
+    page.get_by_role("button", name="Show", exact=True).click()
+    expect(page.locator("#found")).to_have_text("No event matches.")
+    page.get_by_label("Status").select_option("applied")
+    expect(page.locator("#events tr")).to_have_count(NUMBER)
+
+
+def test_a_dry_run_that_is_closed_changes_nothing(broken: Class, opened: Open) -> None:
+    page = opened(path())
+    page.get_by_role("button", name="Replay these").click()
+    expect(page.get_by_role("dialog")).to_contain_text("3 events would be applied again")
+    page.get_by_role("dialog").get_by_role("button", name="Close").click()
+    with db.reading(broken.backend.engine) as conn:
+        assert webhook_event.failed(conn) == NUMBER
+        assert webhook_event.pending(conn) == 0
+
+
+def test_one_event_is_shown_whole_as_text_and_replayed_alone(broken: Class, opened: Open) -> None:
+    page = opened(path())
+    page.locator("#events button").first.click()
+    detail = page.get_by_role("dialog")
+    expect(detail).to_contain_text(MARKUP)
+    expect(detail).to_contain_text("participant.sid is missing")
+    mend(broken)
+    detail.get_by_role("button", name="Replay this event").click()
+    page.get_by_role("button", name="Replay now").click()
+    expect(page.get_by_role("dialog")).to_contain_text("1 event went back")
+    jobs.drain_batch(broken.backend)
+    with db.reading(broken.backend.engine) as conn:
+        assert webhook_event.failed(conn) == NUMBER - 1
+
+
+def test_filters_narrow_what_is_shown_and_replayed(broken: Class, opened: Open) -> None:
+    page = opened(path())
+    expect(page.locator("#events tr")).to_have_count(NUMBER)
+    room = page.get_by_role("searchbox", name="Room")
+    room.fill("another room")
+    room.press("Enter")
+    expect(page.locator("#found")).to_have_text("No event matches.")
+    page.get_by_role("button", name="Replay these").click()
+    expect(page.get_by_role("dialog")).to_contain_text("0 events would be applied again")
+    expect(page.get_by_role("button", name="Replay now")).to_be_hidden()
+
+
+def test_a_teacher_s_token_opens_no_console(broken: Class, opened: Open) -> None:
+    page = opened(path(teacher()), expect_errors=True)
+    expect(page.locator("#ask-trouble")).to_contain_text("not an operator's")
+    expect(page.locator("#console")).to_be_hidden()
+    page.get_by_label("LiveKit access token").fill(operator())
+    page.get_by_role("button", name="Show attendance").click()
+    expect(page.locator("#events tr")).to_have_count(NUMBER)
+
+
+def test_it_speaks_arabic(broken: Class, opened: Open) -> None:
+    page = opened(path(lang="ar"))
+    expect(page.locator("html")).to_have_attribute("dir", "rtl")
+    expect(page.locator("#found")).to_contain_text(re.compile("معروضة"))
