@@ -7,10 +7,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from models.filters import Cursor, Filters
-from webhooks.bodies import Body, Number, Query, Time, Word, example
+from models.filters import CURSOR, Cursor, Filters
+from webhooks.bodies import Body, Bound, Number, Query, Word, example
 
 Status = Literal["pending", "applied", "ignored", "failed", "unreadable"]
 Kind = Literal[
@@ -36,7 +36,26 @@ def _place(told: str) -> str:
     return told
 
 
-Place = Annotated[str, Field(max_length=40), AfterValidator(_place)]
+def _is_replayable(status: object) -> object:
+    if status == "unreadable":
+        raise ValueError("nothing was kept of unreadable events: there is nothing to replay")
+    if status == "pending":
+        raise ValueError("pending events are about to be applied: there is nothing to replay")
+    return status
+
+
+def _is_flag(told: object) -> object:
+    """pydantic would take yes, on and 1 as well."""
+    if told not in ("true", "false", True, False):
+        raise ValueError("is neither true nor false")
+    return told
+
+
+Place = Annotated[
+    str, AfterValidator(_place), Field(json_schema_extra={"pattern": f"^{CURSOR.pattern}$"})
+]
+Flag = Annotated[bool, BeforeValidator(_is_flag, json_schema_input_type=bool)]
+Replayable = Literal["applied", "ignored", "failed"]
 
 
 class EventFilters(BaseModel):
@@ -47,8 +66,8 @@ class EventFilters(BaseModel):
     room_name: Word | None = None
     session_id: Word | None = Field(None, description="Of the session's rooms and manual joins.")
     user_id: Word | None = None
-    since: Time | None = Field(None, description="Received at or after.")
-    until: Time | None = Field(None, description="Received before.")
+    since: Bound | None = Field(None, description="Received at or after.")
+    until: Bound | None = Field(None, description="Received before.")
     after: Place | None = Field(None, description="The `next` of the page before.")
 
     @model_validator(mode="after")
@@ -85,17 +104,10 @@ class EventsQuery(EventFilters, Query):
 class Replay(EventFilters):
     """Which events to replay: without any filter, those that failed."""
 
+    status: Annotated[Replayable, BeforeValidator(_is_replayable)] | None = None
     event_ids: list[Word] | None = Field(
         None, min_length=1, max_length=MAX_EVENT_IDS, description="These, where the filters hold."
     )
-
-    @model_validator(mode="after")
-    def _replayable(self) -> Self:
-        if self.status == "unreadable":
-            raise ValueError("nothing was kept of unreadable events: there is nothing to replay")
-        if self.status == "pending":
-            raise ValueError("pending events are about to be applied: there is nothing to replay")
-        return self
 
     @property
     def filters(self) -> Filters:
@@ -122,4 +134,4 @@ class EraseQuery(Query):
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
-    dry_run: bool = Field(False, description="Count only; nothing is changed.")
+    dry_run: Flag = Field(False, description="Count only; nothing is changed.")
