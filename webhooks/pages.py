@@ -59,7 +59,7 @@ def roster(session: str) -> Response:
 
 
 @pages.get("/ops")
-@operation(answers={200: Answer("The page.", {HTML: None})})
+@operation(answers={200: PAGE})
 def console() -> Response:
     """The operators' console; the API says who is one."""
     return _page("ops.html", kinds=get_args(Kind))
