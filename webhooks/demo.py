@@ -54,10 +54,10 @@ def _wait_until_ready(port: int) -> None:
 
 
 def _register(settings: Settings) -> None:
-    """Ten seconds ahead, so that some come early, some late and some never."""
+    """Fifteen seconds ahead, so that some come early, some late and some never."""
     told = {
         "session_type": "academic",
-        "scheduled_at": datetime.now(UTC) + timedelta(seconds=10),
+        "scheduled_at": datetime.now(UTC) + timedelta(seconds=15),
         "duration_minutes": 60,
         "late_after_minutes": 0,
         "minimum_percentage": 50,
