@@ -246,7 +246,7 @@ def test_an_event_that_is_not_there_is_missed(rollcall: Rollcall, terminal: Term
     ("option", "sentence"),
     [
         ("--status=unreadable", "nothing was kept of unreadable events"),
-        ("--status=nonsense", "--status Input should be 'pending'"),
+        ("--status=nonsense", "--status Input should be 'applied'"),
         ("--since=tomorrow", "--since is not a time"),
         ("--rate=0", "0"),
         ("--limit=0", "0"),

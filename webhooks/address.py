@@ -7,6 +7,7 @@ from datetime import datetime
 from flask import request
 
 from models import resolution
+from models.event import MAX_ID_BYTES, MAX_SESSION_ID_BYTES
 from webhooks.callers import Caller
 from webhooks.context import backend
 from webhooks.problems import Problem, forbidden
@@ -19,6 +20,14 @@ def of_path(named: str, *, query: str = "session") -> str:
     """The session (or what else) that the path names, or for `-` the query's parameter."""
     told = request.args.get(query) if named == IN_QUERY else None
     return plain(told or named)
+
+
+def session_id(named: str) -> str:
+    """As `of_path`, where no token keeps out what can't be an id. Raises Problem: 400."""
+    found = of_path(named)
+    if len(found.encode()) > MAX_SESSION_ID_BYTES:
+        raise Problem(400, "invalid", f"The session's id is longer than {MAX_ID_BYTES} bytes.")
+    return found
 
 
 def plain(text: str) -> str:

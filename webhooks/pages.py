@@ -52,10 +52,10 @@ def home() -> Response:
 
 
 @pages.get("/sessions/<session>")
-@operation(answers={200: PAGE})
+@operation(answers={200: PAGE}, problems=(400,))
 def roster(session: str) -> Response:
     """A session's roster and timeline; whether there is such a session, the API says."""
-    return _page("roster.html", session=address.of_path(session))
+    return _page("roster.html", session=address.session_id(session))
 
 
 @pages.get("/ops")

@@ -13,7 +13,7 @@ from models.facts import Person, Session
 from models.ledger import Touched
 from models.settings import Settings
 from webhooks import address, answers, auth, replies
-from webhooks.bodies import MAX_MADE_ID_BYTES, PageQuery, SessionBody
+from webhooks.bodies import PageQuery, SessionBody
 from webhooks.context import backend, present
 from webhooks.operation import Answer, json, operation
 from webhooks.problems import Problem
@@ -33,7 +33,7 @@ sessions = Blueprint("sessions", __name__, url_prefix="/api/sessions")
 def put(session_id: str) -> Response:
     """Register a session, or change it; the rooms of its name find their session anew."""
     auth.operator()
-    told = _told(_id(session_id), SessionBody.of_request(), backend().settings)
+    told = _told(address.session_id(session_id), SessionBody.of_request(), backend().settings)
     before = _change(told.id, told, present())
     registered = before is not None and before.registered
     return answers.answer(answers.session(told), status=200 if registered else 201)
@@ -45,7 +45,7 @@ def get(session_id: str) -> Response:
     """One session by its id."""
     auth.operator()
     with db.reading(backend().engine) as conn:
-        found = session.find(conn, _id(session_id))
+        found = session.find(conn, address.session_id(session_id))
     if found is None:
         raise _unknown()
     return answers.answer(answers.session(found))
@@ -56,7 +56,7 @@ def get(session_id: str) -> Response:
 def delete(session_id: str) -> Response:
     """Take a registration back. Attendance stays: rooms and manual joins find another session."""
     auth.operator()
-    before = _change(_id(session_id), None, present())
+    before = _change(address.session_id(session_id), None, present())
     if before is None or not before.registered:
         raise _unknown()
     return Response(status=204)
@@ -147,13 +147,6 @@ def _told(session_id: str, body: SessionBody, settings: Settings) -> Session:
 
 def _or(value: T | None, default: T) -> T:
     return default if value is None else value
-
-
-def _id(session_id: str) -> str:
-    found = address.of_path(session_id)
-    if len(found.encode()) > MAX_MADE_ID_BYTES:
-        raise Problem(400, "invalid", "The session's id is longer than 256 bytes.")
-    return found
 
 
 def _unknown() -> Problem:
