@@ -109,6 +109,7 @@ def test_it_shows_whether_its_person_is_present(
         ('lang="ar-EG"', "لم ينضم بعد"),
         ('lang="fr" text-not-joined="Pas encore là"', "Pas encore là"),
         ('lang="xx"', "Not joined yet"),
+        ('lang="no language at_all"', "Not joined yet"),
     ],
 )
 def test_it_speaks_its_pages_language(

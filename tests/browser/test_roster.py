@@ -221,9 +221,8 @@ def later(page: Page) -> Callable[[], None]:
     return look
 
 
-def test_a_refresh_writes_only_what_is_different(opened: Open, over: Class) -> None:
-    page = opened(path(), before=frozen)
-    expect(page.locator("#people tr")).to_have_count(4)
+def watching(page: Page) -> None:
+    """Whatever is written to the page from now on is in `written`."""
     page.evaluate(
         """() => {
           window.written = [];
@@ -234,6 +233,12 @@ def test_a_refresh_writes_only_what_is_different(opened: Open, over: Class) -> N
           });
         }"""
     )
+
+
+def test_a_refresh_writes_only_what_is_different(opened: Open, over: Class) -> None:
+    page = opened(path(), before=frozen)
+    expect(page.locator("#people tr")).to_have_count(4)
+    watching(page)
     look = later(page)
     look()
     look()
@@ -363,6 +368,26 @@ def test_a_session_with_a_slash_in_its_name(opened: Open, quran: Class) -> None:
     quran.happens(*quran.visit("1", 20, 10, name="Ada", room_name="a/b", room="RM_2"))
     page = opened(f"/sessions/-?session=a%2Fb&lang=en#token={teacher('a/b')}")
     expect(row(page, "Ada")).to_be_visible()
+
+
+def test_five_hundred_are_all_there_and_one_who_comes_is_one_row(
+    opened: Open, quran: Class
+) -> None:
+    expected = [{"user_id": f"{number:03d}", "name": f"Pupil {number}"} for number in range(500)]
+    quran.registered(began=5, expected=expected)
+    page = opened(path(), before=frozen)
+    expect(page.locator("#people tr")).to_have_count(500)
+    expect(page.locator("#counts")).to_have_text("500 have not joined yet.")
+    watching(page)
+    quran.happens(*quran.visit("250", 4, name="Pupil 250"))
+    later(page)()
+    expect(row(page, "Pupil 250")).to_contain_text("In session")
+    assert len(page.evaluate("written")) <= 20, page.evaluate("written")
+
+
+def test_a_session_that_nobody_knows_is_said(opened: Open, quran: Class) -> None:
+    page = opened(path(operator(), session="nowhere"), expect_errors=True)
+    expect(page.locator("#trouble")).to_contain_text("No session has this id")
 
 
 def test_nobody_yet_is_said(opened: Open, quran: Class) -> None:

@@ -326,13 +326,13 @@ export class AttendanceStatus extends HTMLElement {
 
   #language() {
     const { lang } = document.documentElement;
-    return this.closest("[lang]")?.lang || lang || navigator.language || "en";
+    return known(this.closest("[lang]")?.lang || lang || navigator.language);
   }
 
-  /** The page's own `text-…` attribute, else the language's, else English. */
+  /** The page's own `text-…` attribute, else the language's, else English, else the bare word. */
   #text(key) {
     const own = this.getAttribute(`text-${key.replace("_", "-")}`);
-    return own ?? (TEXTS[primary(this.#language())] ?? TEXTS.en)[key];
+    return own ?? (TEXTS[primary(this.#language())] ?? TEXTS.en)[key] ?? key;
   }
 
   #leave() {
@@ -381,6 +381,15 @@ function clock(seconds, language) {
 
 function digits(number, least, language) {
   return number.toLocaleString(language, { minimumIntegerDigits: least, useGrouping: false });
+}
+
+/** Pages write `en_US` and worse; the browser's formats refuse what is no language. */
+function known(language) {
+  try {
+    return Intl.getCanonicalLocales(language.replaceAll("_", "-"))[0] ?? "en";
+  } catch {
+    return "en";
+  }
 }
 
 function primary(language) {

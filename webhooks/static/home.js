@@ -68,7 +68,11 @@ function attribute(text) {
 async function copy(button) {
   const code = part(button.dataset.copy);
   getSelection().selectAllChildren(code);
-  await navigator.clipboard?.writeText(code.textContent);
+  try {
+    await navigator.clipboard.writeText(code.textContent);
+  } catch {
+    return; // not allowed here: it is selected, for the reader to copy
+  }
   const before = button.textContent;
   button.textContent = button.dataset.copied;
   setTimeout(() => (button.textContent = before), 2000);

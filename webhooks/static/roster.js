@@ -58,7 +58,8 @@ async function look() {
   if (answer.code === 401 || answer.code === 403) return refuse(answer.code);
   if (answer.roster) learn(answer.roster);
   else failures += 1;
-  write(part("trouble"), failures ? trouble() : "");
+  const unknown = answer.code === 404;
+  write(part("trouble"), unknown ? words.roster.unknown : failures ? trouble() : "");
   // A slow server is asked less often, so that a watched class never makes it slower.
   const pause = Math.max(POLL_MS * 2 ** failures, took * 10);
   clearTimeout(poll);

@@ -77,7 +77,7 @@ function fillRow(row, one, shown) {
   write(who.children[1], one.title === one.id ? "" : one.id);
   const [status, joined, left, minutes, percentage, count, timeline] = cells;
   put(row.dataset, "status", one.status);
-  fillCell(status, words.state[one.status]);
+  fillCell(status, words.state[one.status] ?? one.status);
   fillCell(joined, one.joined && time(one.joined), one.late !== null && said("late", one.late));
   fillCell(left, one.left && time(one.left), one.early !== null && said("early", one.early));
   fillCell(minutes, one.length !== null && span(one.length));
