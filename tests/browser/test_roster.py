@@ -168,6 +168,9 @@ def test_the_keyboard_reaches_every_visit_with_one_tab_stop(opened: Open, halfwa
     expect(focused).to_have_accessible_name(re.compile("^أحمد"))
     page.keyboard.press("Tab")
     expect(focused).to_have_text("Every visit in a table")
+    page.keyboard.press("Shift+Tab")
+    expect(focused).to_have_accessible_name(re.compile("^أحمد"))
+    page.keyboard.press("Tab")
     page.keyboard.press("Enter")
     expect(page.get_by_role("table").last).to_be_visible()
 
@@ -253,12 +256,17 @@ def test_a_refresh_writes_only_what_is_different(opened: Open, over: Class) -> N
 
 
 def test_who_reads_the_page_keeps_their_place(opened: Open, halfway: Class) -> None:
+    """Zoë comes back, so that her row moves up, with the bar that is being read."""
     page = opened(path(), before=frozen)
-    zoe = row(page, "Zoë").locator(".bar")
+    expect(page.locator("#people tr")).to_have_count(4)
+    page.get_by_role("button", name="Status").click()
+    assert people(page) == ["Ada Lovelace", "أحمد المصري", "Zoë", "Huda"]
+    zoe = row(page, "Zoë").locator(".bar").first
     zoe.focus()
-    halfway.happens(*halfway.visit("0", 5, name="Aaron"))
+    halfway.happens(*halfway.visit("3", 5, name="Zoë"))
     later(page)()
-    expect(row(page, "Aaron")).to_be_visible()
+    expect(row(page, "Zoë")).to_contain_text("In session")
+    assert people(page) == ["Ada Lovelace", "Zoë", "أحمد المصري", "Huda"]
     expect(zoe).to_be_focused()
     expect(page.locator("#tip")).to_contain_text("Zoë")
 
