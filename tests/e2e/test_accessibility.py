@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, ViewportSize, expect
 
-from tests.browser.conftest import Class, Open, pupil, teacher
+from tests.browser.conftest import Class, Open, operator, pupil, teacher
 from tests.e2e import npm
 
 PHONE: ViewportSize = {"width": 360, "height": 740}
@@ -106,6 +106,25 @@ def test_a_refused_token_and_an_outage(
     page.route("**/meeting/join", lambda route: route.abort())
     page.locator("#join").click()
     expect(page.locator("attendance-status").locator(".note")).not_to_be_empty()
+    assert violations(page, axe) == []
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_the_console(opened: Open, lesson: Class, axe: str, *, language: str, scheme: str) -> None:
+    page = opened(f"/ops?lang={language}#token={operator()}", color_scheme=scheme)
+    page.locator("select[name=status]").select_option("applied")
+    expect(page.locator("#events tr").first).to_be_visible()
+    assert violations(page, axe) == []
+    page.locator("#events button").first.click()
+    expect(page.locator("#event")).to_be_visible()
+    assert violations(page, axe) == []
+    page.locator("#event-close").click()
+    page.locator("#replay").click()
+    expect(page.locator("#replaying")).to_be_visible()
+    assert violations(page, axe) == []
+    page.locator("#replaying-close").click()
+    page.set_viewport_size(PHONE)
     assert violations(page, axe) == []
 
 
