@@ -7,11 +7,11 @@ of four to eight.) SQLite takes them one by one, in C.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Table, bindparam, column, func, select
+from sqlalchemy import Column, Connection, Table, bindparam, column, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql import JSONB
 
@@ -21,21 +21,26 @@ Row = dict[str, Any]
 Insert = postgresql.Insert | sqlite.Insert
 
 
-def insert_missing(conn: Connection, table: Table, rows: Sequence[Row]) -> None:
-    """Insert the rows whose key is not there yet, in the order given.
+def insert_missing(conn: Connection, table: Table, rows: Sequence[Row], *, key: str) -> set[str]:
+    """Insert the rows whose `key` (a unique column) is not there yet, in the order given; the keys
+    of those that were inserted.
 
     Transactions that all insert in the order of the keys never wait for each other in a circle.
     """
-    if rows:
-        conn.execute(_missing(table, tuple(rows[0]), is_sqlite(conn)), _parameters(conn, rows))
-
-
-def insert_new(conn: Connection, table: Table, rows: Sequence[Row], *, key: str) -> set[str]:
-    """As `insert_missing`; the values of the unique column `key` in the rows that were inserted."""
     if not rows:
         return set()
-    statement = _new(table, tuple(rows[0]), is_sqlite(conn), key)
+    statement = _missing(table, tuple(rows[0]), is_sqlite(conn), key)
     return set(conn.execute(statement, _parameters(conn, rows)).scalars())
+
+
+def set_column(conn: Connection, column: Column[Any], told: Mapping[str, Any]) -> None:
+    """Set this column in the rows of these primary keys, each to its value, in that order."""
+    if told:
+        [key] = column.table.primary_key
+        statement = (
+            update(column.table).where(key == bindparam("of")).values({column: bindparam("to")})
+        )
+        conn.execute(statement, [{"of": one, "to": told[one]} for one in sorted(told)])
 
 
 def upsert(
@@ -51,13 +56,9 @@ def upsert(
 
 
 @cache
-def _missing(table: Table, names: tuple[str, ...], on_sqlite: bool) -> Insert:
-    return _insert(table, names, on_sqlite).on_conflict_do_nothing()
-
-
-@cache
-def _new(table: Table, names: tuple[str, ...], on_sqlite: bool, key: str) -> Any:
-    return _missing(table, names, on_sqlite).returning(table.c[key])
+def _missing(table: Table, names: tuple[str, ...], on_sqlite: bool, key: str) -> Any:
+    statement = _insert(table, names, on_sqlite).on_conflict_do_nothing(index_elements=[key])
+    return statement.returning(table.c[key])
 
 
 @cache

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import fields
 from datetime import datetime
 from itertools import groupby
 from operator import attrgetter
@@ -20,12 +20,14 @@ from sqlalchemy import (
     func,
     or_,
     select,
-    update,
 )
 
-from models.db import Instant, Key, metadata
+from models.bulk import set_column
+from models.db import Instant, Key, among, metadata
 from models.facts import Cycle
 from models.room import rooms
+
+FIELDS = tuple(field.name for field in fields(Cycle))
 
 ROWS_AT_ONCE = 1000
 """What a long read keeps in memory."""
@@ -64,7 +66,7 @@ cycles = Table(
 
 def locked(conn: Connection, ids: Iterable[str]) -> dict[str, Cycle]:
     """The cycles of these ids, locked in the order of their ids."""
-    statement = select(cycles).where(cycles.c.cycle_id.in_(sorted(ids)))
+    statement = select(cycles).where(among(conn, cycles.c.cycle_id, ids))
     rows = conn.execute(statement.order_by(cycles.c.cycle_id).with_for_update())
     return {row.cycle_id: read(row) for row in rows}
 
@@ -123,22 +125,21 @@ def latest_manual_join(conn: Connection, room_name: str) -> Cycle | None:
 
 def manual_joins(conn: Connection, room_names: Iterable[str]) -> list[Cycle]:
     """Every provisional cycle that tokens of these rooms made."""
-    statement = select(cycles).where(cycles.c.room_name.in_(list(room_names)))
+    statement = select(cycles).where(among(conn, cycles.c.room_name, room_names))
     return [read(row) for row in conn.execute(statement.order_by(cycles.c.cycle_id))]
 
 
 def assign(conn: Connection, homes: Mapping[str, str | None]) -> None:
     """Store the session of each of these provisional cycles, by id."""
-    for key in sorted(homes):
-        conn.execute(update(cycles).where(cycles.c.cycle_id == key).values(session_id=homes[key]))
+    set_column(conn, cycles.c.session_id, homes)
 
 
 def read(row: Row[Any]) -> Cycle:
-    return Cycle(**row._mapping)
+    return Cycle(**row._asdict())
 
 
 def as_row(cycle: Cycle) -> dict[str, Any]:
-    return asdict(cycle)
+    return {name: getattr(cycle, name) for name in FIELDS}
 
 
 def _in_session(session_id: str, its_rooms: Any) -> Any:

@@ -9,11 +9,14 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
+from typing import Any
 
 from sqlalchemy import (
     ARRAY,
     JSON,
     BigInteger,
+    Column,
+    ColumnElement,
     Connection,
     DateTime,
     Dialect,
@@ -22,6 +25,7 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
+    any_,
     cast,
     func,
     select,
@@ -110,6 +114,18 @@ def inserting(engine: Engine) -> Iterator[Connection]:
 def insert(conn: Connection, table: Table) -> postgresql.Insert | sqlite.Insert:
     """The dialect's INSERT, which knows ON CONFLICT."""
     return sqlite.insert(table) if is_sqlite(conn) else postgresql.insert(table)
+
+
+def among(conn: Connection, column: Column[Any], values: Iterable[Any]) -> ColumnElement[bool]:
+    """Whether the column has one of these values.
+
+    On PostgreSQL they are one array: the statement is the same for any number of them, so it is
+    compiled and prepared once. (500 parameters took 5 ms to compile and to parse.)
+    """
+    wanted = list(values)
+    return (
+        column.in_(wanted) if is_sqlite(conn) else column == any_(cast(wanted, ARRAY(column.type)))
+    )
 
 
 def is_sqlite(conn: Connection) -> bool:

@@ -127,7 +127,7 @@ def remember(conn: Connection, cycle_ids: Iterable[str]) -> str:
     for start in range(0, len(wanted), CHUNK):
         chunk = wanted[start : start + CHUNK]
         told = [{"cycle_id": cycle_id, "pseudonym": pseudonym} for cycle_id in chunk]
-        bulk.insert_missing(conn, erasures, told)
+        bulk.insert_missing(conn, erasures, told, key="cycle_id")
     return pseudonym
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import reduce
+from typing import TypeVar
 
 from sqlalchemy import Connection
 
@@ -22,6 +23,8 @@ from models.event import Event
 from models.facts import Cycle, Room, Session
 from models.room import rooms
 from models.settings import Settings
+
+T = TypeVar("T", Room, Cycle)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,18 +110,18 @@ def _fold_rooms(conn: Connection, batch: Sequence[Event]) -> tuple[list[Room], s
     """Fold the events into their rooms; the rooms as they are now, and the sessions of those whose
     place among the lives of their name is another one."""
     told = _grouped(batch, lambda one: one.room_sid)
-    fresh = [reduce(fold.merge_room, events, None) for events in told.values()]
-    insert_missing(conn, rooms, [room.as_row(one) for one in fresh if one])
-    before = room.locked(conn, told)
-    after = {sid: reduce(fold.merge_room, told[sid], before[sid]) for sid in before}
-    upsert(conn, rooms, [room.as_row(one) for one in after.values() if one != before[one.sid]])
-    # A room without a session was inserted just now: each gets one before its first commit.
+    fresh = {sid: _begun(fold.merge_room, events) for sid, events in told.items()}
+    inserted = insert_missing(conn, rooms, [room.as_row(one) for one in fresh.values()], key="sid")
+    before = room.locked(conn, told.keys() - inserted)
+    known = {sid: reduce(fold.merge_room, told[sid], one) for sid, one in before.items()}
+    upsert(conn, rooms, [room.as_row(one) for sid, one in known.items() if one != before[sid]])
+    after = {sid: one for sid, one in fresh.items() if sid in inserted} | known
     reordered = room.supersede(
         conn,
         [
-            (None if before[sid].session_id is None else before[sid], one)
-            for sid, one in after.items()
-            if before[sid].session_id is None or before[sid].created_at != one.created_at
+            (before.get(one.sid), one)
+            for one in after.values()
+            if one.sid in inserted or before[one.sid].created_at != one.created_at
         ],
     )
     return list(after.values()), reordered
@@ -127,13 +130,19 @@ def _fold_rooms(conn: Connection, batch: Sequence[Event]) -> tuple[list[Room], s
 def _fold_cycles(conn: Connection, batch: Sequence[Event]) -> list[Cycle]:
     """Fold the events into their cycles; the cycles as they are now."""
     told = _grouped(batch, lambda one: one.participant_sid or one.visit)
-    fresh = [reduce(fold.merge, events, None) for events in told.values()]
-    insert_missing(conn, cycles, [cycle.as_row(one) for one in fresh if one])
-    before = cycle.locked(conn, told)
-    after = {key: reduce(fold.merge, told[key], before[key]) for key in before}
-    changed = [one for one in after.values() if one != before[one.cycle_id]]
-    upsert(conn, cycles, [cycle.as_row(one) for one in changed])
-    return list(after.values())
+    fresh = {key: _begun(fold.merge, events) for key, events in told.items()}
+    rows = [cycle.as_row(one) for one in fresh.values()]
+    inserted = insert_missing(conn, cycles, rows, key="cycle_id")
+    before = cycle.locked(conn, told.keys() - inserted)
+    known = {key: reduce(fold.merge, told[key], one) for key, one in before.items()}
+    upsert(conn, cycles, [cycle.as_row(one) for key, one in known.items() if one != before[key]])
+    return [one for key, one in fresh.items() if key in inserted] + list(known.values())
+
+
+def _begun(merge: Callable[[T | None, Event], T], events: Sequence[Event]) -> T:
+    """What events amount to when nothing was known before."""
+    first, *rest = events
+    return reduce(merge, rest, merge(None, first))
 
 
 def _grouped(batch: Iterable[Event], key: Callable[[Event], str | None]) -> dict[str, list[Event]]:

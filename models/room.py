@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import fields
 from typing import Any
 
 from sqlalchemy import (
@@ -20,8 +20,14 @@ from sqlalchemy import (
     update,
 )
 
-from models.db import Instant, Key, metadata
+from models.bulk import set_column
+from models.db import Instant, Key, among, metadata
 from models.facts import Room
+
+FOLLOW = ("superseded_at", "session_id")
+"""What is made of a room's facts, and of other rooms' and sessions'."""
+
+FACTS = tuple(field.name for field in fields(Room) if field.name not in FOLLOW)
 
 rooms = Table(
     "rooms",
@@ -43,7 +49,7 @@ rooms = Table(
 
 def locked(conn: Connection, sids: Iterable[str]) -> dict[str, Room]:
     """The rooms of these sids, locked in the order of their sids."""
-    statement = select(rooms).where(rooms.c.sid.in_(sorted(sids))).order_by(rooms.c.sid)
+    statement = select(rooms).where(among(conn, rooms.c.sid, sids)).order_by(rooms.c.sid)
     return {row.sid: read(row) for row in conn.execute(statement.with_for_update())}
 
 
@@ -54,7 +60,7 @@ def of_session(conn: Connection, session_id: str) -> list[Room]:
 
 def of_names(conn: Connection, names: Iterable[str]) -> list[Room]:
     """Every life of the rooms of these names, by creation."""
-    return _select(conn, rooms.c.name.in_(list(names)))
+    return _select(conn, among(conn, rooms.c.name, names))
 
 
 def following(conn: Connection, room: Room) -> Room | None:
@@ -101,19 +107,16 @@ def supersede(conn: Connection, changed: Sequence[tuple[Room | None, Room]]) -> 
 
 def assign(conn: Connection, homes: Mapping[str, str]) -> None:
     """Store the session of each of these rooms, by sid."""
-    for sid in sorted(homes):
-        conn.execute(update(rooms).where(rooms.c.sid == sid).values(session_id=homes[sid]))
+    set_column(conn, rooms.c.session_id, homes)
 
 
 def read(row: Row[Any]) -> Room:
-    return Room(**row._mapping)
+    return Room(**row._asdict())
 
 
 def as_row(room: Room) -> dict[str, Any]:
-    """The room's facts as a row, but for `superseded_at` and `session_id`, which follow them."""
-    row = asdict(room)
-    del row["superseded_at"], row["session_id"]
-    return row
+    """The room's facts as a row, without what follows from them."""
+    return {name: getattr(room, name) for name in FACTS}
 
 
 def _select(conn: Connection, condition: ColumnElement[bool]) -> list[Room]:

@@ -29,7 +29,7 @@ from sqlalchemy import (
 
 from models.bulk import upsert
 from models.cycle import cycles
-from models.db import Instant, Json, Key, insert, metadata
+from models.db import Instant, Json, Key, among, insert, metadata
 from models.facts import MadeBy, Person, Session
 from models.resolution import WINDOW
 from models.room import rooms
@@ -93,7 +93,10 @@ def registered_for(
     may_hold = or_(sessions.c.scheduled_at.is_(None), and_(*_may_hold(since, until)))
     statement = select(sessions).where(
         sessions.c.made_by == "registered",
-        or_(sessions.c.id.in_(wanted), and_(sessions.c.room_name.in_(wanted), may_hold)),
+        or_(
+            among(conn, sessions.c.id, wanted),
+            and_(among(conn, sessions.c.room_name, wanted), may_hold),
+        ),
     )
     return [read(row) for row in conn.execute(statement)]
 

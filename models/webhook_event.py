@@ -23,7 +23,7 @@ from sqlalchemy import (
 
 from models import bulk
 from models import event as events
-from models.db import Instant, Json, Key, RowId, insert, metadata
+from models.db import Instant, Json, Key, RowId, among, insert, metadata
 from models.event import Event, Unreadable
 from models.facts import Source
 
@@ -133,7 +133,7 @@ def least_delay(conn: Connection) -> timedelta | None:
 
 def insert_rows(conn: Connection, rows: Sequence[dict[str, Any]]) -> set[str]:
     """Put rows into the inbox, in this order; the ids of the events that were not there yet."""
-    return bulk.insert_new(conn, webhook_events, rows, key="event_id")
+    return bulk.insert_missing(conn, webhook_events, rows, key="event_id")
 
 
 def renew_rows(conn: Connection, rows: Sequence[dict[str, Any]]) -> None:
@@ -202,5 +202,5 @@ def oldest_pending(conn: Connection) -> datetime | None:
 
 def _mark(conn: Connection, ids: Iterable[int], *, status: str, error: str | None) -> None:
     attempts = webhook_events.c.attempts + 1
-    statement = update(webhook_events).where(webhook_events.c.id.in_(list(ids)))
+    statement = update(webhook_events).where(among(conn, webhook_events.c.id, ids))
     conn.execute(statement.values(status=status, error=error, attempts=attempts))

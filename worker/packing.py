@@ -7,7 +7,7 @@ nothing changes, the same bytes come back to a whole class, and to one person's 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import astuple, fields, replace
+from dataclasses import fields, replace
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, TypeVar
@@ -22,14 +22,11 @@ MEETINGS, CYCLES = 1_024, 8_192
 """How many of each a process keeps read: a few kilobytes a piece."""
 
 
-def _shape(names: list[str]) -> tuple[int, list[int]]:
-    return len(names), [place for place, name in enumerate(names) if name.endswith("_at")]
-
-
-SHAPES: dict[type, tuple[int, list[int]]] = {
-    kind: _shape([field.name for field in fields(kind)]) for kind in (Session, Room, Cycle)
+NAMES = {kind: tuple(field.name for field in fields(kind)) for kind in (Session, Room, Cycle)}
+INSTANTS = {
+    kind: [place for place, name in enumerate(names) if name.endswith("_at")]
+    for kind, names in NAMES.items()
 }
-"""How many fields each has, and the places of those that are instants."""
 
 
 class OtherFields(ValueError):
@@ -39,8 +36,8 @@ class OtherFields(ValueError):
 def pack_meeting(meeting: Meeting) -> bytes:
     """The meeting without the people it expects: a status needs none of them."""
     session = replace(meeting.session, expected=())
-    rooms = [astuple(room) for room in meeting.rooms]
-    return orjson.dumps([astuple(session), rooms, meeting.heard_at])
+    rooms = [_values(room) for room in meeting.rooms]
+    return orjson.dumps([_values(session), rooms, meeting.heard_at])
 
 
 @lru_cache(MEETINGS)
@@ -55,7 +52,7 @@ def meeting(packed: bytes) -> Meeting:
 
 
 def pack_cycles(cycles: Sequence[Cycle]) -> bytes:
-    return orjson.dumps([astuple(cycle) for cycle in cycles])
+    return orjson.dumps([_values(cycle) for cycle in cycles])
 
 
 @lru_cache(CYCLES)
@@ -64,11 +61,14 @@ def cycles(packed: bytes) -> tuple[Cycle, ...]:
     return tuple(_made(Cycle, values) for values in orjson.loads(packed))
 
 
+def _values(one: Session | Room | Cycle) -> list[Any]:
+    return [getattr(one, name) for name in NAMES[type(one)]]  # dataclasses.astuple copies deeply
+
+
 def _made(kind: type[T], values: list[Any]) -> T:
-    count, instants = SHAPES[kind]
-    if len(values) != count:
+    if len(values) != len(NAMES[kind]):
         raise OtherFields
-    for place in instants:
+    for place in INSTANTS[kind]:
         if values[place] is not None:
             values[place] = datetime.fromisoformat(values[place])
     return kind(*values)
