@@ -43,9 +43,9 @@ def rebuild(
     touched = ledger.resolve(
         conn, _housed(conn, after.values()), _housed(conn, by_hand), now=now, settings=settings
     )
-    left = _sessions(conn, found, before.values())
+    left = _sessions(conn, found, before.values()) | superseded
     session.tidy(conn, left)
-    return Touched(touched.sessions | left | superseded, touched.names | found.room_names)
+    return Touched(touched.sessions | left, touched.names | found.room_names)
 
 
 def _write(conn: Connection, found: Comparison) -> None:

@@ -244,7 +244,7 @@ def test_nobody_is_erased_without_somebodys_word(a_class: Rollcall, terminal: Te
 
 @on_sqlite
 def test_whom_nobody_knows_is_said_to_be_unknown(rollcall: Rollcall, terminal: Terminal) -> None:
-    assert problem(delete(rollcall)) == (404, "no-user")
+    assert problem(delete(rollcall)) == (404, "unknown-user")
     result = terminal("users", "erase", SOMEBODY, "--yes")
     assert result.exit_code == 1
     assert "Nothing is kept" in result.stderr

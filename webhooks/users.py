@@ -32,6 +32,6 @@ def delete(user_id: str) -> Response:
     named = address.of_path(user_id, query="user_id")
     known = erase.known(unhurried(), named)
     if not any(asdict(known).values()):
-        raise Problem(404, "no-user", "Nothing is kept of a person of this id.")
+        raise Problem(404, "unknown-user", "Nothing is kept of a person of this id.")
     done = known if asked.dry_run else erase.erase(unhurried(), named)
     return answers.answer(asdict(done))
