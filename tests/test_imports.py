@@ -9,9 +9,13 @@ from typing import Any
 
 import pytest
 
+from models.settings import Settings
 from tests.build import CAPTURES, captured, joined, left, room_started, signed, webhook
-from tests.doors import Rollcall, ago, on_sqlite
+from tests.doors import Rollcall, ago, aside, on_sqlite, wait_for
 from tests.terminal import Terminal
+from tests.test_replay import a_worker_alive
+from webhooks import imports
+from worker import backlog
 
 
 @pytest.fixture
@@ -123,6 +127,22 @@ def test_more_than_a_batch_comes_in_whole(
     path = write(file, (webhook(joined(sid=f"PA_{n}")) for n in range(1_100)))
     assert terminal.json("events", "import", path, "--trusted")["stored"] == 1_100
     assert rollcall.drain() == 1_100
+
+
+@on_sqlite
+def test_a_long_import_gives_way_to_what_livekit_sends(
+    rollcall: Rollcall, settings: Settings, terminal: Terminal, file: Path
+) -> None:
+    path = write(file, (webhook(joined(sid=f"PA_{n}")) for n in range(backlog.SHORT + 700)))
+    with (
+        a_worker_alive(settings.redis_url),
+        aside(lambda: terminal.json("events", "import", path, "--trusted")) as said,
+    ):
+        wait_for(lambda: len(rollcall.ledger()) > backlog.SHORT)
+        assert not said.done()
+        assert len(rollcall.ledger()) == backlog.SHORT + imports.BATCH
+        rollcall.drain()
+        assert said.result(20)["stored"] == backlog.SHORT + 700
 
 
 @on_sqlite

@@ -224,6 +224,18 @@ def test_without_a_worker_a_replay_waits_for_nobody(rollcall: Rollcall, terminal
 
 
 @on_sqlite
+def test_a_replay_gives_up_on_workers_that_stand_still(rollcall: Rollcall) -> None:
+    rollcall.put_in([joined()], status="failed")
+    with a_worker_alive(rollcall.backend.settings.redis_url):
+        steps = replay.replay(
+            rollcall.backend, Filters(status="failed"), now=datetime.now(UTC), patience=0.1
+        )
+        with pytest.raises(replay.Stalled, match="applied nothing"):
+            list(steps)
+    assert count(rollcall, "pending") == 1
+
+
+@on_sqlite
 def test_a_replay_keeps_to_its_rate(rollcall: Rollcall, terminal: Terminal) -> None:
     rollcall.put_in((joined(sid=f"PA_{n}") for n in range(60)), status="failed")
     began = monotonic()

@@ -23,7 +23,7 @@ AHEAD = 3
 """Batches put back that are not applied yet: a worker always finds a full one."""
 
 PATIENCE_SECONDS = 60.0
-"""How long nothing may be applied before a replay gives up waiting for its workers."""
+"""How long a batch may take before a replay gives up waiting for its workers."""
 
 
 class Stalled(Exception):
@@ -69,6 +69,7 @@ def replay(
     limit: int | None = None,
     rate: float | None = None,
     now: datetime,
+    patience: float = PATIENCE_SECONDS,
 ) -> Iterator[Progress]:
     """Put back what matches and was received before `now`, and wait until it was applied.
 
@@ -76,7 +77,7 @@ def replay(
     the same. Without any worker nothing is waited for. Raises Stalled.
     """
     asked = replace(asked, until=min(asked.until or now, now))
-    run = _Run(backend, Progress(at=after), watched=backlog.workers(backend) > 0)
+    run = _Run(backend, Progress(at=after), watched=backlog.workers(backend) > 0, patience=patience)
     started = monotonic()
     while limit is None or run.progress.put_back < limit:
         size = _size(rate, limit, run.progress.put_back)
@@ -96,6 +97,7 @@ class _Run:
     backend: Backend
     progress: Progress
     watched: bool
+    patience: float
     ahead: deque[list[int]] = field(default_factory=deque)
 
     def add(self, found: list[Cursor]) -> Progress:
@@ -106,13 +108,13 @@ class _Run:
 
     def wait(self, *, until_ahead: int) -> Iterator[Progress]:
         """Wait for the workers until only so many batches are ahead of them."""
-        patient_until = monotonic() + PATIENCE_SECONDS
+        patient_until = monotonic() + self.patience
         while self.watched and len(self.ahead) > until_ahead:
             if self._settle():
-                patient_until = monotonic() + PATIENCE_SECONDS
+                patient_until = monotonic() + self.patience
                 yield self.progress
             elif monotonic() > patient_until:
-                raise Stalled(PATIENCE_SECONDS)
+                raise Stalled(self.patience)
             else:
                 backlog.ring(self.backend)
                 sleep(backlog.POLL_SECONDS)
