@@ -13,10 +13,12 @@ from rich.console import Console
 
 from tests.bench import report
 from tests.bench.draining import draining
+from tests.bench.ledger import ledger
 from tests.bench.load import ceiling
 from tests.bench.mail import get, pupil_token
 from tests.bench.polling import polling
 from tests.bench.receiving import receiving
+from tests.bench.replaying import replaying
 from tests.bench.seeing import seeing
 from tests.bench.stack import stack
 from tests.bench.turns import ROUNDS, Figure
@@ -33,6 +35,8 @@ BENCHES: dict[str, Bench] = {
     "polling": polling,
     "draining": draining,
     "seeing": seeing,
+    "replaying": replaying,
+    "ledger": ledger,
 }
 
 

@@ -1,0 +1,61 @@
+"""A ledger as long as one likes, made by PostgreSQL itself: visits of simulated classes."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import Engine, text
+
+from models import db
+
+ROOMS, PEOPLE = 2_000, 30
+SPAN = timedelta(days=25)
+"""How long ago the first event was; the last one is of now."""
+
+# A joined and a left for each visit; the visits go round the rooms, and round the people in each.
+EVENTS = """
+INSERT INTO webhook_events (event_id, event, source, room_sid, room_name, participant_sid, user_id,
+                            created_at, received_at, status, attempts, error, payload)
+SELECT 'EV_' || n, kind, 'livekit', 'RM_' || room, 'class-' || room, 'PA_' || visit,
+       'pupil-' || person, at, at, status, 1, CASE status WHEN 'failed' THEN 'ValueError: no' END,
+       jsonb_build_object(
+         'id', 'EV_' || n, 'event', kind,
+         'createdAt', CAST(CAST(extract(epoch FROM at) AS bigint) AS text),
+         'room', jsonb_build_object('sid', 'RM_' || room, 'name', 'class-' || room,
+                                    'creationTimeMs', CAST(:created_ms AS text)),
+         'participant', jsonb_build_object(
+           'sid', 'PA_' || visit, 'identity', 'pupil-' || person, 'name', 'Pupil ' || person,
+           'state', 'ACTIVE',
+           'joinedAtMs', CAST(CAST(1000 * extract(epoch FROM began) AS bigint) AS text)))
+FROM (SELECT n, n / 2 AS visit, n / 2 % :rooms AS room, n / 2 % CAST(:people AS int) AS person,
+             CASE n % 2 WHEN 0 THEN 'participant_joined' ELSE 'participant_left' END AS kind,
+             CASE WHEN n % 1000 < :failed THEN 'failed' ELSE 'applied' END AS status,
+             now() - :seconds * (1 - CAST(n AS float) / :count) * interval '1 s' AS at,
+             now() - :seconds * (1 - CAST(n - n % 2 AS float) / :count) * interval '1 s' AS began
+      FROM generate_series(0, CAST(:count AS int) - 1) AS n) AS told
+"""
+
+ROOMS_KNOWN = """
+INSERT INTO rooms (sid, name, named_rank, session_id, created_at, last_event_at)
+SELECT 'RM_' || n, 'class-' || n, '', 'session-' || n, now(), now()
+FROM generate_series(0, :rooms - 1) AS n
+"""
+
+
+def fill(engine: Engine, *, count: int, failed: int, rooms: bool = False) -> None:
+    """Store so many events; of a thousand, `failed` failed. With `rooms` their rooms too."""
+    created = datetime.now(UTC) - SPAN - timedelta(hours=1)
+    told = {
+        "count": count,
+        "failed": failed,
+        "rooms": ROOMS,
+        "people": ROOMS * PEOPLE,
+        "seconds": SPAN.total_seconds(),
+        "created_ms": str(int(created.timestamp() * 1000)),
+    }
+    with db.writing(engine) as conn:
+        conn.execute(text(EVENTS), told)
+        if rooms:
+            conn.execute(text(ROOMS_KNOWN), {"rooms": ROOMS})
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as conn:
+        conn.execute(text("VACUUM ANALYZE webhook_events, rooms"))
