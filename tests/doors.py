@@ -203,7 +203,7 @@ def problem(answer: TestResponse) -> tuple[int, str]:
     return answer.status_code, answer.json["reason"]
 
 
-def wait_for(what: Callable[[], object], *, seconds: float = 20) -> None:
+def wait_for(what: Callable[[], object], *, seconds: float = 60) -> None:
     """Until `what` holds, looking often; for what another thread or process does."""
     deadline, pause = monotonic() + seconds, Flag()
     while not what():

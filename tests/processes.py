@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from models.settings import Settings
@@ -27,14 +27,18 @@ def environment(settings: Settings, directory: Path, **more: str) -> dict[str, s
 
 
 @contextmanager
-def running(module: str, env: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
-    """`python -m module`, terminated at the end if it still runs."""
-    process = subprocess.Popen([sys.executable, "-m", module], env=env)
-    try:
-        yield process
-    finally:
-        process.terminate()
-        process.wait()
+def running(
+    module: str, env: Mapping[str, str], *, log: Path | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """`python -m module`, terminated at the end if it still runs; what it says goes to `log`."""
+    with ExitStack() as stack:
+        said = stack.enter_context(log.open("ab")) if log else None
+        process = subprocess.Popen([sys.executable, "-m", module], env=env, stderr=said)
+        try:
+            yield process
+        finally:
+            process.terminate()
+            process.wait()
 
 
 def listens(port: int) -> bool:

@@ -12,13 +12,14 @@ from time import sleep
 
 import structlog
 from redis import Redis
+from redis.client import Pipeline
 from redis.exceptions import RedisError
 from rq.cron import CronJob, CronScheduler
 from rq.exceptions import StopRequested
 
 from models import logs
 from models.settings import BadSettings, Settings, load
-from worker import bell, jobs, reconcile
+from worker import bell, metrics_dir
 
 SWEEP_SECONDS = 5
 PRUNE_AT = "30 3 * * *"
@@ -42,6 +43,11 @@ class Scheduler(CronScheduler):
             return []
         return super().enqueue_jobs()
 
+    def register_death(self, pipeline: Pipeline | None = None) -> None:
+        # Raised here, Redis's absence would hide that somebody asked us to stop.
+        with suppress(RedisError):
+            super().register_death(pipeline)
+
     def _skip_due(self) -> None:
         for job in self.get_jobs():
             if job.should_run():
@@ -53,7 +59,10 @@ def main() -> None:
         settings = load()
     except BadSettings as error:
         sys.exit(str(error))
+    metrics_dir.prepare()
     logs.configure(settings)
+    from worker import reconcile  # noqa: PLC0415  (its counters open files in that directory)
+
     with reconcile.running(settings):
         run(settings)
 
@@ -76,6 +85,8 @@ def _scheduled(settings: Settings) -> bool:
 
 
 def scheduler(settings: Settings) -> Scheduler:
+    from worker import jobs  # noqa: PLC0415  (they count as well: see main)
+
     made = Scheduler(connection=Redis.from_url(settings.redis_url), logging_level="WARNING")
     _register(made, jobs.sweep, interval=SWEEP_SECONDS)
     _register(made, jobs.prune_some, cron=PRUNE_AT)

@@ -1,0 +1,176 @@
+"""The processes for real: they work together, outlive an absent Redis, and stop when asked."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from http.client import HTTPConnection
+from pathlib import Path
+
+import psutil
+import pytest
+from redis import Redis
+from redis.exceptions import RedisError
+
+from models.settings import Settings
+from tests.build import joined, left, signed, webhook
+from tests.doors import Rollcall, ago, bearer, on_sqlite, token, wait_for
+from tests.faults import Valkey, free_port
+from tests.processes import environment, listens, running
+from worker import crew
+
+pytestmark = on_sqlite
+
+MODULES = ("webhooks", "worker", "worker.schedule")
+SOON_SECONDS = 30
+"""Within which a platform expects a process to be gone; they need a fraction of one."""
+
+
+def workers(url: str) -> int:
+    with Redis.from_url(url) as redis:
+        try:
+            return crew.workers(redis)
+        except RedisError:
+            return 0
+
+
+def schedulers(url: str) -> int:
+    with Redis.from_url(url) as redis:
+        try:
+            return crew.schedulers(redis)
+        except RedisError:
+            return 0
+
+
+def stop(process: subprocess.Popen[bytes]) -> int:
+    """Ask it to stop; its exit status."""
+    process.send_signal(signal.SIGTERM)
+    return process.wait(SOON_SECONDS)
+
+
+@pytest.fixture
+def own_valkey(tmp_path: Path) -> Iterator[Valkey]:
+    """A Valkey that the test may take away."""
+    valkey = Valkey(tmp_path / "valkey")
+    yield valkey
+    valkey.stop()
+
+
+# --- together -------------------------------------------------------------------------------------
+
+
+def test_a_webhook_goes_all_the_way_and_each_process_stops_cleanly(
+    settings: Settings, tmp_path: Path
+) -> None:
+    port = free_port()
+    env = environment(settings, tmp_path, PORT=str(port), LOG_LEVEL="warning")
+    with ExitStack() as stack:
+        processes = {name: stack.enter_context(running(name, env)) for name in MODULES}
+        wait_for(lambda: listens(port))
+        livekit = stack.enter_context(closing(HTTPConnection("127.0.0.1", port, timeout=60)))
+        for event in (joined(ago(3)), left(ago(1), joined_at=ago(3))):
+            body, signature = signed(webhook(event))
+            livekit.request("POST", "/webhooks/livekit", body, {"Authorization": signature})
+            answer = livekit.getresponse()
+            assert (answer.status, answer.read()) == (204, b"")
+
+        def has_left() -> bool:
+            path = "/api/sessions/quran-98/attendance-status"
+            livekit.request("GET", path, headers=bearer(token()))
+            status: str = json.loads(livekit.getresponse().read())["attendance_status"]
+            return status == "left"
+
+        wait_for(has_left)
+        wait_for(lambda: schedulers(settings.redis_url) == 1)
+        livekit.close()
+        assert {name: stop(process) for name, process in processes.items()} == dict.fromkeys(
+            MODULES, 0
+        )
+    assert (workers(settings.redis_url), schedulers(settings.redis_url)) == (0, 0)
+
+
+def test_mail_that_nobody_rang_for_is_swept_up(
+    rollcall: Rollcall, settings: Settings, tmp_path: Path
+) -> None:
+    rollcall.put_in([joined()])
+    env = environment(settings, tmp_path, LOG_LEVEL="warning")
+    with running("worker", env), running("worker.schedule", env):
+        wait_for(lambda: [row["status"] for row in rollcall.ledger()] == ["applied"])
+
+
+def test_several_workers_work_and_stop_as_one(
+    rollcall: Rollcall, settings: Settings, tmp_path: Path
+) -> None:
+    env = environment(settings, tmp_path, WORKERS="2", LOG_LEVEL="warning")
+    with running("worker", env) as pool:
+        wait_for(lambda: workers(settings.redis_url) == 2)
+        children = psutil.Process(pool.pid).children(recursive=True)
+        assert len(children) == 2, "one process a worker"
+        rollcall.send(joined())
+        wait_for(lambda: [row["status"] for row in rollcall.ledger()] == ["applied"])
+        assert stop(pool) == 0
+        assert [child for child in children if child.is_running()] == []
+
+
+def test_a_worker_that_was_killed_is_replaced(settings: Settings, tmp_path: Path) -> None:
+    env = environment(settings, tmp_path, WORKERS="2", LOG_LEVEL="error")
+    with running("worker", env) as pool:
+        wait_for(lambda: workers(settings.redis_url) == 2)
+        before = {child.pid for child in psutil.Process(pool.pid).children()}
+        psutil.Process(min(before)).kill()
+
+        def replaced() -> bool:
+            now = {child.pid for child in psutil.Process(pool.pid).children()}
+            return len(now) == 2 and now != before
+
+        wait_for(replaced)
+        assert stop(pool) == 0
+
+
+# --- without Redis --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("count", ["1", "2"])
+def test_workers_come_back_to_a_redis_that_was_away(
+    rollcall: Rollcall, settings: Settings, own_valkey: Valkey, tmp_path: Path, count: str
+) -> None:
+    here = settings.model_copy(update={"redis_url": own_valkey.url})
+    own_valkey.stop()
+    env = environment(here, tmp_path, WORKERS=count, LOG_LEVEL="error")
+    rollcall.put_in([joined()])
+    log = tmp_path / "log"
+    with (
+        running("worker", env, log=log) as worker,
+        running("worker.schedule", env, log=log) as scheduler,
+    ):
+        own_valkey.start()
+        wait_for(lambda: [row["status"] for row in rollcall.ledger()] == ["applied"])
+        own_valkey.stop()
+        own_valkey.start()
+        rollcall.put_in([left()])
+        wait_for(lambda: {row["status"] for row in rollcall.ledger()} == {"applied"})
+        own_valkey.stop()
+        assert [stop(worker), stop(scheduler)] == [0, 0], "asked while Redis is away"
+    assert "Traceback" not in log.read_text()
+
+
+# --- a bad environment ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_bad_environment_stops_the_start_with_a_sentence(
+    settings: Settings, tmp_path: Path, module: str
+) -> None:
+    env = environment(settings, tmp_path, WORKERS="many", LIVEKIT_API_SECRET="")
+    command = [sys.executable, "-m", module]
+    ended = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    assert [line.partition(":")[0] for line in ended.stderr.splitlines()] == [
+        "LIVEKIT_API_SECRET",
+        "WORKERS",
+    ]
+    assert ended.stdout == ""
