@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import logging
 import sys
+from traceback import format_tb
 
 import structlog
 
 from models.settings import Settings
-
-QUIET = ("rq", "alembic", "granian.access", "werkzeug")
-"""Libraries whose every step is no event of ours: their warnings still are."""
 
 
 def configure(settings: Settings) -> None:
@@ -25,15 +23,13 @@ def configure(settings: Settings) -> None:
     shared: list[structlog.typing.Processor] = [
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.format_exc_info,
+        structlog.processors.ExceptionRenderer(_trace),
         structlog.processors.EventRenamer("message", "_event"),
     ]
     render: structlog.typing.Processor = structlog.processors.JSONRenderer()
     if console:
-        render = structlog.dev.ConsoleRenderer(
-            event_key="message",
-            exception_formatter=structlog.dev.plain_traceback,  # no locals: they have names
-        )
+        plain = structlog.dev.plain_traceback  # ours is a text already
+        render = structlog.dev.ConsoleRenderer(event_key="message", exception_formatter=plain)
     level = logging.getLevelNamesMapping()[settings.log_level.upper()]
     structlog.configure(
         processors=[*shared, render],
@@ -47,6 +43,24 @@ def configure(settings: Settings) -> None:
         processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, render],
     )
     handler.setFormatter(formatter)
-    logging.basicConfig(handlers=[handler], level=level, force=True)
-    for name in QUIET:
-        logging.getLogger(name).setLevel(max(level, logging.WARNING))
+    # Every step of a library is no event of ours, even at debug: who knows what it shows.
+    libraries = max(level, logging.WARNING)
+    logging.basicConfig(handlers=[handler], level=libraries, force=True)
+    logging.getLogger("rq.worker").setLevel(libraries)  # it sets itself to info when imported
+    logging.raiseExceptions = False  # else a line that a library words wrongly is shown raw
+
+
+def _trace(exc_info: structlog.typing.ExcInfo) -> str:
+    """Where it happened and of what kind it is, and what it came from.
+
+    Without the message: in it a driver quotes the row, and a lookup the name that it looked for.
+    """
+    chain: list[BaseException] = []
+    error: BaseException | None = exc_info[1]
+    while error is not None and error not in chain:
+        chain.append(error)
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return "\n".join(
+        f"{''.join(format_tb(one.__traceback__))}{type(one).__module__}.{type(one).__qualname__}"
+        for one in reversed(chain)
+    )
