@@ -156,7 +156,9 @@ class Session(SessionBrief):
     late_after_minutes: int
     minimum_percentage: Percentage | None
     expected: list[ExpectedReply]
-    made_by: MadeBy = Field(description="Who made it: `registered` by an operator.")
+    made_by: MadeBy = Field(
+        description="`registered` by an operator; else `room` when a room is in it, or `client`."
+    )
 
 
 class SessionsPage(Reply):
