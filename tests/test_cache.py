@@ -196,6 +196,21 @@ def test_a_slow_reader_cannot_put_old_facts_into_an_empty_cache_after_another_fi
     assert not present(begun)
 
 
+def test_a_reader_who_was_slow_to_find_the_session_cannot_put_old_facts_over_new(
+    begun: Rollcall, settings: Settings
+) -> None:
+    """SQLite shows a transaction one moment only: that of its first look."""
+    with (
+        serving(settings) as slow,
+        pausing(slow.backend.engine, after="FROM sessions WHERE sessions.id") as pause,
+        aside(lambda: present(slow)),
+    ):
+        pause.wait()
+        begun.deliver(left(ago(1), joined_at=ago(12)))
+        pause.over()
+    assert not present(begun)
+
+
 def test_a_slow_reader_cannot_put_an_old_meaning_of_a_rooms_name_over_the_new_one(
     rollcall: Rollcall, settings: Settings
 ) -> None:

@@ -143,10 +143,13 @@ def _wait_for_filler(backend: Backend, address: str, user_id: str) -> Facts | No
 
 
 def _fill(backend: Backend, address: str, user_id: str) -> Facts:
+    """In two looks at the database: SQLite shows a transaction the moment of its first statement,
+    which must not be before the generation of the facts was read."""
     with db.reading(backend.engine) as conn:
         session_id = _resolve(backend, conn, address)
-        if session_id is None:
-            return Facts(None, (), "miss")
+    if session_id is None:
+        return Facts(None, (), "miss")
+    with db.reading(backend.engine) as conn:
         return _fill_facts(backend, conn, session_id, user_id)
 
 
