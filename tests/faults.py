@@ -6,8 +6,10 @@ import signal
 import socket
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from secrets import randbelow
+from tempfile import TemporaryDirectory
 from time import monotonic, sleep
 
 import psutil
@@ -19,6 +21,7 @@ from sqlalchemy import make_url
 
 from models import db, schema
 from models.engine import make_engine
+from tests.servers import VAR
 from webhooks import valkey
 
 REDIS_DOWN = (RedisDown, RedisLate)
@@ -33,21 +36,29 @@ def until(what: Callable[[], object], *, seconds: float = 60.0) -> None:
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on now."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
-        return port
+    """A port that nobody listens on now; not one that the system gives to outgoing connections."""
+    while True:
+        port = 10_000 + randbelow(22_000)
+        with socket.socket() as one, suppress(OSError):
+            one.bind(("", port))
+            return port
 
 
 class Postgres:
     """A PostgreSQL of one's own, migrated."""
 
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
-        self._server: PostgresServer = get_server(directory, cleanup_mode=None)
+    def __init__(self) -> None:
+        # As root, PostgreSQL runs as somebody else, who may not enter pytest's directories.
+        VAR.mkdir(exist_ok=True)
+        self._directory = TemporaryDirectory(dir=VAR, prefix="fault-")
+        data = Path(self._directory.name) / "postgres"
+        self._server: PostgresServer = get_server(data, cleanup_mode=None)
         self.url = make_url(self._server.get_uri()).render_as_string(hide_password=False)
         schema.upgrade(self.url)
+
+    def remove(self) -> None:
+        self.stop()
+        self._directory.cleanup()
 
     def stop(self) -> None:
         """As in a restart of the server: connections are closed, new ones refused."""

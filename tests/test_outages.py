@@ -85,8 +85,8 @@ def servers(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[tuple[faults.Postgres, faults.Valkey]]:
     with ExitStack() as stack:
-        postgres = faults.Postgres(tmp_path_factory.mktemp("fault") / "postgres")
-        stack.callback(postgres.stop)
+        postgres = faults.Postgres()
+        stack.callback(postgres.remove)
         valkey = faults.Valkey(tmp_path_factory.mktemp("fault") / "valkey")
         stack.callback(valkey.stop)
         yield postgres, valkey

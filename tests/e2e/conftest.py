@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
 
 import pytest
 
-from tests import servers, stack
+from tests import stack
 from tests.browser.conftest import (  # noqa: F401 - fixtures
     browser,
     database_url,
@@ -20,7 +21,7 @@ from tests.browser.conftest import (  # noqa: F401 - fixtures
 from tests.e2e import livekit_binary, livekit_server
 from tests.e2e.door import Door
 from tests.e2e.livekit_server import KEY, SECRET, LiveKit
-from tests.faults import free_port, until
+from tests.faults import Postgres, Valkey, free_port, until
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,8 @@ class Deployment:
     livekit: LiveKit
     door: Door
     port: int
+    postgres: Postgres
+    valkey: Valkey
 
 
 @pytest.fixture(scope="session")
@@ -37,21 +40,25 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
     binary = livekit_binary.built()
     data = tmp_path_factory.mktemp("e2e")
     port = free_port()
-    with (
-        servers.postgres("e2e") as postgres,
-        stack.started(
+    with ExitStack() as until_done:
+        postgres, valkey = Postgres(), Valkey(data / "valkey")
+        until_done.callback(postgres.remove)
+        until_done.callback(valkey.stop)
+        started = stack.started(
             data=data,
             PORT=str(port),
-            DATABASE_URL=postgres,
+            DATABASE_URL=postgres.url,
+            REDIS_URL=valkey.url,
             LIVEKIT_API_KEY=KEY,
             LIVEKIT_API_SECRET=SECRET,
             CORS_ORIGINS="*",
-        ),
-        Door(port) as door,
-        livekit_server.running(binary, data, webhooks_to=door.port) as livekit,
-    ):
+        )
+        until_done.enter_context(started)
+        door = until_done.enter_context(Door(port))
+        livekit = livekit_server.running(binary, data, webhooks_to=door.port)
+        server = until_done.enter_context(livekit)
         until(lambda: _is_ready(port), seconds=stack.PATIENCE_SECONDS)
-        yield Deployment(livekit, door, port)
+        yield Deployment(server, door, port, postgres, valkey)
 
 
 def _is_ready(port: int) -> bool:

@@ -37,18 +37,24 @@ class Visit:
 
     identity: str
     participant_sid: str
+    asked_at: datetime
     connected_at: datetime
+    leaving_at: datetime | None = None
     disconnected_at: datetime | None = None
     told_within: timedelta = EXACT
     """How much later than the client LiveKit may know of its end."""
 
     over: asyncio.Event = field(default_factory=asyncio.Event)
 
+    def leaves(self) -> None:
+        """Its end is asked for, now or before."""
+        self.leaving_at = self.leaving_at or _now()
+
     def end(self) -> None:
-        """It ends now, unless it has ended."""
-        if not self.over.is_set():
-            self.disconnected_at = _now()
-            self.over.set()
+        """The client is out, now or before."""
+        self.leaves()
+        self.disconnected_at = self.disconnected_at or _now()
+        self.over.set()
 
 
 @dataclass(slots=True)
@@ -62,16 +68,17 @@ class Diary:
     @asynccontextmanager
     async def visit(self, identity: str, **token_of: Unpack[Kind]) -> AsyncIterator[Visit]:
         """Be in the room; leave at the end of the `with`, unless one was thrown out by then."""
-        client = rtc.Room()
+        client, asked_at = rtc.Room(), _now()
         await client.connect(self.livekit.ws, token(self.room, identity, **token_of))
-        visit = Visit(identity, client.local_participant.sid, _now())
+        visit = Visit(identity, client.local_participant.sid, asked_at, _now())
         self.visits.append(visit)
         client.on("disconnected", lambda _reason: visit.end())
         try:
             yield visit
         finally:
-            visit.end()
+            visit.leaves()
             await client.disconnect()
+            visit.end()
 
     @asynccontextmanager
     async def killed(self, identity: str) -> AsyncIterator[Visit]:
@@ -82,16 +89,17 @@ class Diary:
             stdout=asyncio.subprocess.PIPE,
         )
         assert process.stdout is not None
-        told = json.loads(await process.stdout.readline())
-        connected_at = datetime.fromisoformat(told["connected_at"])
-        visit = Visit(identity, told["participant_sid"], connected_at, told_within=MISSED)
+        sid, *instants = json.loads(await process.stdout.readline())
+        asked_at, connected_at = map(datetime.fromisoformat, instants)
+        visit = Visit(identity, sid, asked_at, connected_at, told_within=MISSED)
         self.visits.append(visit)
         try:
             yield visit
         finally:
-            visit.end()
+            visit.leaves()
             process.kill()
             await process.wait()
+            visit.end()
 
 
 def token(
@@ -115,12 +123,9 @@ def _now() -> datetime:
 
 async def _stay(url: str, access_token: str) -> None:
     """Connect, say so, and stay until killed."""
-    client = rtc.Room()
+    client, asked_at = rtc.Room(), _now()
     await client.connect(url, access_token)
-    told = {
-        "participant_sid": client.local_participant.sid,
-        "connected_at": _now().isoformat(),
-    }
+    told = [client.local_participant.sid, asked_at.isoformat(), _now().isoformat()]
     sys.stdout.write(json.dumps(told) + "\n")
     sys.stdout.flush()
     await asyncio.Event().wait()
