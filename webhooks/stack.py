@@ -17,6 +17,8 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from types import FrameType
+from typing import NoReturn
 
 import click
 from dotenv import dotenv_values
@@ -34,6 +36,10 @@ RELEASE = "release"
 DEFAULT_REDIS_PORT = 6379
 STOPPED = {how["rc"] for how in SIGNALS.values()}
 """What Honcho calls the end that a signal asked for."""
+
+
+asked_to_stop = threading.Event()
+"""Set as well as raised: an exception in somebody's `__del__` goes unheard."""
 
 
 class CannotStart(Exception):
@@ -167,7 +173,12 @@ def _supervise(lines: Mapping[str, str]) -> int:
 
 
 class _Processes(Manager):  # type: ignore[misc]  # Honcho ships no types
-    """Honcho's, which stumbles over a signal that comes before every process has started."""
+    """Honcho's, which stumbles over signals that come before every process has started."""
+
+    def _start(self) -> None:
+        super()._start()
+        if asked_to_stop.is_set():
+            os.kill(os.getpid(), signal.SIGTERM)
 
     def terminate(self) -> None:
         if self._all_started():
@@ -188,9 +199,14 @@ class _Terminal(Printer):  # type: ignore[misc]
 
 def _let_signals_interrupt() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.default_int_handler)
+        signal.signal(number, _interrupt)
     # A closed terminal asks like everybody else; Honcho knows these two only.
     signal.signal(signal.SIGHUP, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
+    asked_to_stop.set()
+    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":
