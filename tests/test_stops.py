@@ -10,15 +10,16 @@ from datetime import UTC, datetime
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
+from redis import Redis
 from sqlalchemy import func, select
 
 from models import cycle, db, event, webhook_event
 from models.settings import Settings
 from models.webhook_event import webhook_events
 from tests import build
-from tests.faults import free_port, until
+from tests.faults import Valkey, free_port, until
 from tests.processes import environment, listens, running
-from worker import jobs
+from worker import bell, crew, jobs
 from worker.backend import Backend
 
 CLIENTS = 6
@@ -140,3 +141,29 @@ def _fill_inbox(backend: Backend, people: int) -> None:
         rows.append(webhook_event.pending_row(joined, payload, received_at=now))
     with db.writing(backend.engine) as conn:
         webhook_event.insert_rows(conn, rows)
+
+
+def test_a_worker_that_starts_before_redis_waits_for_it(settings: Settings, tmp_path: Path) -> None:
+    valkey = Valkey(tmp_path / "valkey")
+    valkey.stop()
+    away = settings.model_copy(update={"redis_url": valkey.url})
+    log = tmp_path / "worker.log"
+    with log.open("wb") as told, running("worker", environment(away, tmp_path), log=told) as worker:
+        until(lambda: b"worker.waits_for_redis" in log.read_bytes())
+        valkey.start()
+        with Redis.from_url(valkey.url) as redis:
+            until(lambda: redis.scard("rq:workers") == 1)
+        worker.terminate()
+        assert worker.wait(timeout=30) == 0
+    valkey.stop()
+
+
+def test_a_worker_is_known_to_be_alive_again_after_redis_was_wiped(
+    settings: Settings, backend: Backend, tmp_path: Path
+) -> None:
+    with running("worker", environment(settings, tmp_path, LOG_LEVEL="warning")):
+        until(lambda: crew.workers(backend.redis) == 1)
+        backend.redis.flushall()
+        assert crew.workers(backend.redis) == 0
+        bell.ring(backend.redis)
+        until(lambda: crew.workers(backend.redis) == 1)

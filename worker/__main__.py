@@ -12,8 +12,9 @@ from typing import Any, NoReturn
 
 import structlog
 from redis import Redis
+from redis.client import Pipeline
 from redis.exceptions import RedisError
-from rq import SimpleWorker
+from rq import SimpleWorker, worker_registration
 from rq.exceptions import StopRequested
 from rq.job import Job
 from rq.worker_pool import WorkerPool
@@ -44,6 +45,11 @@ class Worker(SimpleWorker):
     def handle_exception(self, job: Job, *exc_info: Any) -> None:
         """RQ would log the error's message as well, in which a driver may quote a row."""
         log.error("job.failed", job=job.func_name, exc_info=exc_info)
+
+    def heartbeat(self, timeout: int | None = None, pipeline: Pipeline | None = None) -> None:
+        """RQ's. A Redis that was wiped meanwhile has forgotten that this worker is at work."""
+        super().heartbeat(timeout, pipeline)
+        worker_registration.register(self, pipeline)
 
     def teardown(self) -> None:
         with suppress(RedisError):  # when Redis is away, there is nobody to take leave of
