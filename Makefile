@@ -11,7 +11,7 @@ BIN := .venv/bin
 # Somebody else's active environment is none of ours.
 unexport VIRTUAL_ENV UV_PROJECT_ENVIRONMENT PYTHONPATH PYTHONHOME
 
-.PHONY: setup chromium demo run test e2e bench
+.PHONY: setup chromium demo run test e2e bench chaos
 
 setup: .venv/synced
 
@@ -38,6 +38,12 @@ e2e: setup chromium
 
 bench: setup
 	@exec $(BIN)/python -m tests.bench
+
+# A storm of faults over 50 rooms, once for each seed: make chaos SEEDS=20 FIRST=100.
+SEEDS ?= 10
+FIRST ?= 1
+chaos: setup
+	@exec $(BIN)/python -W ignore -m tests.chaos --seeds $(SEEDS) --first $(FIRST)
 
 chromium:
 	@test -n "$$CHROMIUM" || command -v chromium >/dev/null || command -v google-chrome >/dev/null || \

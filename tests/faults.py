@@ -65,6 +65,13 @@ class Postgres:
         if psutil.pid_exists(self._server.get_pid() or 0):
             self._server.stop()
 
+    def kill(self) -> None:
+        """kill -9 of everything that it consists of."""
+        processes = self._processes()
+        for process in processes:
+            process.kill()
+        psutil.wait_procs(processes, timeout=30)
+
     def start(self) -> None:
         until(self._started)
 
@@ -86,28 +93,49 @@ class Postgres:
     @contextmanager
     def hung(self) -> Iterator[None]:
         """Accepts connections and never answers: every process of it is stopped (SIGSTOP)."""
+        with stopped(self._processes()):
+            yield
+
+    def _processes(self) -> list[psutil.Process]:
         pid = self._server.get_pid()
         assert pid is not None
-        processes = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
-        with stopped(processes):
-            yield
+        return [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
 
 
 class Valkey:
-    """A Valkey of one's own, on one port for its whole life; it keeps nothing when it stops."""
+    """A Valkey of one's own, on one port for its whole life.
 
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
+    It keeps nothing when it stops, unless it is durable: then everything that it acknowledged.
+    """
+
+    def __init__(self, directory: Path, *, durable: bool = False) -> None:
+        self._directory, self._durable = directory, durable
         self._until_stopped = ExitStack()
-        self.url = self._until_stopped.enter_context(valkey.running(directory, durable=False))
+        self.url = self._until_stopped.enter_context(valkey.running(directory, durable=durable))
         self.port: int = Redis.from_url(self.url).get_connection_kwargs()["port"]
+        self._started()
 
     def stop(self) -> None:
         self._until_stopped.close()
 
+    def kill(self) -> None:
+        """kill -9."""
+        processes = _listening(self.port)
+        for process in processes:
+            process.kill()
+        psutil.wait_procs(processes, timeout=30)
+        self._until_stopped.close()
+
     def start(self) -> None:
-        again = valkey.running(self._directory, port=self.port, durable=False)
+        again = valkey.running(self._directory, port=self.port, durable=self._durable)
         assert self._until_stopped.enter_context(again) == self.url
+        self._started()
+
+    def _started(self) -> None:
+        """Every second, its default, would give up what it acknowledged in the last one."""
+        if self._durable:
+            with Redis.from_url(self.url) as redis:
+                redis.config_set("appendfsync", "always")
 
     def empty(self) -> None:
         """Forget every key, as a wiped Redis does."""

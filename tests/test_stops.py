@@ -10,14 +10,14 @@ from datetime import UTC, datetime
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
-from redis import Redis
 from sqlalchemy import func, select
 
 from models import cycle, db, event, webhook_event
 from models.settings import Settings
 from models.webhook_event import webhook_events
 from tests import build
-from tests.faults import Valkey, free_port, until
+from tests.doors import on_sqlite
+from tests.faults import free_port, until
 from tests.processes import environment, listens, running
 from worker import bell, crew, jobs
 from worker.backend import Backend
@@ -143,21 +143,6 @@ def _fill_inbox(backend: Backend, people: int) -> None:
         webhook_event.insert_rows(conn, rows)
 
 
-def test_a_worker_that_starts_before_redis_waits_for_it(settings: Settings, tmp_path: Path) -> None:
-    valkey = Valkey(tmp_path / "valkey")
-    valkey.stop()
-    away = settings.model_copy(update={"redis_url": valkey.url})
-    log = tmp_path / "worker.log"
-    with log.open("wb") as told, running("worker", environment(away, tmp_path), log=told) as worker:
-        until(lambda: b"worker.waits_for_redis" in log.read_bytes())
-        valkey.start()
-        with Redis.from_url(valkey.url) as redis:
-            until(lambda: redis.scard("rq:workers") == 1)
-        worker.terminate()
-        assert worker.wait(timeout=30) == 0
-    valkey.stop()
-
-
 def test_a_worker_is_known_to_be_alive_again_after_redis_was_wiped(
     settings: Settings, backend: Backend, tmp_path: Path
 ) -> None:
@@ -167,3 +152,14 @@ def test_a_worker_is_known_to_be_alive_again_after_redis_was_wiped(
         assert crew.workers(backend.redis) == 0
         bell.ring(backend.redis)
         until(lambda: crew.workers(backend.redis) == 1)
+
+
+@on_sqlite
+def test_a_web_process_that_is_killed_leaves_nobody_on_its_port(
+    settings: Settings, tmp_path: Path
+) -> None:
+    port = free_port()
+    with running("webhooks", environment(settings, tmp_path, PORT=str(port))) as web:
+        until(lambda: listens(port))
+        web.kill()
+        until(lambda: not listens(port))

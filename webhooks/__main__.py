@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import resource
 import signal
 import sys
 
 from granian import Granian
-from granian.constants import Interfaces
+from granian.constants import HTTPModes, Interfaces
+from granian.http import HTTP1Settings
 from granian.log import LogLevels
 
 from models.settings import BadSettings, Settings, load
 from worker import metrics_dir
 
+SPARE_DESCRIPTORS = 256
+PR_SET_PDEATHSIG = 1
 STOP_SECONDS = 10
 """How long requests may take to finish once the process was asked to stop."""
+
+
+MOST_CONNECTIONS = 4096
+"""What one process holds; granian leaves all others waiting, however idle these are. (The janitor
+shuts those.)"""
+
+HEADERS = HTTP1Settings(header_read_timeout=10_000, max_buffer_size=128 * 1024)
+"""Ten seconds and 128 KiB for the headers of a request: a token may have half of that."""
 
 
 def main() -> None:
@@ -23,14 +36,16 @@ def main() -> None:
     except BadSettings as error:
         sys.exit(str(error))
     metrics_dir.prepare()
-    serve("webhooks.app:create_app", settings)
+    serve("webhooks.app:create_served_app", settings)
 
 
 def serve(factory: str, settings: Settings) -> None:
-    """Serve the WSGI application that `module:factory` makes, until stopped."""
-    # Granian's worker is a fork, which would lose a SIGTERM to this process's handler until it has
-    # imported the application, and then serve on for ever.
-    os.register_at_fork(after_in_child=lambda: signal.signal(signal.SIGTERM, signal.SIG_DFL))
+    """Serve the WSGI application that `module:factory` makes, until stopped.
+
+    HTTP/1 alone: over HTTP/2 one connection could have 200 bodies on their way.
+    """
+    _allow_connections()
+    os.register_at_fork(after_in_child=_stop_with_parent)
     Granian(
         factory,
         factory=True,
@@ -38,10 +53,35 @@ def serve(factory: str, settings: Settings) -> None:
         address="0.0.0.0",  # noqa: S104  (a server: what reaches it is its deployment's to say)
         port=settings.port,
         blocking_threads=settings.web_threads,
+        backpressure=MOST_CONNECTIONS,
+        http=HTTPModes.http1,
+        http1_settings=HEADERS,
+        websockets=False,
         workers_kill_timeout=STOP_SECONDS,
         # Its warnings judge the configuration: threads here wait for databases, not for a CPU.
         log_level=LogLevels.error,
     ).serve()
+
+
+def _stop_with_parent() -> None:
+    """In Granian's worker, which is a fork of this process.
+
+    It would lose a SIGTERM to this process's handler until it has imported the application, and
+    then serve on for ever. And it would do so, with the port, when this process is killed.
+    """
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _allow_connections() -> None:
+    """Each takes a descriptor, and many systems give 1,024 unless asked."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_CONNECTIONS + SPARE_DESCRIPTORS
+    if hard != resource.RLIM_INFINITY:
+        wanted = min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 if __name__ == "__main__":

@@ -120,8 +120,16 @@ class Report:
 
 
 @dataclass(slots=True)
+class Diary:
+    """When each event was first posted, and when it was acknowledged, by its id."""
+
+    posted_at: dict[str, datetime] = field(default_factory=dict)
+    acknowledged_at: dict[str, datetime] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
 class Tally:
-    """A report in the making."""
+    """A report in the making; it keeps a diary if it is given one."""
 
     due: int = 0
     sent: int = 0
@@ -131,6 +139,7 @@ class Tally:
     lost: int = 0
     acknowledged_ids: list[str] = field(default_factory=list)
     latencies_ms: list[float] = field(default_factory=list)
+    diary: Diary | None = None
 
     def report(self, *, events: int, wall_seconds: float) -> Report:
         """Sum up a run that had `events` to send."""
@@ -230,6 +239,8 @@ class Sender:
         body = event.body()
         token = self._token(body)
         self._tally.sent += 1
+        if self._tally.diary is not None:
+            self._tally.diary.posted_at[event.event_id] = self._clock.now()
         answer = await self._post(body, token)
         for delay in self._rules.retry_delays:
             if not answer.asks_again:
@@ -293,6 +304,8 @@ class Sender:
         elif answer.status is not None and 200 <= answer.status < 300:
             self._tally.acknowledged_ids.append(event.event_id)
             self._tally.latencies_ms.append(answer.milliseconds)
+            if self._tally.diary is not None:
+                self._tally.diary.acknowledged_at[event.event_id] = self._clock.now()
         else:
             self._tally.refused += 1
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from time import sleep
+from types import FrameType
 
 import structlog
 from redis import Redis
@@ -35,6 +36,13 @@ log = structlog.get_logger()
 
 class Scheduler(CronScheduler):
     """RQ's scheduler, which holds back while nobody works on what it enqueued."""
+
+    stopping = False
+    """Whether it was asked to stop: then it stops, though it can't tell Redis."""
+
+    def _request_stop(self, signum: int, frame: FrameType | None) -> None:
+        self.stopping = True
+        super()._request_stop(signum, frame)  # type: ignore[no-untyped-call]  # RQ leaves it untyped
 
     def enqueue_jobs(self) -> list[CronJob]:
         if bell.queue(self.connection).count >= PATIENCE:
@@ -76,11 +84,12 @@ def run(settings: Settings) -> None:
 
 def _scheduled(settings: Settings) -> bool:
     """Schedule until stopped; False when Redis was lost."""
+    made = scheduler(settings)
     try:
-        scheduler(settings).start()  # type: ignore[no-untyped-call]  # RQ leaves it untyped
+        made.start()  # type: ignore[no-untyped-call]  # RQ leaves it untyped
     except RedisError as error:
         log.warning("schedule.lost_redis", error=type(error).__name__)
-        return False
+        return made.stopping
     return True
 
 

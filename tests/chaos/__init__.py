@@ -1,0 +1,1 @@
+"""`make chaos`: LiveKit's sending rules against processes and servers that fail at random."""
