@@ -14,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from models import postgres
 from models.breaker import Breaker
 
+LOCK_SHARE = 0.8
 BUSY_SECONDS = 5.0
 """How long a SQLite writer waits for another at most: contention is no outage."""
 
@@ -43,7 +44,7 @@ def _postgresql(url: URL, pool_size: int, limit: float) -> Engine:
         hide_parameters=True,  # errors are logged and stored; names and user ids are not
         json_serializer=_dumps,
         json_deserializer=orjson.loads,
-        connect_args={"options": "-c timezone=UTC", "client_encoding": "utf8"},
+        connect_args={"options": _options(limit), "client_encoding": "utf8"},
     )
     breaker = Breaker("database", lambda: _ask(engine), failure=SQLAlchemyError)
     engine.update_execution_options(breaker=breaker)
@@ -62,6 +63,11 @@ def _postgresql(url: URL, pool_size: int, limit: float) -> Engine:
             breaker.trip()
 
     return engine
+
+
+def _options(limit: float) -> str:
+    """Whoever waits for another's lock is told so before `limit` makes an outage of it."""
+    return f"-c timezone=UTC -c lock_timeout={int(limit * 1000 * LOCK_SHARE)}"
 
 
 def _ask(engine: Engine) -> None:

@@ -18,6 +18,7 @@ CONTENT_TYPE = "application/problem+json"
 RETRY_AFTER_SECONDS = 7
 """Makes LiveKit retry at 0, 7, 14, 21 and 28 s rather than within 15 s."""
 
+LOCK_NOT_AVAILABLE = "55P03"
 OUTAGES = (OperationalError, InterfaceError, PoolTimeout)
 """What the database raises when it is down, hung or out of reach."""
 
@@ -27,6 +28,7 @@ MEANINGS = {
     403: "The token is not enough. The same for what is unknown and for what is forbidden.",
     404: "There is no such thing, or no such path.",
     413: "The body is too large.",
+    429: "Too much for one person, at once or in all; nothing was stored.",
     503: "The database does not answer; nothing was stored. Send it again.",
 }
 """What each status tells a caller."""
@@ -37,9 +39,18 @@ log = structlog.get_logger()
 class Problem(Exception):
     """A request that can't be answered as asked: status, stable reason, sentence."""
 
-    def __init__(self, status: int, reason: str, detail: str, **more: object) -> None:
+    def __init__(
+        self,
+        status: int,
+        reason: str,
+        detail: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        **more: object,
+    ) -> None:
         super().__init__(detail)
         self.status, self.reason, self.detail, self.more = status, reason, detail, more
+        self.headers = headers
 
 
 def unauthorized(reason: str, detail: str) -> Problem:
@@ -76,7 +87,7 @@ def register(app: Flask) -> None:
 
 
 def _problem(error: Problem) -> Response:
-    headers = {"WWW-Authenticate": "Bearer"} if error.status == 401 else None
+    headers = {"WWW-Authenticate": "Bearer"} if error.status == 401 else error.headers
     return response(error.status, error.reason, error.detail, headers=headers, **error.more)
 
 
@@ -102,10 +113,18 @@ def _http(error: HTTPException) -> Response:
 
 
 def _database_down(error: Exception) -> Response:
+    if _is_contention(error):
+        detail = "Others are changing the same at this moment. Nothing was stored; try again."
+        return response(503, "busy", detail, headers={"Retry-After": "1"})
     log.error("database.down", error=type(error).__name__)
     detail = "The database does not answer. Nothing was stored; try again."
     headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
     return response(503, "database-down", detail, headers=headers)
+
+
+def _is_contention(error: Exception) -> bool:
+    """Whether the database answered, that somebody else holds what was asked for."""
+    return getattr(getattr(error, "orig", None), "sqlstate", None) == LOCK_NOT_AVAILABLE
 
 
 def _bug(error: Exception) -> Response:
