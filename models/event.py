@@ -33,6 +33,7 @@ MAX_SESSION_ID_BYTES = MAX_ID_BYTES + len("@YYYY-MM-DD")  # made on the spot for
 """Also the longest word that a client may send: what a door takes can be read again."""
 MAX_NAME_LENGTH = 256
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MAX_AHEAD = timedelta(days=1)
 END_OF_TIME = datetime(3000, 1, 1, tzinfo=UTC)
 _INTEGER = re.compile(r"-?[0-9]{1,19}")
 _ESCAPE = re.compile(rb"\\(?:u0000|.)", re.DOTALL)
@@ -118,6 +119,16 @@ def redact(payload: dict[str, Any]) -> dict[str, Any]:
 def read(payload: dict[str, Any], source: Source = "livekit") -> Event:
     """The event that a stored or a fresh payload tells; Unreadable says what is missing."""
     return _read_client(payload) if source == "client" else _read_webhook(payload, source)
+
+
+def check_not_ahead(event: Event, *, now: datetime) -> None:
+    """Raise Unreadable for an event from the future: nothing of it could be undone by later ones.
+
+    Clocks may differ; what differs by more than MAX_AHEAD is no clock's time.
+    """
+    told = (event.created_at, event.joined_at, event.room_created_at)
+    if any(at is not None and at > now + MAX_AHEAD for at in told):
+        raise Unreadable("it is from the future")
 
 
 def _read_webhook(payload: dict[str, Any], source: Source) -> Event:

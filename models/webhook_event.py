@@ -153,6 +153,12 @@ def renew_rows(conn: Connection, rows: Sequence[dict[str, Any]]) -> None:
     conn.execute(renewed, list(rows))
 
 
+def count_of_visit(conn: Connection, visit: str, *, most: int) -> int:
+    """How many events a client told of this visit; `most` when there are more."""
+    some = select(webhook_events.c.id).where(webhook_events.c.visit == visit).limit(most)
+    return conn.execute(select(func.count()).select_from(some.subquery())).scalar_one()
+
+
 def record_applied(conn: Connection, event: Event, payload: dict[str, Any]) -> None:
     """Put one event, which this transaction applies, into the ledger."""
     row = pending_row(event, payload, received_at=event.created_at)

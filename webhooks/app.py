@@ -11,10 +11,12 @@ from models import logs
 from models.settings import BadSettings, Settings, load
 from webhooks import problems
 from webhooks.callers import Callers
-from webhooks.context import CALLERS, DRAINER, EXTENSION, SLOT, UNHURRIED
+from webhooks.context import CALLERS, DRAINER, EXTENSION, INTAKE, SLOT, UNHURRIED
 from webhooks.docs import docs
 from webhooks.events import events
 from webhooks.health import health
+from webhooks.intake import Intake
+from webhooks.janitor import Janitor
 from webhooks.join import join
 from webhooks.metrics import metrics
 from webhooks.pages import pages
@@ -40,6 +42,7 @@ def create_app(settings: Settings | None = None, limits: Limits = REQUEST) -> Fl
     app.extensions[CALLERS] = Callers(backend.keys)
     app.extensions[UNHURRIED] = Backend.of(settings)
     app.extensions[DRAINER] = Drainer(settings)
+    app.extensions[INTAKE] = Intake(settings.web_threads)
     problems.register(app)
     doors = (receiver, status, roster, join, sessions, events, users, health, metrics, docs, pages)
     for door in doors:
@@ -47,6 +50,13 @@ def create_app(settings: Settings | None = None, limits: Limits = REQUEST) -> Fl
     if settings.cors_origins:
         _allow_origins(app, settings)
     return app
+
+
+def create_served_app() -> Flask:
+    """What the web process serves: the application, and a janitor for its connections."""
+    settings = _of_environment()
+    Janitor(settings.port).start()
+    return create_app(settings)
 
 
 def _of_environment() -> Settings:

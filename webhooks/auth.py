@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+
 from flask import request
 
 from webhooks.callers import Caller, WebhookToken
-from webhooks.context import callers, present
+from webhooks.context import callers, intake, present
 from webhooks.problems import Problem, forbidden, unauthorized
 from webhooks.verify import Rejected
 
@@ -40,6 +42,17 @@ def participant(token: str | None = None) -> Caller:
     if not found.joins:
         raise forbidden()
     return found
+
+
+def sender() -> AbstractContextManager[None]:
+    """A seat for reading the body of whoever sends it; operators need none.
+
+    Raises Problem: 401 when the header's token is not genuine, and 429 when all seats are taken.
+    """
+    if _bearer() is None:
+        return intake().seat(None)
+    holder = caller()
+    return nullcontext() if holder.operates else intake().seat(holder.user_id or holder.room or "")
 
 
 def _bearer() -> str | None:

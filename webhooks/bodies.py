@@ -12,6 +12,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, 
 
 from models.event import END_OF_TIME, EPOCH, MAX_ID_BYTES, MAX_NAME_LENGTH
 from models.session import MAX_DURATION
+from webhooks import auth
 from webhooks.address import plain
 from webhooks.problems import Problem
 
@@ -100,10 +101,15 @@ class Body(BaseModel):
 
     @classmethod
     def of_request(cls) -> Self:
-        """Raises pydantic's ValidationError, or Problem when it is no JSON object."""
+        """Raises pydantic's ValidationError, or Problem when it is no JSON object.
+
+        Whoever's header has a token that is not genuine is refused before anything is read.
+        """
         request.max_content_length = cls.max_bytes
+        with auth.sender():
+            body = request.get_data(cache=False)
         try:
-            told = orjson.loads(request.get_data(cache=False))
+            told = orjson.loads(body)
         except orjson.JSONDecodeError as error:
             raise Problem(400, "not-json", f"The body is not JSON: {error}.") from None
         if not isinstance(told, dict):

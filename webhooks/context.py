@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from flask import current_app
 
 from webhooks.callers import Callers
+from webhooks.intake import Intake
 from webhooks.slot import Slot
 from worker.backend import Backend
 from worker.drainer import Drainer
@@ -16,6 +17,7 @@ DRAINER = "rollcall-drainer"
 SLOT = "rollcall-slot"
 CALLERS = "rollcall-callers"
 UNHURRIED = "rollcall-unhurried"
+INTAKE = "rollcall-intake"
 
 
 def backend() -> Backend:
@@ -44,6 +46,11 @@ def slot() -> Slot:
 
 def callers() -> Callers:
     found: Callers = current_app.extensions[CALLERS]
+    return found
+
+
+def intake() -> Intake:
+    found: Intake = current_app.extensions[INTAKE]
     return found
 
 

@@ -97,6 +97,7 @@ def _row(
             return None
         payload = events.redact(payload)
         event = events.read(payload, "import")
+        events.check_not_ahead(event, now=now)
     except Unreadable as error:
         tally.unreadable.append((number, str(error)))
     except Rejected as error:

@@ -6,6 +6,7 @@ stores it. A join makes (or finds) a visit; a leave names its visit and ends onl
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from uuid import uuid4
 
@@ -39,6 +40,14 @@ from worker import cache
 
 join = Blueprint("join", __name__, url_prefix="/api/sessions/meeting")
 
+MOST_VISITS = 100
+"""Manual joins of one person to one session that make a visit each."""
+
+MOST_SIGNS = 20
+"""Joins that are kept of one visit: pages are reloaded, and learn claims and names."""
+
+FULL_SECONDS = 3600
+
 log = structlog.get_logger()
 
 
@@ -50,6 +59,7 @@ log = structlog.get_logger()
         201: json("A new visit.", JoinStatus),
         200: json("The visit that was already open.", JoinStatus),
     },
+    problems=(429,),
 )
 def record_join() -> Response:
     """201 with a new visit, 200 with the one that is already open."""
@@ -59,6 +69,8 @@ def record_join() -> Response:
         session_id = _session_to_join(conn, caller, asked, now)
         meeting, cycles = _facts(conn, session_id, caller)
         already = visit.open_visit(meeting, cycles, now=now, rules=backend().rules)
+        if already is None:
+            _check_visits(cycles)
         told = Event(
             event_id=f"CJ_{uuid4().hex}",
             event=CLIENT_JOINED,
@@ -71,7 +83,7 @@ def record_join() -> Response:
             visit=already.cycle_id if already else f"VI_{uuid4().hex}",
             claimed_sid=asked.participant_sid,
         )
-        touched = _apply(conn, told, now)
+        touched = Touched() if _is_full(conn, already) else _apply(conn, told, now)
         seen = _status(conn, session_id, caller, now)
     _clear("join.recorded", session_id, touched)
     return answers.answer(seen | {"visit": told.visit}, status=200 if already else 201)
@@ -82,7 +94,7 @@ def record_join() -> Response:
     tokens=("participant",),
     body=LeaveBody,
     answers={200: json("The status after it.", Status)},
-    problems=(404,),
+    problems=(404, 429),
 )
 def record_leave() -> Response:
     """The status after it. Leaving again changes nothing: pages leave twice."""
@@ -112,6 +124,21 @@ def _hold(conn: Connection, caller: Caller) -> None:
     """Keep the room's sessions as they are registered, and this person to one request at a time."""
     db.lock(conn, [caller.room or ""], shared=True)
     db.lock(conn, [f"person:{caller.user_id}"])
+
+
+def _check_visits(cycles: Sequence[Cycle]) -> None:
+    """Nobody comes so often: what one person can have stored is bounded."""
+    if sum(one.provisional for one in cycles) >= MOST_VISITS:
+        detail = f"You joined this session {MOST_VISITS} times: no more of it is kept."
+        headers = {"Retry-After": str(FULL_SECONDS)}
+        raise Problem(429, "too-many-joins", detail, headers=headers)
+
+
+def _is_full(conn: Connection, already: Cycle | None) -> bool:
+    """Whether the visit was joined so often that once more says nothing."""
+    if already is None:
+        return False
+    return webhook_event.count_of_visit(conn, already.cycle_id, most=MOST_SIGNS) >= MOST_SIGNS
 
 
 def _session_to_join(conn: Connection, caller: Caller, asked: JoinBody, now: datetime) -> str:

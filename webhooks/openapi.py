@@ -38,7 +38,11 @@ holds the present, else the latest. What a path cannot carry (a slash, `.`, `..`
 query: `/api/sessions/-/attendance?session=a%2Fb`.
 """
 
-PROBLEM_HEADERS = {401: {"WWW-Authenticate": "`Bearer`."}, 503: {"Retry-After": "Seconds."}}
+PROBLEM_HEADERS = {
+    401: {"WWW-Authenticate": "`Bearer`."},
+    429: {"Retry-After": "Seconds."},
+    503: {"Retry-After": "Seconds."},
+}
 
 _VARIABLE = re.compile(r"<(?:[^:<>]+:)?([^<>]+)>")
 

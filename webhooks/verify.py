@@ -96,9 +96,33 @@ def webhook(
     `body` is what came over the wire, never a copy that was parsed and written again. Raises
     nothing but `Rejected`.
     """
-    found = claims(token, keys=keys, now=now)
-    _check_body(found, body)
+    found = webhook_claims(token, keys=keys, now=now)
+    check_body(found, body)
     return found
+
+
+def webhook_claims(token: str | None, *, keys: Mapping[str, str], now: datetime) -> dict[str, Any]:
+    """Return the claims of a token that LiveKit made for some body: good for reading it.
+
+    Nothing is read for anybody else. Raises nothing but `Rejected`.
+    """
+    found = claims(token, keys=keys, now=now)
+    if "sha256" not in found:
+        raise Rejected("no_sha256")
+    claimed = found["sha256"]
+    if not isinstance(claimed, str) or not _SHA256_BASE64.fullmatch(claimed):
+        raise Rejected("bad_sha256")
+    return found
+
+
+def check_body(found: Mapping[str, Any], body: bytes) -> None:
+    """Check that these `webhook_claims` are about exactly this body. Raises nothing but `Rejected`.
+
+    `body` is what came over the wire, never a copy that was parsed and written again.
+    """
+    actual = base64.b64encode(hashlib.sha256(body).digest())
+    if not hmac.compare_digest(found["sha256"].encode(), actual):
+        raise Rejected("other_body")
 
 
 def _plain(token: object) -> str:
@@ -201,14 +225,3 @@ def _check_shapes(found: Mapping[str, Any]) -> None:
     for name, expected in (("sub", str), ("jti", str), ("video", dict)):
         if name in found and not isinstance(found[name], expected):
             raise Rejected("bad_claim")
-
-
-def _check_body(found: Mapping[str, Any], body: bytes) -> None:
-    if "sha256" not in found:
-        raise Rejected("no_sha256")
-    claimed = found["sha256"]
-    if not isinstance(claimed, str) or not _SHA256_BASE64.fullmatch(claimed):
-        raise Rejected("bad_sha256")
-    actual = base64.b64encode(hashlib.sha256(body).digest())
-    if not hmac.compare_digest(claimed.encode(), actual):
-        raise Rejected("other_body")

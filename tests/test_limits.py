@@ -1,0 +1,283 @@
+"""Slow, silent and greedy clients, over real connections: they tie up nobody but themselves."""
+
+from __future__ import annotations
+
+import select
+import shutil
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from http.client import HTTPConnection
+from pathlib import Path
+from time import monotonic
+
+import pytest
+
+from models import db
+from models.settings import Settings
+from tests.build import KEY, SECRET, signed
+from tests.doors import (
+    Rollcall,
+    a_worker,
+    aside,
+    bearer,
+    on_postgresql,
+    on_sqlite,
+    ops_token,
+    problem,
+    token,
+    wait_for,
+    waits_for_a_lock,
+)
+from tests.faults import free_port
+from tests.processes import environment, listens, running
+from webhooks import join
+from webhooks.intake import Intake
+from webhooks.janitor import Janitor
+from webhooks.problems import Problem
+from worker.backend import REQUEST
+
+THREADS = 8
+CHECKED_SECONDS = 20.0
+
+
+@pytest.fixture(scope="module")
+def port(
+    migrated_sqlite: Path, valkey_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[int]:
+    """The port of a web process of our own; what a test opens, it closes."""
+    directory, chosen = tmp_path_factory.mktemp("limits"), free_port()
+    shutil.copy(migrated_sqlite, directory / "rollcall.db")
+    settings = Settings(
+        livekit_api_key=KEY,
+        livekit_api_secret=SECRET,
+        database_url=f"sqlite:///{directory}/rollcall.db",
+        redis_url=valkey_url,
+        _env_file=None,
+    )
+    env = environment(settings, directory, PORT=str(chosen), WEB_THREADS=str(THREADS))
+    with running("webhooks", env):
+        wait_for(lambda: listens(chosen), seconds=60)
+        yield chosen
+
+
+@contextmanager
+def begun(port: int, path: str, *, of: str | None, method: str = "POST") -> Iterator[socket.socket]:
+    """A request whose body never comes."""
+    lines = [f"{method} {path} HTTP/1.1", "Host: rollcall", "Content-Length: 1000"]
+    if of is not None:
+        lines.append(f"Authorization: {of}")
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        connection.settimeout(CHECKED_SECONDS)
+        connection.sendall("\r\n".join([*lines, "", "{"]).encode())
+        yield connection
+
+
+def status_of(connection: socket.socket) -> int:
+    """The status that it was answered with."""
+    return int(connection.recv(4096).split(b" ", 2)[1])
+
+
+def any_refused(connections: list[socket.socket]) -> bool:
+    """Whether the first of them to be answered is told to come back."""
+    answered, _, _ = select.select(connections, [], [], CHECKED_SECONDS)
+    return status_of(answered[0]) == 429
+
+
+def is_served(port: int) -> bool:
+    """Whether somebody else gets an answer, soon."""
+    with closing(HTTPConnection("127.0.0.1", port, timeout=CHECKED_SECONDS)) as other:
+        began = monotonic()
+        other.request("GET", "/api/sessions/quran-98/attendance-status", headers=bearer(token()))
+        return other.getresponse().status == 200 and monotonic() - began < CHECKED_SECONDS
+
+
+def test_a_webhook_without_a_good_token_is_refused_before_its_body_comes(port: int) -> None:
+    with ExitStack() as all_of_them:
+        for _ in range(2 * THREADS):
+            opened = begun(port, "/webhooks/livekit", of="not.a.token")
+            assert status_of(all_of_them.enter_context(opened)) == 401
+        assert is_served(port)
+
+
+def test_bodies_that_never_come_leave_threads_for_everybody_else(port: int) -> None:
+    """Of people with a token each, and of others who say that theirs is in the body."""
+    path = "/api/sessions/meeting/leave"
+    with ExitStack() as all_of_them:
+        for number in range(2 * THREADS):
+            of = bearer(token(f"pupil-{number}"))["Authorization"] if number % 2 else None
+            all_of_them.enter_context(begun(port, path, of=of))
+        assert is_served(port)
+        late = (
+            begun(port, path, of=bearer(token(f"late-{number}"))["Authorization"])
+            for number in range(THREADS)
+        )
+        assert any_refused([all_of_them.enter_context(one) for one in late])
+
+
+def test_nobody_has_two_bodies_on_their_way(port: int) -> None:
+    path, of = "/api/sessions/meeting/join", bearer(token())["Authorization"]
+    with begun(port, path, of=of) as one, begun(port, path, of=of) as other:
+        assert any_refused([one, other])
+
+
+def test_operators_and_livekit_need_no_seat(port: int) -> None:
+    """LiveKit's body, which comes late, is still taken while others take every seat."""
+    with ExitStack() as all_of_them:
+        for number in range(2 * THREADS):
+            of = bearer(token(f"pupil-{number}"))["Authorization"]
+            all_of_them.enter_context(begun(port, "/api/sessions/meeting/join", of=of))
+        body, signature = signed(b"{}" + b" " * 998)
+        with begun(port, "/webhooks/livekit", of=signature) as livekit:
+            livekit.sendall(body[1:])
+            assert status_of(livekit) == 400  # unreadable, and read
+        with closing(HTTPConnection("127.0.0.1", port, timeout=CHECKED_SECONDS)) as other:
+            other.request("PUT", "/api/sessions/98", b"{}", bearer(ops_token()))
+            assert other.getresponse().status == 201
+
+
+def test_more_idle_connections_than_a_server_usually_takes_keep_nobody_out(port: int) -> None:
+    with ExitStack() as all_of_them:
+        for _ in range(1_200):
+            all_of_them.enter_context(socket.create_connection(("127.0.0.1", port)))
+        assert is_served(port)
+
+
+def test_one_connection_carries_no_second_request_beside_the_first(port: int) -> None:
+    """HTTP/2 would: 200 bodies at a time."""
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        connection.settimeout(CHECKED_SECONDS)
+        connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0")
+        assert not connection.recv(4096).startswith(b"\0\0")
+
+
+# --- the janitor ----------------------------------------------------------------------------------
+
+
+@contextmanager
+def a_server() -> Iterator[socket.socket]:
+    """Somebody who accepts and does nothing, on a free port."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield listening
+
+
+@contextmanager
+def connected(listening: socket.socket) -> Iterator[tuple[socket.socket, socket.socket]]:
+    """Both ends of a connection: the client's, and the server's."""
+    with socket.create_connection(listening.getsockname()) as client:
+        client.settimeout(CHECKED_SECONDS)
+        served, _ = listening.accept()
+        with served:
+            yield client, served
+
+
+def test_the_janitor_shuts_what_was_begun_and_never_completed() -> None:
+    with a_server() as listening, connected(listening) as (client, _):
+        janitor = Janitor(listening.getsockname()[1], request_seconds=0.2, idle_seconds=60)
+        client.sendall(b"POST")
+        wait_for(lambda: janitor.sweep() == 1)
+        assert client.recv(1) == b""
+
+
+def test_the_janitor_shuts_what_trickles() -> None:
+    with a_server() as listening, connected(listening) as (client, _):
+        janitor = Janitor(listening.getsockname()[1], request_seconds=0.2, idle_seconds=60)
+
+        def trickles() -> bool:
+            client.sendall(b"x")
+            return janitor.sweep() == 1
+
+        wait_for(trickles)
+
+
+def test_the_janitor_leaves_who_is_answered() -> None:
+    with a_server() as listening, connected(listening) as (client, served):
+        janitor = Janitor(listening.getsockname()[1], request_seconds=0.3, idle_seconds=60)
+        began = monotonic()
+        pause = threading.Event()
+        while monotonic() < began + 1.0:
+            client.sendall(b"ask")
+            pause.wait(0.01)
+            assert janitor.sweep() == 0
+            served.sendall(b"answer")
+            pause.wait(0.01)
+            assert janitor.sweep() == 0
+
+
+def test_the_janitor_shuts_what_is_idle_for_long_and_nothing_else() -> None:
+    with a_server() as listening, connected(listening) as (client, served):
+        port = listening.getsockname()[1]
+        client.sendall(b"ask")
+        assert served.recv(3) == b"ask"
+        served.sendall(b"answer")
+        assert Janitor(port, request_seconds=60, idle_seconds=60).sweep() == 0
+        assert Janitor(free_port(), request_seconds=0, idle_seconds=0).sweep() == 0
+        patient = Janitor(port, request_seconds=60, idle_seconds=0.2)
+        wait_for(lambda: patient.sweep() == 1)
+        assert client.recv(6) == b"answer"
+        assert client.recv(1) == b""
+
+
+# --- what one person can have stored --------------------------------------------------------------
+
+
+def test_seats_are_given_back() -> None:
+    intake = Intake(threads=4)
+    for _ in range(10):
+        with intake.seat("5"), intake.seat("6"), intake.seat(None), pytest.raises(Problem):
+            intake.seat("7").__enter__()
+
+
+@on_sqlite
+def test_a_visit_that_is_joined_again_and_again_keeps_so_many_joins(rollcall: Rollcall) -> None:
+    first = rollcall.join("quran-98")
+    for number in range(join.MOST_SIGNS + 5):
+        again = rollcall.join("quran-98", name=f"name {number}")
+        assert again.status_code == 200
+        assert again.json is not None
+        assert first.json is not None
+        assert again.json["visit"] == first.json["visit"]
+    assert len(rollcall.ledger()) == join.MOST_SIGNS
+
+
+@on_sqlite
+def test_a_person_makes_so_many_visits_and_no_more(rollcall: Rollcall) -> None:
+    for _ in range(join.MOST_VISITS):
+        joined = rollcall.join("quran-98")
+        assert joined.json is not None
+        rollcall.leave(joined.json["visit"], "quran-98")
+    refused = rollcall.join("quran-98")
+    assert problem(refused) == (429, "too-many-joins")
+    assert refused.headers["Retry-After"]
+    assert rollcall.join("quran-98", of=token("6")).status_code == 201
+    assert len(rollcall.ledger()) == 2 * join.MOST_VISITS + 1
+
+
+# --- others who are at work on the same -----------------------------------------------------------
+
+
+@on_postgresql
+def test_a_join_that_would_wait_for_long_is_told_so_and_nobody_thinks_of_an_outage(
+    rollcall: Rollcall, settings: Settings
+) -> None:
+    with a_worker(settings) as worker, db.writing(worker.engine) as conn:
+        db.lock(conn, ["quran-98"])
+        assert problem(rollcall.join("quran-98")) == (503, "busy")
+        assert rollcall.status("quran-98").status_code == 200
+    assert rollcall.join("quran-98").status_code == 201
+
+
+@on_postgresql
+def test_registering_a_session_waits_for_whoever_holds_its_room(
+    rollcall: Rollcall, settings: Settings, postgres_url: str
+) -> None:
+    with a_worker(settings) as worker, ExitStack() as at_work:
+        with db.writing(worker.engine) as conn:
+            db.lock(conn, ["98"])
+            put = at_work.enter_context(aside(lambda: rollcall.put("98")))
+            wait_for(lambda: waits_for_a_lock(postgres_url))
+            waited = monotonic()
+            wait_for(lambda: monotonic() - waited > REQUEST.database)
+            assert not put.done()
+        assert put.result().status_code == 201
