@@ -111,9 +111,3 @@ def test_counts_of_processes_long_gone_are_forgotten(
         os.utime(path, (0, 0))
     metrics_dir.prepare()
     assert set(tmp_path.iterdir()) == {fresh, alive}
-
-
-def test_a_process_that_starts_first_makes_the_directory(tmp_path: Path) -> None:
-    env = os.environ | {metrics_dir.VARIABLE: str(tmp_path / "not" / "yet")}
-    subprocess.run([sys.executable, "-c", "import worker.schedule"], env=env, check=True)
-    assert list((tmp_path / "not" / "yet").glob("*.db"))

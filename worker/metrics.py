@@ -8,10 +8,6 @@ from __future__ import annotations
 
 from prometheus_client import Counter, Histogram
 
-from worker import metrics_dir
-
-metrics_dir.ensure()
-
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60, 600)
 EVENTS = (1, 2, 5, 10, 20, 50, 100, 200, 500)
 

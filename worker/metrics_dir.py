@@ -27,16 +27,6 @@ def prepare() -> None:
             path.unlink(missing_ok=True)
 
 
-def ensure() -> None:
-    """Make the directory that the environment names, if it names one and nobody prepared it.
-
-    The library opens its files as soon as a metric is made: without a directory, a process that
-    happens to start first would end there.
-    """
-    if named := os.environ.get(VARIABLE):
-        Path(named).mkdir(parents=True, exist_ok=True)
-
-
 def _pid(path: Path) -> int:
     """The library names its files `<type>_<pid>.db`."""
     pid = path.stem.rpartition("_")[2]

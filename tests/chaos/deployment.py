@@ -98,7 +98,7 @@ class Deployment:
     """PostgreSQL, Valkey and the Procfile's processes, on one directory."""
 
     def __init__(self, directory: Path) -> None:
-        self.postgres = faults.Postgres(directory / "postgres")
+        self.postgres = faults.Postgres()
         self.valkey = faults.Valkey(directory / "valkey", durable=True)
         self.port = faults.free_port()
         self.settings = Settings(
@@ -134,7 +134,7 @@ class Deployment:
             yield
 
     def close(self) -> None:
-        self.postgres.stop()
+        self.postgres.remove()
         self.valkey.stop()
 
     def suffer(self, part: str, what: str, *, pause: Callable[[], object]) -> None:
