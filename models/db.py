@@ -37,6 +37,7 @@ from sqlalchemy.types import TypeDecorator
 
 from models import postgres
 from models.breaker import Breaker
+from models.turn import Turn
 
 metadata = MetaData()
 
@@ -93,9 +94,11 @@ def writing(engine: Engine) -> Iterator[Connection]:
     """A transaction that writes: committed at the end, rolled back by an exception.
 
     On SQLite it begins IMMEDIATE, so that it waits for other writers at once rather than fail
-    when it first writes.
+    when it first writes; those of this process take turns, since SQLite only looks now and then
+    whether it may, and many threads would keep one of them waiting for ever.
     """
-    with _connect(engine) as conn:
+    turn: Turn | None = engine.get_execution_options().get("turn")
+    with turn.held() if turn else nullcontext(), _connect(engine) as conn:
         if is_sqlite(conn):
             conn.execution_options(writes=True)
         else:

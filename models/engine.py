@@ -13,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from models import postgres
 from models.breaker import Breaker
+from models.turn import Turn
 
 LOCK_SHARE = 0.8
 BUSY_SECONDS = 5.0
@@ -90,6 +91,7 @@ def _sqlite(url: URL, busy_seconds: float) -> Engine:
         json_deserializer=orjson.loads,
         connect_args={"timeout": busy_seconds},
     )
+    engine.update_execution_options(turn=Turn(busy_seconds))
 
     @event.listens_for(engine, "connect")
     def configure(connection: Any, _record: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Mapping
 
 import orjson
@@ -124,7 +125,10 @@ def _database_down(error: Exception) -> Response:
 
 def _is_contention(error: Exception) -> bool:
     """Whether the database answered, that somebody else holds what was asked for."""
-    return getattr(getattr(error, "orig", None), "sqlstate", None) == LOCK_NOT_AVAILABLE
+    told = getattr(error, "orig", None)
+    if isinstance(told, sqlite3.OperationalError):
+        return getattr(told, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY
+    return getattr(told, "sqlstate", None) == LOCK_NOT_AVAILABLE
 
 
 def _bug(error: Exception) -> Response:
