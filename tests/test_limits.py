@@ -2,30 +2,40 @@
 
 from __future__ import annotations
 
+import json
 import select
 import shutil
 import socket
 import threading
+from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
+from functools import partial
 from http.client import HTTPConnection
 from pathlib import Path
 from time import monotonic
+from uuid import uuid4
 
 import pytest
 
-from models import db
+from models import db, session
+from models.engine import make_engine
+from models.facts import Session
 from models.settings import Settings
 from tests.build import KEY, SECRET, signed
 from tests.doors import (
     Rollcall,
     a_worker,
+    ago,
     aside,
     bearer,
     on_postgresql,
     on_sqlite,
     ops_token,
     problem,
+    serving,
+    together,
     token,
     wait_for,
     waits_for_a_lock,
@@ -33,7 +43,7 @@ from tests.doors import (
 from tests.faults import free_port
 from tests.processes import environment, listens, running
 from webhooks import join
-from webhooks.intake import Intake
+from webhooks.intake import WAIT_SECONDS, Intake, Patience
 from webhooks.janitor import Janitor
 from webhooks.problems import Problem
 from worker.backend import REQUEST
@@ -79,6 +89,28 @@ def status_of(connection: socket.socket) -> int:
     return int(connection.recv(4096).split(b" ", 2)[1])
 
 
+def joined_by(port: int, number: int) -> tuple[str, str]:
+    """A pupil, and the visit that their page joined."""
+    pupil, told = f"pupil-{number}", json.dumps({"session_id": "quran-98"})
+    with closing(HTTPConnection("127.0.0.1", port, timeout=CHECKED_SECONDS)) as page:
+        page.request("POST", "/api/sessions/meeting/join", told, bearer(token(pupil)))
+        said = page.getresponse().read()
+        assert b"visit" in said, said
+        return pupil, json.loads(said)["visit"]
+
+
+def leave_of(visit: str, pupil: str, in_header: bool) -> bytes:
+    """The whole request, as a page sends it when it closes."""
+    told, lines = {"session_id": "quran-98", "visit": visit}, ["Host: rollcall"]
+    if in_header:
+        lines.append(f"Authorization: {bearer(token(pupil))['Authorization']}")
+    else:
+        told["access_token"] = token(pupil)
+    body = json.dumps(told) + " " * 60_000
+    lines = ["POST /api/sessions/meeting/leave HTTP/1.1", *lines, f"Content-Length: {len(body)}"]
+    return "\r\n".join([*lines, "", body]).encode()
+
+
 def any_refused(connections: list[socket.socket]) -> bool:
     """Whether the first of them to be answered is told to come back."""
     answered, _, _ = select.select(connections, [], [], CHECKED_SECONDS)
@@ -120,6 +152,26 @@ def test_nobody_has_two_bodies_on_their_way(port: int) -> None:
     path, of = "/api/sessions/meeting/join", bearer(token())["Authorization"]
     with begun(port, path, of=of) as one, begun(port, path, of=of) as other:
         assert any_refused([one, other])
+
+
+def test_a_class_that_closes_its_tabs_in_one_instant_is_heard_to_the_last(port: int) -> None:
+    """Nothing sends a beacon again; some of the pages send their token in the header, twice."""
+    with ExitStack() as all_of_them, ThreadPoolExecutor(4) as pupils:
+        visits = dict(pupils.map(partial(joined_by, port), range(6 * THREADS)))
+        asks = [
+            leave_of(visit, pupil, number % 3 == 0)
+            for number, (pupil, visit) in enumerate(visits.items())
+        ]
+        asks += asks[::3]
+        connections = [
+            all_of_them.enter_context(
+                socket.create_connection(("127.0.0.1", port), CHECKED_SECONDS)
+            )
+            for _ in asks
+        ]
+        for connection, ask in zip(connections, asks, strict=True):
+            connection.sendall(ask)
+        assert Counter(map(status_of, connections)) == {200: len(asks)}
 
 
 def test_operators_and_livekit_need_no_seat(port: int) -> None:
@@ -229,6 +281,25 @@ def test_seats_are_given_back() -> None:
             intake.seat("7").__enter__()
 
 
+def test_all_who_wait_for_a_seat_may_only_wait_so_long() -> None:
+    """Four of eight threads for as long as one may, and then one of them at a time."""
+    patience, now = Patience(threads=8), 1000.0
+    assert [patience.begin(now) for _ in range(5)] == [True] * 4 + [False]
+    for _ in range(4):
+        patience.end(now, now + WAIT_SECONDS)
+    later = [now + WAIT_SECONDS * (n + 0.01) for n in range(1, 9)]
+    for at in later:
+        assert [patience.begin(at) for _ in range(2)] == [True, False]
+        patience.end(at, at + WAIT_SECONDS)
+
+
+def test_who_soon_finds_a_seat_takes_nothing_from_who_comes_after() -> None:
+    patience, now = Patience(threads=8), 1000.0
+    for _ in range(1000):
+        assert patience.begin(now)
+        patience.end(now, now)
+
+
 @on_sqlite
 def test_a_visit_that_is_joined_again_and_again_keeps_so_many_joins(rollcall: Rollcall) -> None:
     first = rollcall.join("quran-98")
@@ -257,15 +328,28 @@ def test_a_person_makes_so_many_visits_and_no_more(rollcall: Rollcall) -> None:
 # --- others who are at work on the same -----------------------------------------------------------
 
 
-@on_postgresql
 def test_a_join_that_would_wait_for_long_is_told_so_and_nobody_thinks_of_an_outage(
-    rollcall: Rollcall, settings: Settings
+    settings: Settings,
 ) -> None:
-    with a_worker(settings) as worker, db.writing(worker.engine) as conn:
-        db.lock(conn, ["quran-98"])
-        assert problem(rollcall.join("quran-98")) == (503, "busy")
-        assert rollcall.status("quran-98").status_code == 200
-    assert rollcall.join("quran-98").status_code == 201
+    with serving(settings) as rollcall:
+        with a_worker(settings) as worker, db.writing(worker.engine) as conn:
+            db.lock(conn, ["quran-98"])
+            assert problem(rollcall.join("quran-98")) == (503, "busy")
+            assert rollcall.status("quran-98").status_code == 200
+        assert rollcall.join("quran-98").status_code == 201
+
+
+def test_those_who_write_to_sqlite_take_turns(sqlite_url: str) -> None:
+    """SQLite lets a thread sleep while others come and go, until it gives up."""
+    engine = make_engine(sqlite_url, limit=0.25)
+
+    def write_again_and_again() -> None:
+        for _ in range(100):
+            with db.writing(engine) as conn:
+                session.make_missing(conn, [Session(uuid4().hex, "quran-98", "client")], now=ago())
+
+    together(*[write_again_and_again] * THREADS)
+    engine.dispose()
 
 
 @on_postgresql
