@@ -1,56 +1,21 @@
-"""The doctor: what is well and what is not, and what to do about it. `flask doctor`, /readyz."""
+"""The doctor: what is well and what is not, and what to do about it: `flask doctor`."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import datetime, timedelta
 
 import aiohttp
 import click
 import orjson
 from flask.cli import with_appcontext
 from livekit.api import ListRoomsRequest, LiveKitAPI, ServerError
-from redis.exceptions import RedisError
-from sqlalchemy import Connection
-from sqlalchemy.exc import SQLAlchemyError
 
-from models import db, schema, webhook_event
 from models.settings import Settings
 from webhooks.context import backend, present
-from worker import crew, spool
-from worker.backend import Backend
-
-WAITS_TOO_LONG = timedelta(seconds=30)
-CLOCKS_APART = timedelta(seconds=30)
-"""Tokens are good for 60 s around now; half of that is worth a warning."""
+from webhooks.findings import Finding, findings
 
 LIVEKIT_SECONDS = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing looked at: whether it is well, what was seen, and what to do when it is not.
-
-    `seconds`: how long the oldest event waits, or how far apart the clocks are.
-    """
-
-    what: str
-    well: bool
-    seen: str
-    todo: str = ""
-    seconds: float | None = None
-
-
-def findings(here: Backend, *, now: datetime) -> list[Finding]:
-    """Everything that this process can look at without LiveKit's API."""
-    return [*_database(here, now), *_redis(here)]
-
-
-def database_serves(found: list[Finding]) -> bool:
-    """Whether webhooks can be stored: the one thing that readiness is about."""
-    return all(one.well for one in found if one.what in {"database", "migrations"})
 
 
 @click.command("doctor")
@@ -75,72 +40,6 @@ def _print(found: list[Finding], *, as_json: bool) -> None:
         click.echo(f"{mark} {one.what:<11} {one.seen}")
         if not one.well:
             click.echo(f"     {'':<11} → {one.todo}")
-
-
-def _database(here: Backend, now: datetime) -> Iterator[Finding]:
-    try:
-        with db.reading(here.engine) as conn:
-            current = schema.is_current(conn)
-            yield Finding("database", well=True, seen=f"{here.engine.dialect.name} answers")
-            yield Finding(
-                "migrations",
-                well=current,
-                seen="newest" if current else "not the newest",
-                todo="run `alembic upgrade head` (the Procfile's release)",
-            )
-            if current:
-                yield from (_pending(conn, now), _failed(conn), _clock(conn))
-    except SQLAlchemyError as error:
-        seen = f"does not answer ({type(error).__name__})"
-        yield Finding("database", well=False, seen=seen, todo="check DATABASE_URL and the server")
-
-
-def _pending(conn: Connection, now: datetime) -> Finding:
-    oldest = webhook_event.oldest_pending(conn)
-    waited = now - oldest if oldest else timedelta(0)
-    return Finding(
-        "pending",
-        well=waited < WAITS_TOO_LONG,
-        seen=f"{webhook_event.pending(conn)} waiting, the oldest for {waited.seconds} s",
-        todo="are workers and the scheduler running? see below",
-        seconds=round(waited.total_seconds(), 1),
-    )
-
-
-def _failed(conn: Connection) -> Finding:
-    count = webhook_event.failed(conn)
-    todo = "`flask events list --status failed`, mend the cause, `flask events replay`"
-    return Finding("failed", well=count == 0, seen=f"{count} failed or unreadable", todo=todo)
-
-
-def _clock(conn: Connection) -> Finding:
-    """Events can come late but not early: the least delay of the latest tells the clocks' gap."""
-    delay = webhook_event.least_delay(conn)
-    if delay is None:
-        return Finding("clock", well=True, seen="no webhook has come yet")
-    seconds = delay.total_seconds()
-    return Finding(
-        "clock",
-        well=abs(delay) < CLOCKS_APART,
-        seen=f"webhooks arrive {seconds:.1f} s after LiveKit's clock says they were sent",
-        todo="run NTP here and on the LiveKit server: tokens are refused from 60 s on",
-        seconds=round(seconds, 1),
-    )
-
-
-def _redis(here: Backend) -> Iterator[Finding]:
-    try:
-        spooled = spool.length(here.redis)
-        workers, schedulers = crew.workers(here.redis), crew.schedulers(here.redis)
-    except RedisError as error:
-        seen = f"does not answer ({type(error).__name__}): slower, nothing is lost"
-        yield Finding("redis", well=False, seen=seen, todo="check REDIS_URL and the server")
-        return
-    yield Finding("redis", well=True, seen=f"answers, {spooled} events spooled")
-    todo = "start the Procfile's `worker`"
-    yield Finding("workers", well=workers > 0, seen=f"{workers} alive", todo=todo)
-    todo = "start the Procfile's `scheduler`"
-    yield Finding("scheduler", well=schedulers > 0, seen=f"{schedulers} alive", todo=todo)
 
 
 def _livekit(settings: Settings) -> Iterator[Finding]:

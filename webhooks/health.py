@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from flask import Blueprint, Response
 
-from webhooks import doctor
 from webhooks.answers import answer
 from webhooks.context import backend, present
+from webhooks.findings import database_serves, findings
 from webhooks.operation import json, operation
 from webhooks.replies import Alive, Ready
 
@@ -24,9 +24,9 @@ def healthz() -> Response:
 @operation(answers={200: json("Ready.", Ready), 503: json("Not ready.", Ready)})
 def readyz() -> Response:
     """200 when webhooks can be stored. Redis being away is told, and no reason to stay away."""
-    found = doctor.findings(backend(), now=present())
+    found = findings(backend(), now=present())
     checks = {one.what: {"well": one.well, "seen": one.seen} for one in found}
-    ready = doctor.database_serves(found)
+    ready = database_serves(found)
     age = next((one.seconds for one in found if one.what == "pending"), None)
     told = {"ready": ready, "pending_age_seconds": age, "checks": checks}
     return answer(told, status=200 if ready else 503)
