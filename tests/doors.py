@@ -36,7 +36,7 @@ from tests.checked import CheckedClient
 from webhooks.app import create_app
 from webhooks.context import DRAINER, EXTENSION, UNHURRIED
 from worker import jobs
-from worker.backend import Backend
+from worker.backend import REQUEST, Backend, Limits
 
 FACTS = (sessions, rooms, cycles)
 
@@ -289,9 +289,9 @@ def a_worker(settings: Settings) -> Iterator[Backend]:
 
 
 @contextmanager
-def serving(settings: Settings) -> Iterator[Rollcall]:
-    """The service with other settings than a test's usual ones."""
-    app = create_app(settings)
+def serving(settings: Settings, limits: Limits = REQUEST) -> Iterator[Rollcall]:
+    """The service with other settings, or less patience, than a test's usual one."""
+    app = create_app(settings, limits)
     backend: Backend = app.extensions[EXTENSION]
     app.test_client_class = CheckedClient
     yield Rollcall(app.test_client(), backend)

@@ -46,10 +46,13 @@ from webhooks import join
 from webhooks.intake import WAIT_SECONDS, Intake, Patience
 from webhooks.janitor import Janitor
 from webhooks.problems import Problem
-from worker.backend import REQUEST
+from worker.backend import REQUEST, Limits
 
 THREADS = 8
 CHECKED_SECONDS = 20.0
+
+SOON = Limits(database=2.0, redis=2.0)
+"""A request's patience, with a busy machine's share on top."""
 
 
 @pytest.fixture(scope="module")
@@ -331,7 +334,7 @@ def test_a_person_makes_so_many_visits_and_no_more(rollcall: Rollcall) -> None:
 def test_a_join_that_would_wait_for_long_is_told_so_and_nobody_thinks_of_an_outage(
     settings: Settings,
 ) -> None:
-    with serving(settings) as rollcall:
+    with serving(settings, SOON) as rollcall:
         with a_worker(settings) as worker, db.writing(worker.engine) as conn:
             db.lock(conn, ["quran-98"])
             assert problem(rollcall.join("quran-98")) == (503, "busy")
