@@ -297,17 +297,22 @@ def _connection(conn: Connection) -> Any:
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux tells the peak")
 @pytest.mark.parametrize(
-    ("database_url", "people"),
-    [("sqlite", 20_000), ("postgresql", 50_000)],
+    ("database_url", "people", "most_mb"),
+    [
+        ("sqlite", 12_000, 9),  # SQLite sorts in memory; as objects they would take 13
+        ("postgresql", 30_000, 4),  # the file takes 6, all rows 16, as objects they take 25
+    ],
     indirect=["database_url"],
 )
-def test_memory_does_not_grow_with_the_people(settings: Settings, people: int) -> None:
+def test_memory_does_not_grow_with_the_people(
+    settings: Settings, people: int, most_mb: int
+) -> None:
     _fill(settings, "small", people=500)
     _fill(settings, "large", people=people)
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as another_process:
         small_mb = another_process.submit(_export, settings, "small", 500).result()
         large_mb = another_process.submit(_export, settings, "large", people).result()
-    assert large_mb - small_mb < 8
+    assert large_mb - small_mb < most_mb
 
 
 def _fill(settings: Settings, session_id: str, *, people: int) -> None:
