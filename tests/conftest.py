@@ -10,7 +10,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from redis import Redis
-from sqlalchemy import text
+from sqlalchemy import Engine, text
 
 from models import schema
 from models.db import metadata, writing
@@ -41,11 +41,12 @@ def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def migrated_postgres(worker_id: str) -> Iterator[str]:
-    """The URL of a PostgreSQL database at the newest migration, one for each test process."""
+def migrated_postgres(worker_id: str) -> Iterator[tuple[str, Engine]]:
+    """A PostgreSQL database at the newest migration, one for each test process; its URL."""
     with servers.postgres(f"test_{worker_id}") as url:
         schema.upgrade(url)
-        yield url
+        engine = make_engine(url)
+        yield url, engine
 
 
 @pytest.fixture
@@ -65,14 +66,14 @@ def sqlite_url(migrated_sqlite: Path, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def postgres_url(migrated_postgres: str) -> str:
+def postgres_url(migrated_postgres: tuple[str, Engine]) -> str:
     """An empty PostgreSQL database."""
-    engine = make_engine(migrated_postgres)
+    url, engine = migrated_postgres
     names = ", ".join(table.name for table in metadata.sorted_tables)
     with writing(engine) as conn:
         conn.execute(text(f"TRUNCATE {names} RESTART IDENTITY"))
-    engine.dispose()
-    return migrated_postgres
+    engine.dispose()  # a test may end every connection that there is
+    return url
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -247,9 +247,10 @@ SCANS: dict[str, Filters] = {
 
 
 @pytest.fixture(scope="module")
-def loaded(migrated_postgres: str) -> Iterator[Engine]:
+def loaded(migrated_postgres: tuple[str, Engine]) -> Iterator[Engine]:
     """A ledger that is long enough for a planner to care; empty again afterwards."""
-    engine = make_engine(migrated_postgres)
+    url, _ = migrated_postgres
+    engine = make_engine(url)
     tables = "TRUNCATE webhook_events, rooms, cycles"
     with db.writing(engine) as conn:
         for statement in (tables, LOAD, LOAD_ROOMS, LOAD_VISITS):
