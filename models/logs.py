@@ -5,21 +5,24 @@ from __future__ import annotations
 import logging
 import sys
 from traceback import format_tb
+from typing import TextIO, cast
 
 import structlog
 
+from models.scribe import Scribe
 from models.settings import Settings
 
 
-def configure(settings: Settings) -> None:
+def configure(settings: Settings, *, aside: bool = False) -> None:
     """Send our events and the libraries' warnings to stderr, as JSON or for a terminal.
 
     A line's `message` names what happened. Its `event` is LiveKit's word; since structlog takes
-    that keyword for itself, callers pass it as `_event`.
+    that keyword for itself, callers pass it as `_event`. `aside`, a thread of its own writes.
     """
     console = settings.log_format == "console" or (
         settings.log_format is None and sys.stderr.isatty()
     )
+    stream = cast("TextIO", Scribe(sys.stderr)) if aside else sys.stderr
     shared: list[structlog.typing.Processor] = [
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -34,10 +37,10 @@ def configure(settings: Settings) -> None:
     structlog.configure(
         processors=[*shared, render],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(stream),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(stream)
     formatter = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=shared,
         processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, render],

@@ -64,7 +64,7 @@ def _of_environment() -> Settings:
         settings = load()
     except BadSettings as error:
         sys.exit(str(error))
-    logs.configure(settings)
+    logs.configure(settings, aside=True)
     return settings
 
 

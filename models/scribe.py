@@ -1,0 +1,70 @@
+"""The scribe: a stream whose lines are written by a thread of its own.
+
+A request that writes its line itself gives up Python's lock for it, and waits until none of the
+other threads wants it: at full load that cost 146 us of a webhook's 446.
+"""
+
+from __future__ import annotations
+
+import os
+from multiprocessing.util import Finalize
+from queue import Empty, SimpleQueue
+from threading import Lock, Thread
+from typing import TextIO
+
+MOST = 10_000
+"""Lines that may wait; with more, whoever has one waits for the stream as well."""
+
+STOP_SECONDS = 2.0
+
+
+class Scribe:
+    """Stands for a text stream. What was said is written before the process ends in good order."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._begin()
+        os.register_at_fork(after_in_child=self._begin)  # a fork has no threads
+
+    def write(self, text: str) -> None:
+        self._said.put(text)
+        if self._thread is None:
+            self._start()
+        if self._said.qsize() > MOST:
+            self._write_waiting()
+
+    def flush(self) -> None:
+        """Nothing is held back."""
+
+    def _begin(self) -> None:
+        self._said: SimpleQueue[str | None] = SimpleQueue()
+        self._lock = Lock()
+        self._thread: Thread | None = None
+
+    def _start(self) -> None:
+        with self._lock:
+            if self._thread is None:
+                self._thread = Thread(target=self._run, name="scribe", daemon=True)
+                self._thread.start()
+                Finalize(self, self._finish, exitpriority=0)
+
+    def _run(self) -> None:
+        while (text := self._said.get()) is not None:
+            self._stream.write(text)
+            self._write_waiting()
+
+    def _write_waiting(self) -> None:
+        """All that is there, in one go."""
+        texts: list[str] = []
+        try:
+            while len(texts) < MOST and (text := self._said.get_nowait()) is not None:
+                texts.append(text)
+        except Empty:
+            pass
+        self._stream.write("".join(texts))
+        self._stream.flush()
+
+    def _finish(self) -> None:
+        if self._thread is not None:
+            self._said.put(None)
+            self._thread.join(STOP_SECONDS)
