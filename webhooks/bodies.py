@@ -179,7 +179,7 @@ class Query(BaseModel):
     @classmethod
     def of_request(cls) -> Self:
         """Raises pydantic's ValidationError."""
-        return cls.model_validate(request.args.to_dict())
+        return cls.model_validate(request.args.to_dict() if request.query_string else {})
 
 
 class StatusQuery(Query):
