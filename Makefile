@@ -38,6 +38,7 @@ e2e: setup chromium
 	$(BIN)/pytest tests/e2e $(ARGS)
 
 bench: setup
+	@$(BIN)/uv sync --frozen --quiet --group bench
 	@exec $(BIN)/python -m tests.bench
 
 # A storm of faults over 50 rooms, once for each seed: make chaos SEEDS=20 FIRST=100.

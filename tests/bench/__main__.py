@@ -1,6 +1,6 @@
 """`python -m tests.bench [NAME …]`: measure, print the table, write bench.json.
 
-ONLY=NAME in the environment does what arguments do. It stops by itself, after some minutes.
+ONLY=NAME in the environment does what arguments do. It stops by itself, after half an hour at most.
 """
 
 from __future__ import annotations
@@ -12,13 +12,18 @@ from typing import Protocol
 from rich.console import Console
 
 from tests.bench import report
+from tests.bench.crew import crew
+from tests.bench.crowd import crowd
 from tests.bench.draining import draining
+from tests.bench.growth import growth
 from tests.bench.ledger import ledger
 from tests.bench.load import ceiling
 from tests.bench.mail import get, pupil_token
+from tests.bench.memory import memory
 from tests.bench.polling import polling
 from tests.bench.receiving import receiving
 from tests.bench.replaying import replaying
+from tests.bench.rush import rush
 from tests.bench.seeing import seeing
 from tests.bench.stack import stack
 from tests.bench.turns import ROUNDS, Figure
@@ -33,10 +38,15 @@ class Bench(Protocol):
 BENCHES: dict[str, Bench] = {
     "receiving": receiving,
     "polling": polling,
+    "crowd": crowd,
     "draining": draining,
+    "crew": crew,
     "seeing": seeing,
     "replaying": replaying,
     "ledger": ledger,
+    "rush": rush,
+    "growth": growth,
+    "memory": memory,
 }
 
 

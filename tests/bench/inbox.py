@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from time import monotonic, sleep
+from time import monotonic, perf_counter, sleep
 
-from sqlalchemy import text
+from sqlalchemy import func, select, text
 
 from models import db, webhook_event
 from models import event as events
+from models.webhook_event import webhook_events
 from tests.bench.load import BenchFailed
 from tests.bench.stack import Stack
 from webhooks.livekit_plan import Event
@@ -52,6 +53,25 @@ def drained(stack: Stack, *, within: float) -> None:
         if monotonic() > deadline:
             raise BenchFailed(f"{stack.name}: the inbox was not drained within {within} s")
         sleep(0.01)
+
+
+def timed_drain(stack: Stack, size: int, *, within: float) -> float:
+    """Events a second that the stack's workers apply of the kept inbox, which has `size`."""
+    refill(stack)
+    applied_a_second = rate(stack, size, within=within)
+    with db.reading(stack.engine) as conn:
+        applied = select(func.count()).where(webhook_events.c.status == "applied")
+        count = conn.execute(applied).scalar_one()
+    if count != size:
+        raise BenchFailed(f"{stack.name}: {count} of {size} events were applied")
+    return applied_a_second
+
+
+def rate(stack: Stack, size: int, *, within: float) -> float:
+    """Events a second from the bell to an empty inbox, which has `size` now."""
+    began = perf_counter()
+    drained(stack, within=within)
+    return size / (perf_counter() - began)
 
 
 def waiting(stack: Stack) -> bool:

@@ -13,8 +13,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from math import ceil
-from time import perf_counter
+from math import ceil, inf
+from time import perf_counter, sleep
 
 PATIENCE_SECONDS = 10
 """How long an answer is waited for after the end of a turn."""
@@ -65,8 +65,11 @@ class _Lane:
         """Whether the server closes the connection after this answer."""
 
 
-def drive(port: int, lanes: Sequence[Iterator[bytes]], *, seconds: float) -> Load:
-    """Send every lane's requests, one in flight a lane, for so long or until there are none left.
+def drive(
+    port: int, lanes: Sequence[Iterator[bytes]], *, seconds: float, rate: float = inf
+) -> Load:
+    """Send every lane's requests, one in flight a lane, for so long or until there are none left;
+    never more than `rate` a second over all.
 
     Answers that come after the time count with the time that they took.
     """
@@ -85,6 +88,8 @@ def drive(port: int, lanes: Sequence[Iterator[bytes]], *, seconds: float) -> Loa
             lane = waiting[fileno]
             if not _receive(lane, load):
                 continue
+            if rate < inf:
+                sleep(max(0.0, began + load.answered / rate - perf_counter()))
             over = perf_counter() - began >= seconds
             if lane.last_byte:
                 _reconnect(lane, epoll, waiting)

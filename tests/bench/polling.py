@@ -18,7 +18,9 @@ CONNECTIONS = 32
 TURN_SECONDS = 2.0
 
 
-class _Poller:
+class Poller:
+    """Pages that poll, each as soon as it was answered; the first turn warms up."""
+
     def __init__(self, port: int, requests: Sequence[bytes]) -> None:
         self.port, self.requests, self.turns = port, requests, list[Load]()
 
@@ -48,16 +50,19 @@ def polling(*, rounds: int) -> list[Figure]:
         register(web, classes.room_names)
         floor = resources.enter_context(floors(under.redis_url))
         pollers = {
-            "status, cache hit": _Poller(web, [_status(*person) for person in people_in(events)]),
-            "one HMGET": _Poller(floor, [get("/hmget")]),
-            "bare route": _Poller(floor, [get("/bare")]),
+            "status, cache hit": Poller(
+                web, [status_request(*person) for person in people_in(events)]
+            ),
+            "one HMGET": Poller(floor, [get("/hmget")]),
+            "bare route": Poller(floor, [get("/bare")]),
         }
         turns = in_turns({name: one.measure for name, one in pollers.items()}, rounds=rounds)
     figure = Figure("statuses from the cache, token checked", "answers/s", turns)
-    figure.goals.append(Goal(">= 80% of one HMGET", figure.ratio("one HMGET"), 0.8))
+    figure.goals.append(Goal(">= 90% of one HMGET", figure.ratio("one HMGET"), 0.9))
     figure.notes.update({f"p99 ms, {name}": one.p99_ms for name, one in pollers.items()})
     return [figure]
 
 
-def _status(room: str, user_id: str) -> bytes:
+def status_request(room: str, user_id: str) -> bytes:
+    """A poll with the person's own token."""
     return get(f"/api/sessions/{room}/attendance-status", pupil_token(room, user_id))

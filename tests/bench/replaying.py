@@ -17,7 +17,8 @@ from models import db, webhook_event
 from tests.bench import incident, report
 from tests.bench.load import BenchFailed
 from tests.bench.mail import KEY, SECRET
-from tests.bench.stack import ROOT, Stack, stack
+from tests.bench.process import ROOT
+from tests.bench.stack import Stack, stack
 from tests.bench.turns import Figure, Goal
 
 COUNT = 344_202

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import shlex
-import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from http.client import HTTPConnection, HTTPException
-from pathlib import Path
-from time import monotonic, sleep
+from http.client import HTTPConnection
 from typing import cast
 
 from redis import Redis
@@ -23,14 +18,14 @@ from models.db import metadata, writing
 from models.engine import make_engine
 from tests import servers
 from tests.bench.load import BenchFailed, free_port
-from tests.bench.mail import KEY, SECRET, server_token
-
-ROOT = Path(__file__).parents[2]
-LOGS = ROOT / "var" / "bench"
-START_SECONDS = 30
-STOP_SECONDS = 15
+from tests.bench.mail import server_token
+from tests.bench.peer.tables import Base
+from tests.bench.peer.tables import engine as peer_engine
+from tests.bench.process import answers, logs, procfile, running, serving, until
 
 FLOORS = [sys.executable, "-m", "tests.bench.floors"]
+PEER = ["gunicorn", "--workers", "2", "tests.bench.peer.app:create_app()", "--bind"]
+PEER_WORKER = ["rq", "worker", "--worker-class", "rq.worker.SimpleWorker", "--quiet"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +39,10 @@ class Stack:
     redis: Redis = field(repr=False)
 
     @contextmanager
-    def web(self) -> Iterator[int]:
-        """The web process; its port."""
-        with serving(procfile("web"), self.environment, name=f"{self.name}-web") as port:
+    def web(self, **settings: str) -> Iterator[int]:
+        """The web process, with these variables in its environment; its port."""
+        environment = self.environment | settings
+        with serving(procfile("web"), environment, name=f"{self.name}-web") as port:
             yield port
 
     @contextmanager
@@ -55,6 +51,12 @@ class Stack:
         environment = self.environment | {"WORKERS": str(workers)}
         with running(procfile("worker"), environment, name=f"{self.name}-worker") as process:
             until(lambda: self.redis.scard("rq:workers") == workers, process, "worker")
+            yield
+
+    @contextmanager
+    def scheduler(self) -> Iterator[None]:
+        """The scheduler process, as soon as it was started."""
+        with running(procfile("scheduler"), self.environment, name=f"{self.name}-scheduler"):
             yield
 
     @property
@@ -83,20 +85,42 @@ class Stack:
 
 
 @contextmanager
-def stack(dialect: str) -> Iterator[Stack]:
+def stack(dialect: str, *, name: str = "bench") -> Iterator[Stack]:
     """A migrated, empty Rollcall on that dialect's database and a Valkey of its own."""
     with ExitStack() as resources:
         redis_url = resources.enter_context(servers.valkey())
         if dialect == "sqlite":
-            folder = resources.enter_context(tempfile.TemporaryDirectory(dir=_logs()))
+            folder = resources.enter_context(tempfile.TemporaryDirectory(dir=logs()))
             url = f"sqlite:///{folder}/rollcall.db"
         else:
-            url = resources.enter_context(servers.postgres("bench"))
+            url = resources.enter_context(servers.postgres(name))
         schema.upgrade(url)
         engine, redis = make_engine(url), Redis.from_url(redis_url)
         resources.callback(engine.dispose)
         resources.callback(redis.close)
         yield Stack(dialect, url, redis_url, engine, redis)
+
+
+@contextmanager
+def peer(database_url: str, redis_url: str, **settings: str) -> Iterator[int]:
+    """The peer's web server; its port."""
+    environment = {"DATABASE_URL": database_url, "REDIS_URL": redis_url, **settings}
+    made = peer_engine(database_url)
+    Base.metadata.create_all(made)
+    made.dispose()
+    port = free_port()
+    with running([*PEER, f"127.0.0.1:{port}"], environment, name="peer-web") as process:
+        until(lambda: answers(port, "/alive"), process, "peer-web")
+        yield port
+
+
+@contextmanager
+def peer_worker(under: Stack) -> Iterator[None]:
+    """The peer's RQ worker on the same servers, listening."""
+    command = [*PEER_WORKER, "--url", under.redis_url, "peer"]
+    with running(command, under.environment, name="peer-worker") as process:
+        until(lambda: under.redis.scard("rq:workers:peer") == 1, process, "peer-worker")
+        yield
 
 
 @contextmanager
@@ -116,71 +140,3 @@ def register(port: int, session_ids: Iterable[str]) -> None:
         if connection.getresponse().status not in (200, 201):
             raise BenchFailed(f"session {session_id} was not registered")
         connection.close()
-
-
-def procfile(line: str) -> list[str]:
-    """The command of that line."""
-    for told in (ROOT / "Procfile").read_text().splitlines():
-        name, _, command = told.partition(": ")
-        if name == line:
-            return shlex.split(command)
-    raise BenchFailed(f"the Procfile has no line {line}")
-
-
-@contextmanager
-def serving(
-    command: list[str], environment: dict[str, str], *, name: str, path: str = "/healthz"
-) -> Iterator[int]:
-    """A server on a port of its own, once it answers."""
-    port = free_port()
-    with running(command, environment | {"PORT": str(port)}, name=name) as process:
-        until(lambda: _answers(port, path), process, name)
-        yield port
-
-
-@contextmanager
-def running(
-    command: list[str], environment: dict[str, str], *, name: str
-) -> Iterator[subprocess.Popen[bytes]]:
-    """A process from the repository's root, as the Procfile's runner starts it; its log in var/."""
-    ours = {"LIVEKIT_API_KEY": KEY, "LIVEKIT_API_SECRET": SECRET}
-    path = f"{ROOT / '.venv' / 'bin'}{os.pathsep}{os.environ['PATH']}"
-    everything = os.environ | ours | environment | {"PATH": path}
-    with (_logs() / f"{name}.log").open("wb") as log:
-        process = subprocess.Popen(command, cwd=ROOT, env=everything, stdout=log, stderr=log)
-        try:
-            yield process
-        finally:
-            process.terminate()
-            try:
-                process.wait(STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-
-
-def until(
-    holds: Callable[[], bool], process: subprocess.Popen[bytes], name: str, *, every: float = 0.05
-) -> None:
-    """Wait until it holds. Raises BenchFailed when the process ends, or after START_SECONDS."""
-    deadline = monotonic() + START_SECONDS
-    while not holds():
-        if process.poll() is not None or monotonic() > deadline:
-            raise BenchFailed(f"{name} did not start; see {LOGS / name}.log")
-        sleep(every)
-
-
-def _answers(port: int, path: str) -> bool:
-    connection = HTTPConnection("127.0.0.1", port, timeout=2)
-    try:
-        connection.request("GET", path)
-        return connection.getresponse().status == 200
-    except (HTTPException, OSError):
-        return False
-    finally:
-        connection.close()
-
-
-def _logs() -> Path:
-    LOGS.mkdir(parents=True, exist_ok=True)
-    return LOGS
