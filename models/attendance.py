@@ -39,8 +39,13 @@ def cycles_by_user(
     conn: Connection, session_id: str, *, user_id: str | None = None
 ) -> dict[str, list[Cycle]]:
     """The cycles in the session, of everybody or of one person, by user id."""
+    return by_user(cycle.of_session(conn, session_id, user_id=user_id))
+
+
+def by_user(cycles: Iterable[Cycle]) -> dict[str, list[Cycle]]:
+    """The same cycles, by user id."""
     found: dict[str, list[Cycle]] = defaultdict(list)
-    for one in cycle.of_session(conn, session_id, user_id=user_id):
+    for one in cycles:
         found[one.user_id].append(one)
     return dict(found)
 

@@ -71,13 +71,15 @@ def locked(conn: Connection, ids: Iterable[str]) -> dict[str, Cycle]:
     return {row.cycle_id: read(row) for row in rows}
 
 
-def of_session(conn: Connection, session_id: str, *, user_id: str | None = None) -> list[Cycle]:
-    """Every cycle in the session, of everybody or of one person."""
+def of_session(
+    conn: Connection, session_id: str, *, user_id: str | None = None, most: int | None = None
+) -> list[Cycle]:
+    """Every cycle in the session, of everybody or of one person; no more than `most`."""
     its_rooms = select(rooms.c.sid).where(rooms.c.session_id == session_id)
     statement = select(cycles).where(_in_session(session_id, its_rooms))
     if user_id is not None:
         statement = statement.where(cycles.c.user_id == user_id)
-    return [read(row) for row in conn.execute(statement.order_by(cycles.c.cycle_id))]
+    return [read(row) for row in conn.execute(statement.order_by(cycles.c.cycle_id).limit(most))]
 
 
 def by_user(conn: Connection, session_id: str) -> Iterator[tuple[str, list[Cycle]]]:
@@ -91,13 +93,6 @@ def by_user(conn: Connection, session_id: str) -> Iterator[tuple[str, list[Cycle
     rows = conn.execute(statement, execution_options={"yield_per": ROWS_AT_ONCE})
     for user_id, own in groupby(map(read, rows), attrgetter("user_id")):
         yield user_id, list(own)
-
-
-def people(conn: Connection, session_id: str) -> int:
-    """How many people have a cycle in the session."""
-    its_rooms = select(rooms.c.sid).where(rooms.c.session_id == session_id)
-    count = func.count(cycles.c.user_id.distinct())
-    return conn.execute(select(count).where(_in_session(session_id, its_rooms))).scalar_one()
 
 
 def open_count(conn: Connection) -> int:

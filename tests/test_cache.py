@@ -308,7 +308,7 @@ def test_all_keys_of_a_session_share_a_hash_tag(begun: Rollcall) -> None:
 # --- large sessions -------------------------------------------------------------------------------
 
 
-def test_a_session_of_more_than_five_hundred_is_filled_person_by_person(
+def test_a_large_session_is_filled_person_by_person(
     rollcall: Rollcall,
 ) -> None:
     people = [f"pupil-{n}" for n in range(cache.WHOLE_UP_TO + 1)]

@@ -17,7 +17,6 @@ from typing import Literal, cast
 import structlog
 from redis import Redis
 from redis.exceptions import RedisError
-from sqlalchemy import Connection
 
 from models import attendance, cycle, db
 from models.facts import Cycle, Meeting
@@ -25,8 +24,8 @@ from worker import metrics, packing
 from worker.backend import Backend
 
 GENERATION_LIFE_SECONDS = 60
-WHOLE_UP_TO = 500
-"""People whose cycles are filled in at once; a larger session is filled person by person."""
+WHOLE_UP_TO = 1_000
+"""Cycles that are filled in at once; a larger session is filled person by person."""
 
 FILLER_LIFE_MS = 1_000
 FILLER_PATIENCE_SECONDS = 0.2
@@ -143,20 +142,23 @@ def _wait_for_filler(backend: Backend, address: str, user_id: str) -> Facts | No
 
 
 def _fill(backend: Backend, address: str, user_id: str) -> Facts:
-    """In two looks at the database: SQLite shows a transaction the moment of its first statement,
-    which must not be before the generation of the facts was read."""
-    with db.reading(backend.engine) as conn:
-        session_id = _resolve(backend, conn, address)
-    if session_id is None:
-        return Facts(None, (), "miss")
-    with db.reading(backend.engine) as conn:
-        return _fill_facts(backend, conn, session_id, user_id)
+    """What the address means as an id, as nearly every one does, else as a room's name.
+
+    Each look at the database is one of its own: SQLite shows a transaction the moment of its first
+    statement, which must not be before the generation of the facts was read.
+    """
+    found = _fill_facts(backend, address, user_id)
+    if found.meeting is not None:
+        return found
+    session_id = _resolve(backend, address)
+    return found if session_id is None else _fill_facts(backend, session_id, user_id)
 
 
-def _resolve(backend: Backend, conn: Connection, address: str) -> str | None:
+def _resolve(backend: Backend, address: str) -> str | None:
     """What the address means; kept unless it is the session's own id. Nothing is kept as ""."""
     generation, read_at = _generation(backend.redis, address), monotonic()
-    session_id = attendance.addressed(conn, address, now=datetime.now(UTC))
+    with db.reading(backend.engine) as conn:
+        session_id = attendance.addressed(conn, address, now=datetime.now(UTC))
     if session_id != address:
         keys = [_key("gen", address), _key("name", address)]
         ttl_ms = _ttl_ms(backend, read_at)
@@ -164,13 +166,17 @@ def _resolve(backend: Backend, conn: Connection, address: str) -> str | None:
     return session_id
 
 
-def _fill_facts(backend: Backend, conn: Connection, session_id: str, user_id: str) -> Facts:
+def _fill_facts(backend: Backend, session_id: str, user_id: str) -> Facts:
     generation, read_at = _generation(backend.redis, session_id), monotonic()
-    meeting = attendance.meeting(conn, session_id)
-    if meeting is None:
-        return Facts(None, (), "miss")
-    whole = cycle.people(conn, session_id) <= WHOLE_UP_TO
-    by_user = attendance.cycles_by_user(conn, session_id, user_id=None if whole else user_id)
+    with db.reading(backend.engine) as conn:
+        meeting = attendance.meeting(conn, session_id)
+        if meeting is None:
+            return Facts(None, (), "miss")
+        cycles = cycle.of_session(conn, session_id, most=WHOLE_UP_TO + 1)
+        whole = len(cycles) <= WHOLE_UP_TO
+        if not whole:
+            cycles = cycle.of_session(conn, session_id, user_id=user_id)
+    by_user = attendance.by_user(cycles)
     values: dict[str, bytes] = {MEETING: packing.pack_meeting(meeting)}
     values |= {_person(key): packing.pack_cycles(found) for key, found in by_user.items()}
     if whole:
