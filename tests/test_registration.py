@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from random import Random
 from typing import Any
 
 import pytest
@@ -270,6 +272,19 @@ def test_registrations_of_one_session_at_the_same_moment_make_one(rollcall: Roll
 
 
 # --- dates ----------------------------------------------------------------------------------------
+
+
+@on_postgresql
+def test_sessions_that_change_rooms_at_the_same_moment_do_not_wait_for_each_other(
+    rollcall: Rollcall,
+) -> None:
+    def move(seed: int) -> set[int]:
+        mine, dice = rollcall.another(), Random(seed)
+        asked = [(dice.choice("12"), dice.choice("abcd")) for _ in range(40)]
+        return {mine.put(session, room_name=name).status_code for session, name in asked}
+
+    answers = together(*(partial(move, seed) for seed in range(4)))
+    assert set().union(*answers) <= {200, 201}
 
 
 @pytest.mark.parametrize(

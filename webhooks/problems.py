@@ -19,7 +19,7 @@ CONTENT_TYPE = "application/problem+json"
 RETRY_AFTER_SECONDS = 7
 """Makes LiveKit retry at 0, 7, 14, 21 and 28 s rather than within 15 s."""
 
-LOCK_NOT_AVAILABLE = "55P03"
+LOCK_NOT_AVAILABLE, DEADLOCK = "55P03", "40P01"
 OUTAGES = (OperationalError, InterfaceError, PoolTimeout)
 """What the database raises when it is down, hung or out of reach."""
 
@@ -128,7 +128,7 @@ def _is_contention(error: Exception) -> bool:
     told = getattr(error, "orig", None)
     if isinstance(told, sqlite3.OperationalError):
         return getattr(told, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY
-    return getattr(told, "sqlstate", None) == LOCK_NOT_AVAILABLE
+    return getattr(told, "sqlstate", None) in (LOCK_NOT_AVAILABLE, DEADLOCK)
 
 
 def _bug(error: Exception) -> Response:

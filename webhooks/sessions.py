@@ -85,28 +85,21 @@ def index() -> Response:
 
 def _change(session_id: str, told: Session | None, now: datetime) -> Session | None:
     """Store what is told (None: take it back) and settle whose rooms are whose; what was before."""
-    # Operators can wait for a drain that holds the same rooms.
-    with db.writing(unhurried().engine) as conn:
-        before = _held(conn, session_id, told)
-        names = _names(session_id, before, told)
-        _store(conn, before, told, now)
-        touched = _settle(conn, session_id, names, now)
+    names = _names(session_id, told)
+    while True:
+        # Operators can wait for a drain that holds the same rooms.
+        with db.writing(unhurried().engine) as conn:
+            db.lock(conn, names)
+            before = session.find(conn, session_id)
+            if _names(session_id, before, told) <= names:
+                _store(conn, before, told, now)
+                touched = _settle(conn, session_id, names, now)
+                break
+        # What it was until it was held: let go, since somebody may hold that and wait for us, and
+        # hold both.
+        names |= _names(session_id, before, told)
     cache.clear(backend().redis, touched.keys | names)
     return before
-
-
-def _held(conn: Connection, session_id: str, told: Session | None) -> Session | None:
-    """The session as it is, once every room name that it concerns is held.
-
-    The names depend on the session, and it may change until they are held: look again.
-    """
-    before = session.find(conn, session_id)
-    while True:
-        db.lock(conn, _names(session_id, before, told))
-        again = session.find(conn, session_id)
-        if _names(session_id, again, told) <= _names(session_id, before, told):
-            return again
-        before = again
 
 
 def _names(session_id: str, *versions: Session | None) -> set[str]:
