@@ -12,7 +12,7 @@ BIN := .venv/bin
 # compile every package that it imports again, which doubles the time that it takes to start.
 unexport VIRTUAL_ENV UV_PROJECT_ENVIRONMENT PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup chromium demo run test e2e bench chaos
+.PHONY: setup chromium demo run test e2e bench chaos fuzz
 
 setup: .venv/synced
 
@@ -46,6 +46,12 @@ SEEDS ?= 10
 FIRST ?= 1
 chaos: setup
 	@exec $(BIN)/python -W ignore -m tests.chaos --seeds $(SEEDS) --first $(FIRST)
+
+# Hostile requests over every route, by a seed: make fuzz REQUESTS=10000 SEED=2.
+REQUESTS ?= 100000
+SEED ?= 1
+fuzz: setup
+	@exec $(BIN)/python -W ignore -m tests.fuzz --requests $(REQUESTS) --seed $(SEED)
 
 chromium:
 	@test -n "$$CHROMIUM" || command -v chromium >/dev/null || command -v google-chrome >/dev/null || \

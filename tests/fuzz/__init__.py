@@ -1,0 +1,1 @@
+"""`make fuzz`: hostile and half-right requests over every route, over real HTTP, by a seed."""
