@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
+from subprocess import Popen
 
 from sqlalchemy import func, select
+from yarl import URL
 
 from models import cycle, db, event, webhook_event
 from models.settings import Settings
 from models.webhook_event import webhook_events
 from tests import build
-from tests.doors import on_sqlite
+from tests.build import KEY, SECRET
+from tests.chaos import truth
+from tests.doors import Rollcall, on_postgresql, on_sqlite
 from tests.faults import free_port, until
 from tests.processes import environment, listens, running
+from webhooks.livekit_plan import Plan, plan_classes
+from webhooks.livekit_sender import WALL_CLOCK, Tally, Target, sending
 from worker import bell, crew, jobs
 from worker.backend import Backend
 
@@ -128,6 +136,57 @@ def test_a_killed_worker_s_batch_is_applied_by_the_next_one(
             until(lambda: applied() == people)
     with db.reading(backend.engine) as conn:
         assert cycle.open_count(conn) == people
+
+
+@on_postgresql
+def test_a_rolling_restart_while_classes_begin_drops_no_event(
+    rollcall: Rollcall, settings: Settings, tmp_path: Path
+) -> None:
+    """Each process is stopped and started again, while LiveKit sends by its own rules."""
+    port, rooms = free_port(), [f"class-{number}" for number in range(20)]
+    env = environment(settings, tmp_path, PORT=str(port), LOG_LEVEL="warning")
+    for room in rooms:
+        rollcall.put(room)
+
+    tally = Tally()
+
+    def restart(parts: dict[str, Popen[bytes]], until_over: ExitStack) -> None:
+        until(lambda: len(tally.acknowledged_ids) > len(rooms))
+        for name, process in parts.items():
+            process.terminate()
+            assert process.wait(timeout=30) == 0
+            until_over.enter_context(running(name, env))
+            until(lambda: listens(port))
+
+    async def classes(plan: Plan, restarting: Callable[[], None]) -> None:
+        target = Target(URL(f"http://127.0.0.1:{port}/webhooks/livekit"), key=KEY, secret=SECRET)
+        async with sending(target, tally=tally) as sender:
+            over = asyncio.create_task(asyncio.to_thread(restarting))
+            for event in plan.events:
+                await WALL_CLOCK.until(event.at)
+                sender.offer(event)
+            await over
+
+    with ExitStack() as until_over:
+        parts = {
+            name: until_over.enter_context(running(name, env))
+            for name in ("webhooks", "worker", "worker.schedule")
+        }
+        until(lambda: listens(port))
+        now, lasting = datetime.now(UTC), timedelta(seconds=20)
+        plan = plan_classes(rooms, people=6, lasting=lasting, seed=1, starts_at=now, speed=5)
+        asyncio.run(classes(plan, partial(restart, parts, until_over)))
+        until(lambda: _is_applied(rollcall.backend))
+    report = tally.report(events=len(plan.events), wall_seconds=0)
+    assert (report.acknowledged, report.retried > 0) == (len(plan.events), True)
+    stored = truth.ledger(rollcall.backend)
+    assert list(truth.unlike_ledger(stored, plan, set(report.acknowledged_ids))) == []
+    assert list(truth.unlike_rosters(rollcall.client, stored, plan)) == []
+
+
+def _is_applied(backend: Backend) -> bool:
+    with db.reading(backend.engine) as conn:
+        return webhook_event.oldest_pending(conn) is None
 
 
 def _fill_inbox(backend: Backend, people: int) -> None:
