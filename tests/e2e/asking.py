@@ -18,10 +18,13 @@ Found = TypeVar("Found")
 
 
 async def eventually(
-    ask: Callable[[], Awaitable[Found]], *, is_so: Callable[[Found], object]
+    ask: Callable[[], Awaitable[Found]],
+    *,
+    is_so: Callable[[Found], object],
+    seconds: float = PATIENCE_SECONDS,
 ) -> Found:
-    """Ask until it is so; what was found then. AssertionError when it takes too long."""
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    """Ask until it is so; what was found then. TimeoutError when it takes longer."""
+    async with asyncio.timeout(seconds):
         while not is_so(found := await ask()):
             await asyncio.sleep(POLL_SECONDS)
         return found

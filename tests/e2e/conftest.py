@@ -57,11 +57,12 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
         door = until_done.enter_context(Door(port))
         livekit = livekit_server.running(binary, data, webhooks_to=door.port)
         server = until_done.enter_context(livekit)
-        until(lambda: _is_ready(port), seconds=stack.PATIENCE_SECONDS)
+        until(lambda: is_ready(port), seconds=stack.PATIENCE_SECONDS)
         yield Deployment(server, door, port, postgres, valkey)
 
 
-def _is_ready(port: int) -> bool:
+def is_ready(port: int) -> bool:
+    """Whether Rollcall listens there, and has what it needs."""
     connection = HTTPConnection("127.0.0.1", port, timeout=2)
     try:
         connection.request("GET", "/readyz")

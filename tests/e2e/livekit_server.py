@@ -6,7 +6,6 @@ import re
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
@@ -18,45 +17,62 @@ STOP_SECONDS = 20
 KEY, SECRET = "devkey", "devsecret-devsecret-devsecret-devsecret"
 
 
-@dataclass(frozen=True, slots=True)
 class LiveKit:
-    """A running server."""
+    """A server on ports of its own, that can crash and come back."""
 
-    port: int
+    def __init__(self, binary: Path, data: Path, *, webhooks_to: int) -> None:
+        """It posts its webhooks to that port; what it says goes to livekit.log in `data`."""
+        self._port, tcp_port, udp_port = (free_port() for _ in range(3))
+        self._binary, self._config, self._log = binary, data / "livekit.yaml", data / "livekit.log"
+        self._config.write_text(
+            CONFIG.format(port=self._port, tcp_port=tcp_port, udp_port=udp_port)
+            + _documented(webhooks_to=webhooks_to)
+        )
+        self._server: subprocess.Popen[bytes] | None = None
 
     @property
     def ws(self) -> str:
-        return f"ws://127.0.0.1:{self.port}"
+        return f"ws://127.0.0.1:{self._port}"
 
     @property
     def http(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://127.0.0.1:{self._port}"
+
+    def start(self) -> None:
+        with self._log.open("ab") as log:
+            server = subprocess.Popen(
+                [self._binary, "--config", self._config], stdout=log, stderr=log
+            )
+        self._server = server
+        until(lambda: server.poll() is not None or _answers(self._port))
+        assert server.poll() is None, self._log.read_text()
+
+    def kill(self) -> None:
+        """kill -9: nobody is told anything."""
+        assert self._server is not None
+        self._server.kill()
+        self._server.wait()
+
+    def stop(self) -> None:
+        assert self._server is not None
+        # The first signal waits for rooms to empty.
+        self._server.terminate()
+        self._server.terminate()
+        try:
+            self._server.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.kill()
 
 
 @contextmanager
 def running(binary: Path, data: Path, *, webhooks_to: int) -> Iterator[LiveKit]:
-    """A server that posts its webhooks to that port; what it says goes to livekit.log in `data`."""
-    port, tcp_port, udp_port = (free_port() for _ in range(3))
-    config = data / "livekit.yaml"
-    config.write_text(
-        CONFIG.format(port=port, tcp_port=tcp_port, udp_port=udp_port)
-        + _documented(webhooks_to=webhooks_to)
-    )
-    with (data / "livekit.log").open("wb") as log:
-        server = subprocess.Popen([binary, "--config", config], stdout=log, stderr=log)
+    """A started server."""
+    livekit = LiveKit(binary, data, webhooks_to=webhooks_to)
+    livekit.start()
     try:
-        until(lambda: server.poll() is not None or _answers(port))
-        assert server.poll() is None, (data / "livekit.log").read_text()
-        yield LiveKit(port)
+        yield livekit
     finally:
-        # The first signal waits for rooms to empty.
-        server.terminate()
-        server.terminate()
-        try:
-            server.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            server.kill()
-            server.wait()
+        livekit.stop()
 
 
 CONFIG = f"""
