@@ -59,15 +59,17 @@ def _run(
         unhurried(), asked.filters, after=asked.place, limit=limit, rate=rate, now=present()
     )
     try:
-        with terminal.bar("Replaying", length=matched) as shown:
+        with terminal.ctrl_c() as stop, terminal.bar("Replaying", length=matched) as shown:
             for progress in steps:
                 shown.update(progress.applied + progress.failed - shown.pos)
-    except KeyboardInterrupt:
-        click.echo(f"Stopped. {_how_to_go_on(asked.filters, progress.at)}", err=True)
-        return progress, INTERRUPTED
+                if stop.is_set():
+                    break
     except Stalled as error:
         click.echo(str(error), err=True)
         return progress, 1
+    if stop.is_set():
+        click.echo(f"Stopped. {_how_to_go_on(asked.filters, progress.at)}", err=True)
+        return progress, INTERRUPTED
     if progress.waiting:
         click.echo("No worker is running: they wait until one does.", err=True)
     return progress, 1 if progress.failed else 0

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import resource
+import signal
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from threading import Event
 from typing import Any, TypeVar
 
 import click
@@ -31,6 +34,26 @@ _FILTERS = (
     click.option("--until", help="Received before."),
     click.option("--after", help="Beyond this place, which a page or a replay told."),
 )
+
+
+@contextmanager
+def ctrl_c() -> Iterator[Event]:
+    """Set once Ctrl-C was pressed, for a loop to look at; pressed again, it ends the command.
+
+    Python's KeyboardInterrupt is lost when it comes while an object is being finished.
+    """
+    pressed = Event()
+    before = signal.getsignal(signal.SIGINT)
+
+    def press(*_: object) -> None:
+        pressed.set()
+        signal.signal(signal.SIGINT, before)
+
+    signal.signal(signal.SIGINT, press)
+    try:
+        yield pressed
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def event_filters(command: Command) -> Command:

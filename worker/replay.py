@@ -118,6 +118,7 @@ class _Run:
             else:
                 backlog.ring(self.backend)
                 sleep(backlog.POLL_SECONDS)
+                yield self.progress  # a moment to stop at
 
     def pace(self, started: float, rate: float | None) -> Iterator[Progress]:
         """Wait until the next batch is due."""
