@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from http.client import HTTPConnection
+from itertools import count
 from pathlib import Path
 
 import psutil
@@ -129,6 +132,34 @@ def test_a_worker_that_was_killed_is_replaced(settings: Settings, tmp_path: Path
 
         wait_for(replaced)
         assert stop(pool) == 0
+
+
+@pytest.mark.skipif(not Path("/proc/self/wchan").exists(), reason="Linux tells what it waits for")
+def test_a_worker_that_still_starts_hears_that_it_is_asked_to_stop(
+    settings: Settings, tmp_path: Path
+) -> None:
+    """Also where a library suppresses every exception: redis-py asks for its own version, and
+    importlib.metadata opens all of PYTHONPATH as zip files. A pipe makes it wait there.
+    """
+    pipe, times = tmp_path / "pipe", count()
+    os.mkfifo(pipe)
+    env = environment(settings, tmp_path, PYTHONPATH=str(pipe), LOG_LEVEL="error")
+    with running("worker", env) as worker:
+        process = Path(f"/proc/{worker.pid}")
+
+        def waits_with_a_way_to_stop() -> bool:
+            [caught] = re.findall(r"SigCgt:\t(\w+)", (process / "status").read_text())
+            waits = (process / "wchan").read_text() == "wait_for_partner"
+            if int(caught, 16) >> (signal.SIGTERM - 1) & 1:
+                return waits
+            if waits:  # it imports redis-py, which asks as well, and asks anew what has changed
+                os.utime(pipe, (0, next(times)))
+                with suppress(OSError):
+                    os.close(os.open(pipe, os.O_WRONLY | os.O_NONBLOCK))
+            return False
+
+        wait_for(waits_with_a_way_to_stop)
+        assert stop(worker) == 0
 
 
 # --- without Redis --------------------------------------------------------------------------------

@@ -100,7 +100,7 @@ def work(settings: Settings) -> None:
 
 def work_alone(settings: Settings) -> None:
     """One worker, until it is asked to stop; while Redis is away, keep asking for it."""
-    with suppress(StopRequested):
+    with suppress(StopRequested, SystemExit):
         _stop_when_asked()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
         while not _worked(settings):
@@ -135,7 +135,8 @@ def _held() -> Iterator[None]:
 
 
 def _stop(*_: object) -> NoReturn:
-    raise StopRequested
+    """Not an Exception: while the worker starts, libraries suppress those."""
+    raise SystemExit
 
 
 if __name__ == "__main__":
