@@ -9,6 +9,7 @@ from sqlalchemy import Engine, text
 from models import db
 
 ROOMS, PEOPLE = 2_000, 30
+ROWS_AT_ONCE = 50_000
 SPAN = timedelta(days=25)
 """How long ago the first event was; the last one is of now."""
 
@@ -32,7 +33,7 @@ FROM (SELECT n, n / 2 AS visit, n / 2 % :rooms AS room, n / 2 % CAST(:people AS 
              CASE WHEN n % 1000 < :failed THEN 'failed' ELSE 'applied' END AS status,
              now() - :seconds * (1 - CAST(n AS float) / :count) * interval '1 s' AS at,
              now() - :seconds * (1 - CAST(n - n % 2 AS float) / :count) * interval '1 s' AS began
-      FROM generate_series(0, CAST(:count AS int) - 1) AS n) AS told
+      FROM generate_series(CAST(:start AS int), CAST(:stop AS int) - 1) AS n) AS told
 """
 
 ROOMS_KNOWN = """
@@ -54,7 +55,9 @@ def fill(engine: Engine, *, count: int, failed: int, rooms: bool = False) -> Non
         "created_ms": str(int(created.timestamp() * 1000)),
     }
     with db.writing(engine) as conn:
-        conn.execute(text(EVENTS), told)
+        for start in range(0, count, ROWS_AT_ONCE):
+            stop = min(start + ROWS_AT_ONCE, count)
+            conn.execute(text(EVENTS), told | {"start": start, "stop": stop})
         if rooms:
             conn.execute(text(ROOMS_KNOWN), {"rooms": ROOMS})
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as conn:
