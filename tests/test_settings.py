@@ -56,7 +56,7 @@ def test_a_key_pair_is_all_that_must_be_set(environment: Environment) -> None:
     assert told.database_url == "sqlite:///var/rollcall.db"
     assert told.redis_url == "redis://127.0.0.1:6379/0"
     assert told.livekit_url is None
-    assert (told.port, told.web_threads, told.workers) == (8000, 16, 1)
+    assert (told.port, told.web_threads, told.workers) == (8000, 8, 1)
     assert (told.cache_ttl_seconds, told.default_duration_minutes) == (10, 60)
     assert (told.late_after_minutes, told.minimum_percentage) == (10, None)
     assert (told.retention_days, told.max_body_bytes) == (30, 2_097_152)
@@ -102,7 +102,7 @@ TAKEN: list[tuple[str, str, Any]] = [
     ("REDIS_URL", "rediss://:p@cache:6380/1", "rediss://:p@cache:6380/1"),
     ("REDIS_URL", "unix:///run/valkey.sock", "unix:///run/valkey.sock"),
     ("PORT", "9000", 9000),
-    ("WEB_THREADS", "4", 4),
+    ("WEB_THREADS", "16", 16),
     ("WORKERS", "4", 4),
     ("CACHE_TTL_SECONDS", "3", 3),
     ("STALE_AFTER_MINUTES", "7", 7),
