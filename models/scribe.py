@@ -7,6 +7,7 @@ other threads wants it: at full load that cost 146 us of a webhook's 446.
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from multiprocessing.util import Finalize
 from queue import Empty, SimpleQueue
 from threading import Lock, Thread
@@ -31,7 +32,7 @@ class Scribe:
         if self._thread is None:
             self._start()
         if self._said.qsize() > MOST:
-            self._write_waiting()
+            self._help()
 
     def flush(self) -> None:
         """Nothing is held back."""
@@ -49,20 +50,27 @@ class Scribe:
                 Finalize(self, self._finish, exitpriority=0)
 
     def _run(self) -> None:
-        while (text := self._said.get()) is not None:
-            self._stream.write(text)
-            self._write_waiting()
-
-    def _write_waiting(self) -> None:
-        """All that is there, in one go."""
-        texts: list[str] = []
-        try:
-            while len(texts) < MOST and (text := self._said.get_nowait()) is not None:
-                texts.append(text)
-        except Empty:
+        while self._write_with(self._said.get()):
             pass
+
+    def _help(self) -> None:
+        """Write some of it for the scribe, whose end stays its own to hear."""
+        with suppress(Empty):
+            if not self._write_with(self._said.get_nowait()):
+                self._said.put(None)
+
+    def _write_with(self, text: str | None) -> bool:
+        """Write this and what else waits, in one go; False when the end was among it."""
+        texts: list[str] = []
+        with suppress(Empty):
+            while text is not None:
+                texts.append(text)
+                if len(texts) == MOST:
+                    break
+                text = self._said.get_nowait()
         self._stream.write("".join(texts))
         self._stream.flush()
+        return text is not None
 
     def _finish(self) -> None:
         if self._thread is not None:

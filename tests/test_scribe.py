@@ -57,6 +57,19 @@ def test_a_process_writes_all_before_it_ends_and_so_does_its_fork() -> None:
         assert [int(number) for who, number in lines if who == pid] == list(range(1000))
 
 
+def test_a_process_that_just_said_something_ends_without_a_pause() -> None:
+    """The scribe hears the end among the lines, and does not wait for it once more."""
+    stream = StringIO()
+    told = Scribe(stream)
+    for number in range(scribe.MOST // 2):
+        told.write(f"{number}\n")
+    scribing = told._thread
+    assert scribing is not None
+    told._said.put(None)
+    wait_for(lambda: not scribing.is_alive())
+    assert stream.getvalue().endswith(f"{scribe.MOST // 2 - 1}\n")
+
+
 def test_who_says_too_much_at_once_waits_for_the_stream() -> None:
     """Else a stream that nobody reads would fill the memory."""
 
