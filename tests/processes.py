@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
 from models.settings import Settings
@@ -48,3 +49,15 @@ def listens(port: int) -> bool:
     except OSError:
         return False
     return True
+
+
+def answers(port: int, path: str = "/healthz") -> bool:
+    """Whether a server on that port of 127.0.0.1 answers that path with 200."""
+    connection = HTTPConnection("127.0.0.1", port, timeout=2)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().status == 200
+    except (HTTPException, OSError):
+        return False
+    finally:
+        connection.close()

@@ -10,7 +10,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from http.client import HTTPConnection
 from pathlib import Path
 from shutil import copy
 
@@ -20,6 +19,7 @@ from tests import servers
 from tests.build import KEY, SECRET
 from tests.doors import ops_token, token
 from tests.faults import free_port, until
+from tests.processes import answers
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = 8
@@ -45,7 +45,7 @@ def service(migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory) -> 
             [*granian, *where, "webhooks.app:create_app"], cwd=ROOT, env=os.environ | environment
         )
         try:
-            until(lambda: _answers(port), seconds=60)
+            until(lambda: answers(port), seconds=60)
             yield f"http://127.0.0.1:{port}"
         finally:
             process.terminate()
@@ -80,14 +80,3 @@ def _find_nothing(service: str, bearer: str | None, *, here: Path) -> None:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "No issues found" in done.stdout, done.stdout
-
-
-def _answers(port: int) -> bool:
-    connection = HTTPConnection("127.0.0.1", port, timeout=1)
-    try:
-        connection.request("GET", "/healthz")
-        return connection.getresponse().status == 200
-    except OSError:
-        return False
-    finally:
-        connection.close()

@@ -7,12 +7,12 @@ import shlex
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from time import monotonic, sleep
 
 from tests.bench.load import BenchFailed, free_port
 from tests.bench.mail import KEY, SECRET
+from tests.processes import answers
 
 ROOT = Path(__file__).parents[2]
 LOGS = ROOT / "var" / "bench"
@@ -74,17 +74,6 @@ def until(
         if process.poll() is not None or monotonic() > deadline:
             raise BenchFailed(f"{name} did not start; see {LOGS / name}.log")
         sleep(every)
-
-
-def answers(port: int, path: str) -> bool:
-    connection = HTTPConnection("127.0.0.1", port, timeout=2)
-    try:
-        connection.request("GET", path)
-        return connection.getresponse().status == 200
-    except (HTTPException, OSError):
-        return False
-    finally:
-        connection.close()
 
 
 def logs() -> Path:

@@ -21,7 +21,8 @@ from tests.bench.load import BenchFailed, free_port
 from tests.bench.mail import server_token
 from tests.bench.peer.tables import Base
 from tests.bench.peer.tables import engine as peer_engine
-from tests.bench.process import answers, logs, procfile, running, serving, until
+from tests.bench.process import logs, procfile, running, serving, until
+from tests.processes import answers
 
 FLOORS = [sys.executable, "-m", "tests.bench.floors"]
 PEER = ["gunicorn", "--workers", "2", "tests.bench.peer.app:create_app()", "--bind"]

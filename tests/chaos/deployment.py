@@ -6,7 +6,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
 import psutil
@@ -17,7 +16,7 @@ from models.settings import Settings
 from tests import faults
 from tests.build import KEY, SECRET
 from tests.faults import until
-from tests.processes import environment
+from tests.processes import answers, environment
 from worker import spool
 
 WORKERS = 2
@@ -156,17 +155,7 @@ class Deployment:
 
     def wait_up(self, name: str) -> None:
         """Until that process is at its work: it answers, or waits for what Valkey has for it."""
-        until(self.web_answers if name == "web" else lambda: self._is_connected(name))
-
-    def web_answers(self) -> bool:
-        connection = HTTPConnection("127.0.0.1", self.port, timeout=2)
-        try:
-            connection.request("GET", "/healthz")
-            return connection.getresponse().status == 200
-        except (HTTPException, OSError):
-            return False
-        finally:
-            connection.close()
+        until(lambda: answers(self.port) if name == "web" else self._is_connected(name))
 
     def wipe(self) -> None:
         """FLUSHALL, unless something is spooled."""

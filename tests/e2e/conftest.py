@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from http.client import HTTPConnection, HTTPException
 
 import pytest
 
@@ -22,6 +21,7 @@ from tests.e2e import livekit_binary, livekit_server
 from tests.e2e.door import Door
 from tests.e2e.livekit_server import KEY, SECRET, LiveKit
 from tests.faults import Postgres, Valkey, free_port, until
+from tests.processes import answers
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +63,4 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
 
 def is_ready(port: int) -> bool:
     """Whether Rollcall listens there, and has what it needs."""
-    connection = HTTPConnection("127.0.0.1", port, timeout=2)
-    try:
-        connection.request("GET", "/readyz")
-        return connection.getresponse().status == 200
-    except (OSError, HTTPException):
-        return False
-    finally:
-        connection.close()
+    return answers(port, "/readyz")

@@ -6,10 +6,10 @@ import re
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
 from tests.faults import free_port, until
+from tests.processes import answers
 
 MANUAL = Path(__file__).parents[2] / "docs" / "operating.md"
 STOP_SECONDS = 20
@@ -44,7 +44,7 @@ class LiveKit:
                 [self._binary, "--config", self._config], stdout=log, stderr=log
             )
         self._server = server
-        until(lambda: server.poll() is not None or _answers(self._port))
+        until(lambda: server.poll() is not None or answers(self._port, "/"))
         assert server.poll() is None, self._log.read_text()
 
     def kill(self) -> None:
@@ -105,14 +105,3 @@ def _documented(*, webhooks_to: int) -> str:
         assert theirs in block
         block = block.replace(theirs, ours)
     return block
-
-
-def _answers(port: int) -> bool:
-    connection = HTTPConnection("127.0.0.1", port, timeout=2)
-    try:
-        connection.request("GET", "/")
-        return connection.getresponse().status == 200
-    except (OSError, HTTPException):
-        return False
-    finally:
-        connection.close()
