@@ -71,14 +71,7 @@ def index() -> Response:
     auth.operator()
     asked = PageQuery.of_request()
     with db.reading(backend().engine) as conn:
-        found = session.page(
-            conn,
-            room_name=asked.room_name,
-            since=asked.since,
-            until=asked.until,
-            after=asked.after,
-            limit=asked.limit,
-        )
+        found = session.page(conn, **asked.model_dump())
     following = found[-1].id if len(found) == asked.limit else None
     return answers.answer({"sessions": [answers.session(one) for one in found], "next": following})
 

@@ -29,14 +29,7 @@ def index(*, as_json: bool, from_: str | None, **options: Any) -> None:
     """Sessions by id."""
     asked = terminal.asked(PageQuery, options | {"from": from_})
     with db.reading(unhurried().engine) as conn:
-        found = session.page(
-            conn,
-            room_name=asked.room_name,
-            since=asked.since,
-            until=asked.until,
-            after=asked.after,
-            limit=asked.limit,
-        )
+        found = session.page(conn, **asked.model_dump())
     following = found[-1].id if len(found) == asked.limit else None
     if as_json:
         told = [answers.session(one) for one in found]
