@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from models import visit
 from models.event import (
@@ -41,20 +42,21 @@ def merge(cycle: Cycle | None, event: Event) -> Cycle:
         return _merge_client(cycle or _provisional(event), event)
     cycle = cycle or _empty(event)
     # The ids never differ between a sid's events; the least keeps even nonsense order-blind.
-    cycle = replace(
-        cycle,
-        user_id=min(cycle.user_id, event.user_id or cycle.user_id),
-        room_sid=_least(cycle.room_sid, event.room_sid),
-        hidden=cycle.hidden or event.hidden,
-    )
+    told: dict[str, Any] = {
+        "user_id": min(cycle.user_id, event.user_id or cycle.user_id),
+        "room_sid": _least(cycle.room_sid, event.room_sid),
+        "hidden": cycle.hidden or event.hidden,
+    }
     if event.event == ABORTED:
-        return replace(cycle, aborted_at=_latest(cycle.aborted_at, event.created_at))
-    if event.event == SEEN:
-        return replace(cycle, last_seen_at=_latest(cycle.last_seen_at, event.created_at))
-    if event.event not in (JOINED, LEFT):
-        return cycle
-    cycle = _merge_name(_merge_joined(cycle, event), event)
-    return _merge_left(cycle, event) if event.event == LEFT else cycle
+        told["aborted_at"] = _latest(cycle.aborted_at, event.created_at)
+    elif event.event == SEEN:
+        told["last_seen_at"] = _latest(cycle.last_seen_at, event.created_at)
+    elif event.event in (JOINED, LEFT):
+        rank = _rank(event)
+        told |= _joined(cycle, event, rank) | _named(cycle, event, rank)
+        if event.event == LEFT:
+            told |= _left(cycle, event, rank)
+    return replace(cycle, **told)  # once: it costs as much as all the rest, 7 us
 
 
 def merge_room(room: Room | None, event: Event) -> Room:
@@ -182,54 +184,50 @@ def _merge_client(cycle: Cycle, event: Event) -> Cycle:
         return replace(cycle, client_left_at=_latest(cycle.client_left_at, event.created_at))
     rank, first = _rank(event), cycle.joined_at
     claims = event.claimed_sid is not None and rank > cycle.claimed_rank
-    cycle = replace(
+    return replace(
         cycle,
         joined_at=min(first, event.created_at) if first else event.created_at,
         client_joined_at=_latest(cycle.client_joined_at, event.created_at),
         claimed_sid=event.claimed_sid if claims else cycle.claimed_sid,
         claimed_rank=rank if claims else cycle.claimed_rank,
+        **_named(cycle, event, rank),
     )
-    return _merge_name(cycle, event)
 
 
-def _merge_joined(cycle: Cycle, event: Event) -> Cycle:
+def _joined(cycle: Cycle, event: Event, rank: str) -> dict[str, Any]:
     """Joined and left both carry the join time, so a left alone gives the whole cycle.
 
     A leading 1 ranks an event that carries it over any that does not; among those that do not,
     the least `createdAt` is the nearest to the join, so their rank counts down.
     """
-    rank = f"1{_rank(event)}"
+    rank = f"1{rank}"
     if event.joined_at is None:
         left_over = (datetime.max.replace(tzinfo=UTC) - event.created_at) // ONE_MICROSECOND
         rank = f"0{LEVELS[event.source]}{left_over:020d}{event.event_id}"
     if rank <= cycle.joined_rank:
-        return cycle
-    return replace(
-        cycle,
-        joined_at=event.joined_at or event.created_at,
-        joined_rank=rank,
-        kind=event.kind,
-        source=event.source,
-    )
+        return {}
+    return {
+        "joined_at": event.joined_at or event.created_at,
+        "joined_rank": rank,
+        "kind": event.kind,
+        "source": event.source,
+    }
 
 
-def _merge_left(cycle: Cycle, event: Event) -> Cycle:
-    rank = _rank(event)
+def _left(cycle: Cycle, event: Event, rank: str) -> dict[str, Any]:
     if rank <= cycle.left_rank:
-        return cycle
-    return replace(
-        cycle,
-        left_at=event.created_at,
-        left_rank=rank,
-        disconnect_reason=event.disconnect_reason,
-    )
+        return {}
+    return {
+        "left_at": event.created_at,
+        "left_rank": rank,
+        "disconnect_reason": event.disconnect_reason,
+    }
 
 
-def _merge_name(cycle: Cycle, event: Event) -> Cycle:
-    rank = _rank(event)
+def _named(cycle: Cycle, event: Event, rank: str) -> dict[str, Any]:
     if event.name is None or rank <= cycle.name_rank:
-        return cycle
-    return replace(cycle, name=event.name, name_rank=rank)
+        return {}
+    return {"name": event.name, "name_rank": rank}
 
 
 def _least(one: str | None, other: str | None) -> str | None:
