@@ -28,7 +28,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from models import bulk, session
 from models.cycle import cycles
-from models.db import Key, is_sqlite, metadata
+from models.db import Key, among, is_sqlite, metadata
 from models.event import Event
 from models.facts import Person
 from models.room import rooms
@@ -70,7 +70,7 @@ def disguised(one: Event, pseudonym: str) -> Event:
 def pseudonyms(conn: Connection, cycle_ids: Iterable[str]) -> dict[str, str]:
     """The pseudonyms of those of these cycles whose person was erased."""
     statement = select(erasures.c.cycle_id, erasures.c.pseudonym)
-    rows = conn.execute(statement.where(erasures.c.cycle_id.in_(list(cycle_ids))))
+    rows = conn.execute(statement.where(among(conn, erasures.c.cycle_id, cycle_ids)))
     return dict(rows.all())
 
 
