@@ -7,7 +7,7 @@ of four to eight.) SQLite takes them one by one, in C.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -15,10 +15,22 @@ from sqlalchemy import Column, Connection, Table, bindparam, column, func, selec
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql import JSONB
 
-from models.db import is_sqlite
+from models.db import among, is_sqlite
 
 Row = dict[str, Any]
 Insert = postgresql.Insert | sqlite.Insert
+
+
+def missing(conn: Connection, key: Column[Any], values: Iterable[str]) -> list[str]:
+    """Those of the values, in their order, that no row has yet; only `insert_missing` can be sure.
+
+    A row that is there need not be made, sent and refused: 10 us of Python, 10 of PostgreSQL.
+    """
+    wanted = list(values)
+    if not wanted:
+        return []
+    there = set(conn.execute(select(key).where(among(conn, key, wanted))).scalars())
+    return [value for value in wanted if value not in there]
 
 
 def insert_missing(conn: Connection, table: Table, rows: Sequence[Row], *, key: str) -> set[str]:

@@ -66,7 +66,10 @@ cycles = Table(
 
 def locked(conn: Connection, ids: Iterable[str]) -> dict[str, Cycle]:
     """The cycles of these ids, locked in the order of their ids."""
-    statement = select(cycles).where(among(conn, cycles.c.cycle_id, ids))
+    wanted = list(ids)
+    if not wanted:
+        return {}
+    statement = select(cycles).where(among(conn, cycles.c.cycle_id, wanted))
     rows = conn.execute(statement.order_by(cycles.c.cycle_id).with_for_update())
     return {row.cycle_id: read(row) for row in rows}
 

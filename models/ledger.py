@@ -17,7 +17,7 @@ from typing import TypeVar
 from sqlalchemy import Connection
 
 from models import cycle, fold, resolution, room, session
-from models.bulk import insert_missing, upsert
+from models.bulk import insert_missing, missing, upsert
 from models.cycle import cycles
 from models.event import Event
 from models.facts import Cycle, Room, Session
@@ -110,7 +110,7 @@ def _fold_rooms(conn: Connection, batch: Sequence[Event]) -> tuple[list[Room], s
     """Fold the events into their rooms; the rooms as they are now, and the sessions of those whose
     place among the lives of their name is another one."""
     told = _grouped(batch, lambda one: one.room_sid)
-    fresh = {sid: _begun(fold.merge_room, events) for sid, events in told.items()}
+    fresh = {sid: _begun(fold.merge_room, told[sid]) for sid in missing(conn, rooms.c.sid, told)}
     inserted = insert_missing(conn, rooms, [room.as_row(one) for one in fresh.values()], key="sid")
     before = room.locked(conn, told.keys() - inserted)
     known = {sid: reduce(fold.merge_room, told[sid], one) for sid, one in before.items()}
@@ -130,7 +130,7 @@ def _fold_rooms(conn: Connection, batch: Sequence[Event]) -> tuple[list[Room], s
 def _fold_cycles(conn: Connection, batch: Sequence[Event]) -> list[Cycle]:
     """Fold the events into their cycles; the cycles as they are now."""
     told = _grouped(batch, lambda one: one.participant_sid or one.visit)
-    fresh = {key: _begun(fold.merge, events) for key, events in told.items()}
+    fresh = {key: _begun(fold.merge, told[key]) for key in missing(conn, cycles.c.cycle_id, told)}
     rows = [cycle.as_row(one) for one in fresh.values()]
     inserted = insert_missing(conn, cycles, rows, key="cycle_id")
     before = cycle.locked(conn, told.keys() - inserted)
