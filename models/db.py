@@ -149,6 +149,17 @@ def lock(conn: Connection, words: Iterable[str], *, shared: bool = False) -> Non
     conn.execute(select(held(key)))
 
 
+def try_lock(conn: Connection, words: Iterable[str]) -> set[str]:
+    """Hold those of these words that nobody else holds, until the transaction ends; which.
+
+    PostgreSQL only. Nobody is waited for.
+    """
+    wanted = {_lock_key(word): word for word in words}
+    key = func.unnest(cast(list(wanted), ARRAY(BigInteger))).column_valued("key")
+    held = conn.execute(select(key).where(func.pg_try_advisory_xact_lock(key)))
+    return {wanted[key] for key in held.scalars()}
+
+
 def _lock_key(word: str) -> int:
     return int.from_bytes(hashlib.sha256(word.encode()).digest()[:8], signed=True)
 

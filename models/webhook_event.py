@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import accumulate
 from typing import Any
 
 from sqlalchemy import (
@@ -21,9 +23,9 @@ from sqlalchemy import (
     update,
 )
 
-from models import bulk
+from models import bulk, db
 from models import event as events
-from models.db import Instant, Json, Key, RowId, among, insert, metadata
+from models.db import Instant, Json, Key, RowId, among, insert, is_sqlite, metadata
 from models.event import Event, Unreadable
 from models.facts import Source
 
@@ -71,6 +73,15 @@ webhook_events = Table(
 
 MAX_ERROR_LENGTH = 1_000
 LATEST = 50
+PENDING = text("status = 'pending'")
+"""In the words of its index."""
+
+LOOK = 4
+"""Batches among whose rows a drain looks for rooms that are free: as many workers find a full one
+each."""
+
+DRAIN = "drain\0"
+"""Before a room's name: the word that a drain holds, and nobody else. No name has a NUL."""
 
 EMPTY: dict[str, Any] = {
     str(column.name): None for column in webhook_events.columns if column.name != "id"
@@ -165,17 +176,24 @@ def record_applied(conn: Connection, event: Event, payload: dict[str, Any]) -> N
     insert_rows(conn, [row | {"status": "applied", "attempts": 1}])
 
 
-def take(conn: Connection, limit: int) -> list[Mail]:
-    """Up to `limit` pending rows, oldest first, that no other worker holds; now held by us."""
+def take(conn: Connection, limit: int) -> list[Mail] | None:
+    """Up to `limit` pending rows, oldest first, that nobody else holds; now held by us.
+
+    On PostgreSQL they are of rooms that no other drain holds, now held as well. None when nothing
+    waits in any that is free; an empty list when what was seen there is gone or held meanwhile.
+    """
     columns = webhook_events.c
-    statement = (
-        select(columns.id, columns.source, columns.payload, columns.received_at)
-        .where(text("status = 'pending'"))
-        .order_by(webhook_events.c.id)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-    )
-    return [Mail(*row) for row in conn.execute(statement)]
+    statement = select(columns.id, columns.source, columns.payload, columns.received_at)
+    if is_sqlite(conn):
+        statement = statement.where(PENDING)
+    else:
+        free = _in_free_rooms(conn, limit)
+        if not free:
+            return None
+        statement = statement.where(PENDING, among(conn, columns.id, free))
+    statement = statement.order_by(columns.id).limit(limit).with_for_update(skip_locked=True)
+    found = [Mail(*row) for row in conn.execute(statement)]
+    return None if is_sqlite(conn) and not found else found
 
 
 def mark_applied(conn: Connection, ids: Sequence[int]) -> None:
@@ -189,7 +207,7 @@ def mark_failed(conn: Connection, row_id: int, *, error: str) -> None:
 def pending(conn: Connection) -> int:
     """How many rows wait to be applied."""
     statement = select(func.count()).select_from(webhook_events)
-    return conn.execute(statement.where(text("status = 'pending'"))).scalar_one()
+    return conn.execute(statement.where(PENDING)).scalar_one()
 
 
 def failed(conn: Connection) -> int:
@@ -202,8 +220,29 @@ def failed(conn: Connection) -> int:
 
 def oldest_pending(conn: Connection) -> datetime | None:
     """When the oldest pending row was received; None when there is none."""
-    statement = select(webhook_events.c.received_at).where(text("status = 'pending'"))
+    statement = select(webhook_events.c.received_at).where(PENDING)
     return conn.execute(statement.order_by(webhook_events.c.id).limit(1)).scalar()
+
+
+def _in_free_rooms(conn: Connection, limit: int) -> list[int]:
+    """The ids of up to `limit` pending rows, of rooms that no other drain holds: now we hold them.
+
+    Whole rooms, in the order of their oldest row, so none of them is ever passed over but for one
+    that waits longer. Drains that shared a room would wait for each other all the time.
+    """
+    columns = webhook_events.c
+    look = select(columns.id, columns.room_name).where(PENDING).order_by(columns.id)
+    waiting: dict[str, list[int]] = defaultdict(list)
+    for row_id, room_name in conn.execute(look.limit(LOOK * limit)):
+        waiting[room_name or ""].append(row_id)
+    names, found = list(waiting), list[int]()
+    while names and len(found) < limit:
+        totals = accumulate((len(waiting[name]) for name in names), initial=len(found))
+        count = sum(1 for total in totals if total < limit)
+        some, names = names[:count], names[count:]
+        held = db.try_lock(conn, [DRAIN + name for name in some])
+        found += [row_id for name in some if DRAIN + name in held for row_id in waiting[name]]
+    return found[:limit]
 
 
 def _mark(conn: Connection, ids: Iterable[int], *, status: str, error: str | None) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from rq.timeouts import JobTimeoutException
-from sqlalchemy import Engine, select, text, update
+from sqlalchemy import Connection, Engine, select, text, update
 from sqlalchemy.exc import OperationalError
 
 from models import db, ledger, webhook_event
@@ -26,7 +26,9 @@ from tests.doors import (
     Rollcall,
     a_worker,
     aside,
+    counting,
     on_postgresql,
+    pausing,
     serving,
     together,
     told,
@@ -34,6 +36,7 @@ from tests.doors import (
     waits_for_a_lock,
     without,
 )
+from tests.faults import free_port
 from worker import bell, jobs
 from worker.backend import Backend
 
@@ -214,16 +217,127 @@ def test_rqs_timeout_fails_no_event(rollcall: Rollcall) -> None:
 # --- several workers ------------------------------------------------------------------------------
 
 
+def in_rooms(*names: str) -> list[Event]:
+    """An event in each of these rooms, in this order."""
+    return [
+        joined(sid=f"PA_{n}", user=f"pupil-{n}", room=f"RM_{name}", room_name=name)
+        for n, name in enumerate(names)
+    ]
+
+
+def taken(conn: Connection, limit: int = jobs.BATCH) -> list[int]:
+    """What a drain takes, as places in the ledger's order; empty when no room is free."""
+    ids = list(conn.execute(select(webhook_events.c.id).order_by(webhook_events.c.id)).scalars())
+    return [ids.index(one.id) for one in webhook_event.take(conn, limit) or ()]
+
+
 @on_postgresql
-def test_what_another_worker_holds_is_skipped(rollcall: Rollcall) -> None:
-    rollcall.send(*(joined(sid=f"PA_{n}") for n in range(5)))
+def test_two_drains_at_once_take_different_rooms(rollcall: Rollcall) -> None:
+    rollcall.put_in(in_rooms("a", "b", "a", "c", "b", "a"))
     with a_worker(rollcall.backend.settings) as other, db.writing(other.engine) as holding:
-        held = [one.id for one in webhook_event.take(holding, 2)]
+        assert taken(holding, 3) == [0, 2, 5]
         with db.writing(rollcall.backend.engine) as conn:
-            ours = [one.id for one in webhook_event.take(conn, 500)]
-        assert len(held) == 2
-        assert len(ours) == 3
-        assert not set(held) & set(ours)
+            assert taken(conn) == [1, 3, 4]
+
+
+@on_postgresql
+def test_rooms_come_whole_and_the_one_that_waited_longest_first(rollcall: Rollcall) -> None:
+    rollcall.put_in(in_rooms("a", "b", "c", "b", "c", "a", "c"))
+    for limit, expected in ((1, [0]), (2, [0, 5]), (3, [0, 1, 5]), (4, [0, 1, 3, 5])):
+        with db.writing(rollcall.backend.engine) as conn:
+            assert taken(conn, limit) == expected
+
+
+@on_postgresql
+def test_rows_without_a_room_s_name_are_taken_like_those_of_a_room(rollcall: Rollcall) -> None:
+    rollcall.put_in([joined(sid="PA_1")], room_name=None)
+    rollcall.put_in([joined(sid="PA_2")])
+    assert rollcall.drain() == 2
+    assert statuses(rollcall) == ["applied", "applied"]
+
+
+@on_postgresql
+def test_a_row_that_somebody_holds_is_skipped_and_waited_for(rollcall: Rollcall) -> None:
+    rollcall.put_in(in_rooms("a", "a", "b"))
+    first = select(webhook_events.c.id).order_by(webhook_events.c.id).limit(1).with_for_update()
+    with a_worker(rollcall.backend.settings) as other, db.writing(other.engine) as holding:
+        holding.execute(first)
+        thread = ThreadPoolExecutor(1)
+        drained = thread.submit(lambda: jobs.work_off(rollcall.backend))
+        wait_for(lambda: statuses(rollcall) == ["pending", "applied", "applied"])
+    drained.result(20)
+    thread.shutdown()
+    wait_for(lambda: rollcall.drain() == 0 and set(statuses(rollcall)) == {"applied"})
+
+
+@on_postgresql
+def test_a_room_that_a_drain_holds_is_passed_over_and_applied_after_it_with_no_sweep(
+    rollcall: Rollcall,
+) -> None:
+    rollcall.put_in(in_rooms("a"))
+    late = joined(sid="PA_late", user="late", room="RM_a", room_name="a")
+    with (
+        a_worker(rollcall.backend.settings) as other,
+        pausing(rollcall.backend.engine, after="INSERT INTO cycles") as pause,
+        aside(lambda: jobs.work_off(rollcall.backend)) as drained,
+    ):
+        pause.wait()
+        with a_worker(rollcall.backend.settings) as web, db.writing(web.engine) as conn:
+            row = webhook_event.pending_row(late, webhook(late), received_at=at("16:00"))
+            webhook_event.insert_rows(conn, [row])
+        before = bell.queue(other.redis).count
+        with counting(other.engine) as executed:
+            jobs.work_off(other)
+        assert len([one for one in executed if "webhook_events" in one]) == 1, "it looked once"
+        assert bell.queue(other.redis).count == before, "it rang for nobody"
+        assert statuses(rollcall) == ["pending", "pending"]
+        pause.over()
+        drained.result(20)
+    assert statuses(rollcall) == ["applied", "applied"]
+
+
+@on_postgresql
+def test_a_drain_that_held_a_room_for_nothing_looks_again(rollcall: Rollcall) -> None:
+    """It saw events that another applies before it holds their room: what comes meanwhile, and
+    others pass over because of it, is its own."""
+    rollcall.put_in(in_rooms("a"))
+    with (
+        a_worker(rollcall.backend.settings) as slow,
+        pausing(slow.engine, after="SELECT webhook_events.id, webhook_events.room_name") as looked,
+        pausing(slow.engine, after="pg_try_advisory_xact_lock") as holds,
+        aside(lambda: jobs.work_off(slow)) as drained,
+    ):
+        looked.wait()
+        assert rollcall.drain() == 1
+        looked.over()
+        holds.wait()
+        rollcall.put_in([joined(sid="PA_late", room="RM_a", room_name="a")])
+        jobs.work_off(rollcall.backend)
+        assert statuses(rollcall) == ["applied", "pending"]
+        holds.over()
+        drained.result(20)
+    assert statuses(rollcall) == ["applied", "applied"]
+
+
+def test_after_its_turn_a_drain_leaves_the_rest_to_another_job(
+    rollcall: Rollcall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "TURN_SECONDS", 0)
+    rollcall.put_in(joined(sid=f"PA_{n}") for n in range(jobs.BATCH + 1))
+    jobs.work_off(rollcall.backend)
+    assert statuses(rollcall).count("pending") == 1
+    assert bell.queue(rollcall.backend.redis).count == 1
+
+
+def test_without_redis_a_drain_goes_on_to_the_end(
+    rollcall: Rollcall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "TURN_SECONDS", 0)
+    rollcall.put_in(joined(sid=f"PA_{n}") for n in range(jobs.BATCH + 1))
+    away = f"redis://127.0.0.1:{free_port()}/0"
+    with a_worker(rollcall.backend.settings.model_copy(update={"redis_url": away})) as cut_off:
+        jobs.work_off(cut_off)
+    assert set(statuses(rollcall)) == {"applied"}
 
 
 def test_a_full_batch_rings_for_more_hands_and_a_part_of_one_does_not(rollcall: Rollcall) -> None:

@@ -47,8 +47,7 @@ class Drainer:
 
     def _drain_all(self, backend: Backend) -> None:
         try:
-            while jobs.drain_batch(backend) == jobs.BATCH:
-                pass
+            jobs.work_off(backend)
         except jobs.NOBODYS_FAULT as error:
             log.warning("drain.failed", error=type(error).__name__)
             self._stopped.wait(jobs.RETRY_SECONDS)

@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from functools import cache as once
-from time import perf_counter, sleep
+from time import monotonic, perf_counter, sleep
 
 import structlog
 from redis.exceptions import RedisError
@@ -30,6 +30,13 @@ some 100 ms only."""
 NOBODYS_FAULT = (OperationalError, InterfaceError, BaseTimeoutException)
 """A lost connection, a deadlock or RQ's timeout: the batch rolls back and no event failed."""
 
+TURN_SECONDS = 1.0
+"""A drain's work before it lets sweeps and others come between: what RQ does for a job takes some
+milliseconds, and is done once for many batches."""
+
+PAUSE_SECONDS = 0.02
+"""Before a drain that took nothing looks again at what others hold."""
+
 RETRY_SECONDS = 0.5
 """Before a failed drain rings again: an outage must not become a loop."""
 
@@ -37,10 +44,11 @@ log = structlog.get_logger()
 
 
 def drain() -> None:
-    """RQ job: apply one batch of the inbox; should that fail, ring for another try."""
+    """RQ job: apply what waits, for a turn at most; should that fail, ring for another try."""
     backend = own_backend()
     try:
-        drain_batch(backend)
+        _answer_bell(backend)
+        work_off(backend)
     except BaseTimeoutException:
         _ring(backend)
         raise
@@ -69,23 +77,48 @@ def prune_some() -> None:
         bell.enqueue(backend.redis, "worker.jobs.prune_some")
 
 
+def work_off(backend: Backend) -> None:
+    """Apply batch after batch, until nothing waits in a room that is free. After TURN_SECONDS leave
+    the rest to another job; without Redis, where nobody would hear of it, go on.
+
+    A drain passes over the rooms that another holds, and need not ring for them. Whoever holds one
+    looks again after letting go of it, and so sees all that was committed before the other looked;
+    what is committed later rings by itself. It ends only with a look after which it holds nothing,
+    so none ends while another passes over a room because of it.
+    """
+    turn_ends = monotonic() + TURN_SECONDS
+    while (taken := _batch(backend)) is not None:
+        if not taken:  # applied by another meanwhile, or its rows are held, by an erasure for one
+            sleep(PAUSE_SECONDS)
+        if monotonic() > turn_ends and _ring(backend):
+            return
+
+
 def drain_batch(backend: Backend) -> int:
     """Apply up to BATCH pending events in one transaction; how many were taken.
 
-    First what was spooled while the database was down comes into the inbox. A full batch rings
-    again before it is applied, so that idle workers help. Whatever fails rolls the batch back and
-    is raised.
+    First what was spooled while the database was down comes into the inbox.
+    """
+    _answer_bell(backend)
+    return _batch(backend) or 0
+
+
+def _batch(backend: Backend) -> int | None:
+    """Apply a batch; how many events were taken, or None when no room with any is free.
+
+    A full one rings again before it is applied, so that idle workers help. Whatever fails rolls
+    the batch back and is raised.
     """
     started = perf_counter()
-    _answer_bell(backend)
     with db.writing(backend.engine) as conn:
         mail = webhook_event.take(conn, BATCH)
+        if not mail:
+            return None if mail is None else 0
         if len(mail) == BATCH:
             _ring(backend)
         failed, touched = _apply(conn, mail, backend)
     cache.clear(backend.redis, touched)
-    if mail:
-        _tell(mail, failed, perf_counter() - started)
+    _tell(mail, failed, perf_counter() - started)
     return len(mail)
 
 
@@ -126,9 +159,13 @@ def _anything_waits(backend: Backend) -> bool:
         return False
 
 
-def _ring(backend: Backend) -> None:
-    with contextlib.suppress(RedisError):
+def _ring(backend: Backend) -> bool:
+    """Ring; False when nobody hears it."""
+    try:
         bell.ring(backend.redis)
+    except RedisError:
+        return False
+    return True
 
 
 def _apply(conn: Connection, mail: Sequence[Mail], backend: Backend) -> tuple[int, set[str]]:

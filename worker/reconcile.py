@@ -156,8 +156,7 @@ class Reconciler:
         try:
             bell.ring(self._backend.redis)
         except RedisError:
-            while jobs.drain_batch(self._backend) == jobs.BATCH:
-                pass
+            jobs.work_off(self._backend)
 
 
 def _row(one: Finding, now: datetime) -> dict[str, Any]:
