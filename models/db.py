@@ -6,7 +6,7 @@ SQLite is the embedded default, PostgreSQL is production; what differs between t
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
 from typing import Any
@@ -158,6 +158,13 @@ def try_lock(conn: Connection, words: Iterable[str]) -> set[str]:
     key = func.unnest(cast(list(wanted), ARRAY(BigInteger))).column_valued("key")
     held = conn.execute(select(key).where(func.pg_try_advisory_xact_lock(key)))
     return {wanted[key] for key in held.scalars()}
+
+
+def set_locally(conn: Connection, settings: Mapping[str, str]) -> None:
+    """Change PostgreSQL's settings until the transaction ends."""
+    if not is_sqlite(conn):
+        changed = (func.set_config(name, value, True) for name, value in settings.items())
+        conn.execute(select(*changed))
 
 
 def _lock_key(word: str) -> int:
