@@ -89,6 +89,9 @@ def main() -> None:
 
 def work(settings: Settings) -> None:
     """Run until stopped."""
+    # Or RQ would import it when the first mail waits, which takes half a second.
+    from worker import jobs  # noqa: F401, PLC0415  (its counters open files: see metrics_dir)
+
     if settings.workers == 1:
         work_alone(settings)
         return
