@@ -105,6 +105,14 @@ class Mail:
         return events.read(self.payload, self.source)
 
 
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What a drain holds, and whether rooms wait that another could take meanwhile."""
+
+    mail: list[Mail]
+    others_wait: bool
+
+
 def pending_row(event: Event, payload: dict[str, Any], *, received_at: datetime) -> dict[str, Any]:
     """The inbox row of an event that is still to be folded."""
     return EMPTY | {
@@ -176,24 +184,23 @@ def record_applied(conn: Connection, event: Event, payload: dict[str, Any]) -> N
     insert_rows(conn, [row | {"status": "applied", "attempts": 1}])
 
 
-def take(conn: Connection, limit: int) -> list[Mail] | None:
+def take(conn: Connection, limit: int) -> Taken | None:
     """Up to `limit` pending rows, oldest first, that nobody else holds; now held by us.
 
     On PostgreSQL they are of rooms that no other drain holds, now held as well. None when nothing
-    waits in any that is free; an empty list when what was seen there is gone or held meanwhile.
+    waits in any that is free; no mail when what was seen there is gone or held meanwhile.
     """
     columns = webhook_events.c
     statement = select(columns.id, columns.source, columns.payload, columns.received_at)
+    statement = statement.where(PENDING).order_by(columns.id).limit(limit)
     if is_sqlite(conn):
-        statement = statement.where(PENDING)
-    else:
-        free = _in_free_rooms(conn, limit)
-        if not free:
-            return None
-        statement = statement.where(PENDING, among(conn, columns.id, free))
-    statement = statement.order_by(columns.id).limit(limit).with_for_update(skip_locked=True)
-    found = [Mail(*row) for row in conn.execute(statement)]
-    return None if is_sqlite(conn) and not found else found
+        mail = [Mail(*row) for row in conn.execute(statement)]
+        return Taken(mail, others_wait=False) if mail else None
+    ids, others_wait = _in_free_rooms(conn, limit)
+    if not ids:
+        return None
+    held = statement.where(among(conn, columns.id, ids)).with_for_update(skip_locked=True)
+    return Taken([Mail(*row) for row in conn.execute(held)], others_wait)
 
 
 def mark_applied(conn: Connection, ids: Sequence[int]) -> None:
@@ -224,8 +231,9 @@ def oldest_pending(conn: Connection) -> datetime | None:
     return conn.execute(statement.order_by(webhook_events.c.id).limit(1)).scalar()
 
 
-def _in_free_rooms(conn: Connection, limit: int) -> list[int]:
+def _in_free_rooms(conn: Connection, limit: int) -> tuple[list[int], bool]:
     """The ids of up to `limit` pending rows, of rooms that no other drain holds: now we hold them.
+    And whether other rooms wait after those.
 
     Whole rooms, in the order of their oldest row, so none of them is ever passed over but for one
     that waits longer. Drains that shared a room would wait for each other all the time.
@@ -242,7 +250,7 @@ def _in_free_rooms(conn: Connection, limit: int) -> list[int]:
         some, names = names[:count], names[count:]
         held = db.try_lock(conn, [DRAIN + name for name in some])
         found += [row_id for name in some if DRAIN + name in held for row_id in waiting[name]]
-    return found[:limit]
+    return found[:limit], bool(names)
 
 
 def _mark(conn: Connection, ids: Iterable[int], *, status: str, error: str | None) -> None:

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from itertools import permutations
+from threading import Event as Flag
 from typing import Any
 
 import pytest
@@ -228,7 +229,8 @@ def in_rooms(*names: str) -> list[Event]:
 def taken(conn: Connection, limit: int = jobs.BATCH) -> list[int]:
     """What a drain takes, as places in the ledger's order; empty when no room is free."""
     ids = list(conn.execute(select(webhook_events.c.id).order_by(webhook_events.c.id)).scalars())
-    return [ids.index(one.id) for one in webhook_event.take(conn, limit) or ()]
+    found = webhook_event.take(conn, limit)
+    return [ids.index(one.id) for one in found.mail] if found else []
 
 
 @on_postgresql
@@ -329,6 +331,15 @@ def test_after_its_turn_a_drain_leaves_the_rest_to_another_job(
     assert bell.queue(rollcall.backend.redis).count == 1
 
 
+def test_a_drain_that_is_asked_to_stop_ends_with_the_batch_at_hand(rollcall: Rollcall) -> None:
+    rollcall.put_in(joined(sid=f"PA_{n}") for n in range(jobs.BATCH + 1))
+    stopping = Flag()
+    stopping.set()
+    jobs.work_off(rollcall.backend, stopping)
+    assert statuses(rollcall).count("pending") == 1
+    assert bell.queue(rollcall.backend.redis).count == 1
+
+
 def test_without_redis_a_drain_goes_on_to_the_end(
     rollcall: Rollcall, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -340,14 +351,22 @@ def test_without_redis_a_drain_goes_on_to_the_end(
     assert set(statuses(rollcall)) == {"applied"}
 
 
-def test_a_full_batch_rings_for_more_hands_and_a_part_of_one_does_not(rollcall: Rollcall) -> None:
+@on_postgresql
+def test_a_full_batch_rings_for_more_hands_when_other_rooms_wait(rollcall: Rollcall) -> None:
     queue = bell.queue(rollcall.backend.redis)
-    rollcall.put_in(joined(sid=f"PA_{n}") for n in range(jobs.BATCH + 1))
+    rollcall.put_in(in_rooms(*["a"] * jobs.BATCH, "b"))
     assert jobs.drain_batch(rollcall.backend) == jobs.BATCH
     assert queue.count == 1
     assert jobs.drain_batch(rollcall.backend) == 1
     assert queue.count == 1
     assert jobs.drain_batch(rollcall.backend) == 0
+
+
+def test_a_full_batch_of_the_only_room_rings_for_nobody(rollcall: Rollcall) -> None:
+    rollcall.put_in(in_rooms(*["a"] * (jobs.BATCH + 1)))
+    assert jobs.drain_batch(rollcall.backend) == jobs.BATCH
+    assert jobs.drain_batch(rollcall.backend) == 1
+    assert bell.queue(rollcall.backend.redis).count == 0
 
 
 @on_postgresql

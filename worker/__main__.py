@@ -39,7 +39,10 @@ class Worker(SimpleWorker):
     asked_to_stop = False
 
     def handle_warm_shutdown_request(self) -> None:
+        from worker import jobs  # noqa: PLC0415  (see work)
+
         self.asked_to_stop = True
+        jobs.stopping.set()
         super().handle_warm_shutdown_request()  # type: ignore[no-untyped-call]  # RQ's
 
     def handle_exception(self, job: Job, *exc_info: Any) -> None:

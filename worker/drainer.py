@@ -47,7 +47,7 @@ class Drainer:
 
     def _drain_all(self, backend: Backend) -> None:
         try:
-            jobs.work_off(backend)
+            jobs.work_off(backend, self._stopped)
         except jobs.NOBODYS_FAULT as error:
             log.warning("drain.failed", error=type(error).__name__)
             self._stopped.wait(jobs.RETRY_SECONDS)

@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from functools import cache as once
+from threading import Event as Flag
 from time import monotonic, perf_counter, sleep
 
 import structlog
@@ -36,15 +37,18 @@ And a commit need not wait for the disk (15 ms): rows whose batch a crash undoes
 NOBODYS_FAULT = (OperationalError, InterfaceError, BaseTimeoutException)
 """A lost connection, a deadlock or RQ's timeout: the batch rolls back and no event failed."""
 
-TURN_SECONDS = 1.0
-"""A drain's work before it lets sweeps and others come between: what RQ does for a job takes some
+TURN_SECONDS = 5.0
+"""A drain's work before it lets sweeps and others come between: RQ's own work for a job takes some
 milliseconds, and is done once for many batches."""
 
 PAUSE_SECONDS = 0.02
-"""Before a drain that took nothing looks again at what others hold."""
+"""Before a drain that took nothing twice looks again at what others hold."""
 
 RETRY_SECONDS = 0.5
 """Before a failed drain rings again: an outage must not become a loop."""
+
+stopping = Flag()
+"""Set when this process's worker was asked to stop: the batch at hand is its last."""
 
 log = structlog.get_logger()
 
@@ -83,21 +87,24 @@ def prune_some() -> None:
         bell.enqueue(backend.redis, "worker.jobs.prune_some")
 
 
-def work_off(backend: Backend) -> None:
+def work_off(backend: Backend, stopping: Flag = stopping) -> None:
     """Apply batch after batch, until nothing waits in a room that is free. After TURN_SECONDS leave
-    the rest to another job; without Redis, where nobody would hear of it, go on.
+    the rest to another job (without Redis, where nobody would hear of it, go on); when asked to
+    stop, at once.
 
     A drain passes over the rooms that another holds, and need not ring for them. Whoever holds one
     looks again after letting go of it, and so sees all that was committed before the other looked;
     what is committed later rings by itself. It ends only with a look after which it holds nothing,
     so none ends while another passes over a room because of it.
     """
-    turn_ends = monotonic() + TURN_SECONDS
-    while (taken := _batch(backend)) is not None:
-        if not taken:  # applied by another meanwhile, or its rows are held, by an erasure for one
-            sleep(PAUSE_SECONDS)
-        if monotonic() > turn_ends and _ring(backend):
+    turn_ends, in_vain = monotonic() + TURN_SECONDS, False
+    while (count := _batch(backend)) is not None:
+        over = stopping.is_set() or monotonic() > turn_ends
+        if over and (_ring(backend) or stopping.is_set()):
             return
+        if in_vain and not count:  # not just applied by another: an erasure may hold its rows
+            sleep(PAUSE_SECONDS)
+        in_vain = not count
 
 
 def drain_batch(backend: Backend) -> int:
@@ -112,21 +119,21 @@ def drain_batch(backend: Backend) -> int:
 def _batch(backend: Backend) -> int | None:
     """Apply a batch; how many events were taken, or None when no room with any is free.
 
-    A full one rings again before it is applied, so that idle workers help. Whatever fails rolls
-    the batch back and is raised.
+    When other rooms wait, it rings again before it is applied, so that idle workers help. Whatever
+    fails rolls the batch back and is raised.
     """
     started = perf_counter()
     with db.writing(backend.engine) as conn:
         db.set_locally(conn, WHILE_DRAINING)
-        mail = webhook_event.take(conn, BATCH)
-        if not mail:
-            return None if mail is None else 0
-        if len(mail) == BATCH:
+        taken = webhook_event.take(conn, BATCH)
+        if taken is None or not taken.mail:
+            return None if taken is None else 0
+        if taken.others_wait:
             _ring(backend)
-        failed, touched = _apply(conn, mail, backend)
+        failed, touched = _apply(conn, taken.mail, backend)
     cache.clear(backend.redis, touched)
-    _tell(mail, failed, perf_counter() - started)
-    return len(mail)
+    _tell(taken.mail, failed, perf_counter() - started)
+    return len(taken.mail)
 
 
 def _tell(mail: Sequence[Mail], failed: int, seconds: float) -> None:
