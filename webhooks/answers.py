@@ -8,11 +8,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
-from flask import Response
 
 from models.facts import Meeting, Session
 from models.fold import Attendance
 from models.visit import Visit
+from webhooks.responses import Response
 
 STATUSES = ("present", "completed", "absent", "left", "not_joined")
 

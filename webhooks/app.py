@@ -21,6 +21,7 @@ from webhooks.join import join
 from webhooks.metrics import metrics
 from webhooks.pages import pages
 from webhooks.receiver import receiver
+from webhooks.responses import Response
 from webhooks.roster import roster
 from webhooks.sessions import sessions
 from webhooks.slot import Slot
@@ -35,6 +36,7 @@ def create_app(settings: Settings | None = None, limits: Limits = REQUEST) -> Fl
     if settings is None:
         settings = _of_environment()
     app = Flask(__name__, static_folder=None)
+    app.response_class = Response
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     backend = Backend.of(settings, limits)
     app.extensions[EXTENSION] = backend

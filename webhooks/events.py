@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, Response
+from flask import Blueprint
 
 from models import db, entry
 from models import replay as replays
@@ -11,6 +11,7 @@ from webhooks.context import unhurried
 from webhooks.event_bodies import MAX_REPLAY, EventsQuery, ReplayBody
 from webhooks.operation import json, operation
 from webhooks.problems import Problem
+from webhooks.responses import Response
 from worker import replay
 
 events = Blueprint("events", __name__, url_prefix="/api/events")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, Response
+from flask import Blueprint
 
 from webhooks.answers import answer
 from webhooks.context import backend, present
 from webhooks.findings import database_serves, findings
 from webhooks.operation import json, operation
 from webhooks.replies import Alive, Ready
+from webhooks.responses import Response
 
 health = Blueprint("health", __name__)
 

@@ -11,7 +11,7 @@ from datetime import datetime
 from uuid import uuid4
 
 import structlog
-from flask import Blueprint, Response
+from flask import Blueprint
 from sqlalchemy import Connection
 
 from models import (
@@ -36,6 +36,7 @@ from webhooks.context import backend, present
 from webhooks.operation import json, operation
 from webhooks.problems import Problem, forbidden
 from webhooks.replies import JoinStatus, Status
+from webhooks.responses import Response
 from worker import cache
 
 join = Blueprint("join", __name__, url_prefix="/api/sessions/meeting")

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 
 import structlog
-from flask import Blueprint, Response
+from flask import Blueprint
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import REGISTRY, GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
@@ -17,6 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from models import cycle, db, webhook_event
 from webhooks.context import backend, present
 from webhooks.operation import Answer, operation
+from webhooks.responses import Response
 from worker import bell, crew, metrics_dir, spool
 
 metrics = Blueprint("metrics", __name__)

@@ -7,12 +7,14 @@ from collections.abc import Mapping
 
 import orjson
 import structlog
-from flask import Flask, Response
+from flask import Flask
 from pydantic import ValidationError
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 from werkzeug.http import HTTP_STATUS_CODES
+
+from webhooks.responses import Response
 
 CONTENT_TYPE = "application/problem+json"
 

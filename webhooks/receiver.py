@@ -11,7 +11,7 @@ from time import perf_counter
 from typing import Any, Literal
 
 import structlog
-from flask import Blueprint, Response, request
+from flask import Blueprint, request
 from redis.exceptions import RedisError
 
 from models import event as events
@@ -21,6 +21,7 @@ from webhooks import verify
 from webhooks.context import backend, drainer, present, slot
 from webhooks.operation import Answer, operation
 from webhooks.problems import OUTAGES, response
+from webhooks.responses import Response
 from webhooks.verify import Rejected
 from webhooks.webhook_body import Webhook
 from worker import bell, metrics, spool

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TypeVar
 
-from flask import Blueprint, Response
+from flask import Blueprint
 from sqlalchemy import Connection
 
 from models import cycle, db, ledger, room, session
@@ -17,6 +17,7 @@ from webhooks.bodies import PageQuery, SessionBody
 from webhooks.context import backend, present, unhurried
 from webhooks.operation import Answer, json, operation
 from webhooks.problems import Problem
+from webhooks.responses import Response
 from worker import cache
 
 T = TypeVar("T")

@@ -7,7 +7,7 @@ from time import perf_counter
 from typing import Any
 
 import structlog
-from flask import Blueprint, Response
+from flask import Blueprint
 
 from models import fold
 from models.facts import Meeting, Session
@@ -19,6 +19,7 @@ from webhooks.context import backend, present
 from webhooks.operation import json, operation
 from webhooks.problems import Problem, forbidden
 from webhooks.replies import Status
+from webhooks.responses import Response
 from worker import cache, metrics
 from worker.cache import Facts
 

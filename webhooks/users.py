@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from flask import Blueprint, Response
+from flask import Blueprint
 
 from webhooks import address, answers, auth, event_replies
 from webhooks.context import unhurried
 from webhooks.event_bodies import EraseQuery
 from webhooks.operation import json, operation
 from webhooks.problems import Problem
+from webhooks.responses import Response
 from worker import erase
 
 users = Blueprint("users", __name__, url_prefix="/api/users")
