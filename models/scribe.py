@@ -10,11 +10,14 @@ import os
 from contextlib import suppress
 from multiprocessing.util import Finalize
 from queue import Empty, SimpleQueue
-from threading import Lock, Thread
+from threading import Event, Lock, Thread
 from typing import TextIO
 
 MOST = 10_000
 """Lines that may wait; with more, whoever has one waits for the stream as well."""
+
+PAUSE_SECONDS = 0.05
+"""Between two looks of the scribe: woken for every line, it would want Python's lock each time."""
 
 STOP_SECONDS = 2.0
 
@@ -39,7 +42,7 @@ class Scribe:
 
     def _begin(self) -> None:
         self._said: SimpleQueue[str | None] = SimpleQueue()
-        self._lock = Lock()
+        self._lock, self._ending = Lock(), Event()
         self._thread: Thread | None = None
 
     def _start(self) -> None:
@@ -51,7 +54,7 @@ class Scribe:
 
     def _run(self) -> None:
         while self._write_with(self._said.get()):
-            pass
+            self._ending.wait(PAUSE_SECONDS)
 
     def _help(self) -> None:
         """Write some of it for the scribe, whose end stays its own to hear."""
@@ -75,4 +78,5 @@ class Scribe:
     def _finish(self) -> None:
         if self._thread is not None:
             self._said.put(None)
+            self._ending.set()
             self._thread.join(STOP_SECONDS)

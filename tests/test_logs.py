@@ -6,7 +6,7 @@ Real processes with the real configuration, at the level that says most.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from http.client import HTTPConnection
 from pathlib import Path
@@ -32,10 +32,12 @@ SECRETS = {NAME, USER, "turn-secret", "devsecret", "eyJ"}
 
 
 class Web:
-    """A web process, spoken to over the wire."""
+    """A web process and a worker; the first is spoken to over the wire."""
 
-    def __init__(self, connection: HTTPConnection) -> None:
+    def __init__(self, connection: HTTPConnection, end: Callable[[], None]) -> None:
         self.connection = connection
+        self.end = end
+        """A process has written all that it had to say when it has ended."""
         self.tokens: set[str] = set()
 
     def ask(self, method: str, path: str, of: str | None = None, body: bytes = b"") -> bytes:
@@ -70,7 +72,7 @@ def web(settings: Settings, tmp_path: Path, log: Path) -> Iterator[Web]:
             stack.enter_context(running(module, env, log=log))
         wait_for(lambda: listens(port))
         connection = HTTPConnection("127.0.0.1", port, timeout=60)
-        yield Web(stack.enter_context(closing(connection)))
+        yield Web(stack.enter_context(closing(connection)), stack.close)
 
 
 def lines(log: Path) -> list[Line]:
@@ -114,8 +116,9 @@ def test_the_recordings_leave_no_word_of_theirs_in_any_line(
     assert {web.send(body) for body in posted} == {204}
     wait_for(lambda: {row["status"] for row in rollcall.ledger()} == {"applied"})
     wait_for(lambda: sum(line["count"] for line in said(log, "events.applied")) > 0)
-    received = said(log, "webhook.received")
-    assert len(received) == len([one for one in posted if b'"track_' not in one])
+    stored = len([one for one in posted if b'"track_' not in one])
+    web.end()
+    assert len(said(log, "webhook.received")) == stored
     assert leaks(log, words_of_the_captures() | web.tokens | SECRETS) == set()
 
 
@@ -144,7 +147,7 @@ def test_neither_do_those_who_ask_join_leave_or_err(
     assert web.send(told | {"id": None}) == web.send(NAME.encode()) == 400
     assert web.send(told | {"event": "track_published"}) == 204
     wait_for(lambda: said(log, "event.failed") and said(log, "events.applied"))
-
+    web.end()
     assert leaks(log, web.tokens | SECRETS | {"private"}) == set()
     assert {
         "webhook.received",
@@ -164,6 +167,7 @@ def test_neither_does_a_mistake_of_ours(rollcall: Rollcall, web: Web, log: Path)
         conn.execute(update(sessions).values(expected=[{NAME: USER}]))
     answer = json.loads(web.ask("GET", "/api/sessions/98/attendance", ops_token()))
     assert answer["status"] == 500
+    web.end()
     [line] = said(log, "request.failed")
     assert line["error"] == "TypeError"
     assert "models/session.py" in line["exception"], "where it happened is told"
@@ -187,6 +191,7 @@ def test_neither_does_what_a_database_says_of_a_row_that_it_refuses(
     finally:
         with db.writing(rollcall.backend.engine) as conn:
             conn.exec_driver_sql("ALTER TABLE cycles DROP CONSTRAINT refuse")
+    web.end()
     [line] = said(log, "request.failed")
     assert line["error"] == "IntegrityError"
     assert leaks(log, SECRETS) == set()
@@ -207,6 +212,7 @@ def test_each_event_has_the_fields_that_it_promises(
     body = json.dumps({"session_id": "quran-98"}).encode()
     web.ask("POST", "/api/sessions/meeting/join", token(), body)
     wait_for(lambda: said(log, "events.applied"))
+    web.end()
     first, second = said(log, "webhook.received")
     assert (first["event_id"], first["event"]) == (event.event_id, "participant_joined")
     assert first["room"] == "RM_1"
