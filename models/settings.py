@@ -52,6 +52,7 @@ class Settings(BaseSettings):
     database_url: str = Field("sqlite:///var/rollcall.db", repr=False)
     redis_url: str = Field("redis://127.0.0.1:6379/0", repr=False)
     port: int = Field(8000, ge=1, le=65535)
+    web_processes: int = Field(1, ge=1, le=64)
     web_threads: int = Field(8, ge=1, le=256)
     workers: int = Field(1, ge=1, le=64)
     cache_ttl_seconds: int = Field(10, ge=1, le=60)

@@ -56,7 +56,8 @@ def test_a_key_pair_is_all_that_must_be_set(environment: Environment) -> None:
     assert told.database_url == "sqlite:///var/rollcall.db"
     assert told.redis_url == "redis://127.0.0.1:6379/0"
     assert told.livekit_url is None
-    assert (told.port, told.web_threads, told.workers) == (8000, 8, 1)
+    assert (told.port, told.workers) == (8000, 1)
+    assert (told.web_processes, told.web_threads) == (1, 8)
     assert (told.cache_ttl_seconds, told.default_duration_minutes) == (10, 60)
     assert (told.late_after_minutes, told.minimum_percentage) == (10, None)
     assert (told.retention_days, told.max_body_bytes) == (30, 2_097_152)
@@ -102,6 +103,7 @@ TAKEN: list[tuple[str, str, Any]] = [
     ("REDIS_URL", "rediss://:p@cache:6380/1", "rediss://:p@cache:6380/1"),
     ("REDIS_URL", "unix:///run/valkey.sock", "unix:///run/valkey.sock"),
     ("PORT", "9000", 9000),
+    ("WEB_PROCESSES", "2", 2),
     ("WEB_THREADS", "16", 16),
     ("WORKERS", "4", 4),
     ("CACHE_TTL_SECONDS", "3", 3),
@@ -134,6 +136,7 @@ REFUSED = [
     ("REDIS_URL", "redis://:s3cret@cache:port/0"),
     ("PORT", "0"),
     ("PORT", "http"),
+    ("WEB_PROCESSES", "0"),
     ("WEB_THREADS", "0"),
     ("WORKERS", "-1"),
     ("CACHE_TTL_SECONDS", "0"),

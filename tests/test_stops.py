@@ -13,6 +13,8 @@ from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from subprocess import Popen
 
+import psutil
+import pytest
 from sqlalchemy import func, select
 from yarl import URL
 
@@ -94,16 +96,20 @@ class Senders:
         return "acknowledged" if answer.status == 204 else f"answered {answer.status}"
 
 
+@pytest.mark.parametrize("processes", [1, 2])
 def test_a_web_process_that_is_asked_to_stop_finishes_what_it_took(
-    settings: Settings, backend: Backend, tmp_path: Path
+    settings: Settings, backend: Backend, tmp_path: Path, processes: int
 ) -> None:
     port = free_port()
     senders = Senders(port)
-    env = environment(settings, tmp_path, PORT=str(port), LOG_LEVEL="warning")
+    env = environment(
+        settings, tmp_path, PORT=str(port), WEB_PROCESSES=str(processes), LOG_LEVEL="warning"
+    )
     with running("webhooks", env) as web:
         until(lambda: listens(port))
         with senders.sending():
             until(lambda: len(senders.acknowledged) > 100)
+            assert len(psutil.Process(web.pid).children()) == processes
             web.terminate()
             assert web.wait(timeout=30) == 0
             until(lambda: senders.outcomes["refused"] > 0)

@@ -1,4 +1,4 @@
-"""`python -m webhooks`: the web process, granian on $PORT. SIGTERM lets it finish its requests."""
+"""`python -m webhooks`: granian on $PORT, with WEB_PROCESSES. SIGTERM lets requests finish."""
 
 from __future__ import annotations
 
@@ -52,6 +52,7 @@ def serve(factory: str, settings: Settings) -> None:
         interface=Interfaces.WSGI,
         address="0.0.0.0",  # noqa: S104  (a server: what reaches it is its deployment's to say)
         port=settings.port,
+        workers=settings.web_processes,
         blocking_threads=settings.web_threads,
         backpressure=MOST_CONNECTIONS,
         http=HTTPModes.http1,
