@@ -21,6 +21,7 @@ from sqlalchemy import func, select, update
 
 from models import db
 from models import event as events
+from models.changes import changes
 from models.filters import Filters
 from models.settings import Settings
 from models.webhook_event import webhook_events
@@ -65,8 +66,9 @@ def count(rollcall: Rollcall, status: str) -> int:
 
 
 def everything(rollcall: Rollcall) -> dict[str, list[Row]]:
-    """Every row of every table."""
-    return {table.name: rows(rollcall.backend, table) for table in db.metadata.sorted_tables}
+    """Every row of every table, but for the notes of what was changed."""
+    tables = [table for table in db.metadata.sorted_tables if table is not changes]
+    return {table.name: rows(rollcall.backend, table) for table in tables}
 
 
 @contextmanager

@@ -28,7 +28,6 @@ from models import (
 )
 from models.event import CLIENT_JOINED, CLIENT_LEFT, Event
 from models.facts import Cycle, Meeting
-from models.ledger import Touched
 from webhooks import address, answers, auth
 from webhooks.bodies import JoinBody, LeaveBody
 from webhooks.callers import Caller
@@ -38,6 +37,7 @@ from webhooks.problems import Problem, forbidden
 from webhooks.replies import JoinStatus, Status
 from webhooks.responses import Response
 from worker import cache
+from worker.cache import Change
 
 join = Blueprint("join", __name__, url_prefix="/api/sessions/meeting")
 
@@ -65,7 +65,8 @@ log = structlog.get_logger()
 def record_join() -> Response:
     """201 with a new visit, 200 with the one that is already open."""
     now, caller, asked = present(), auth.participant(), JoinBody.of_request()
-    with db.writing(backend().engine) as conn:
+    with cache.changing(backend()) as change:
+        conn = change.conn
         _hold(conn, caller)
         session_id = _session_to_join(conn, caller, asked, now)
         meeting, cycles = _facts(conn, session_id, caller)
@@ -84,9 +85,10 @@ def record_join() -> Response:
             visit=already.cycle_id if already else f"VI_{uuid4().hex}",
             claimed_sid=asked.participant_sid,
         )
-        touched = Touched() if _is_full(conn, already) else _apply(conn, told, now)
+        if not _is_full(conn, already):
+            _apply(change, told, now)
         seen = _status(conn, session_id, caller, now)
-    _clear("join.recorded", session_id, touched)
+    log.info("join.recorded", session_id=session_id, cache_cleared=change.cleared)
     return answers.answer(seen | {"visit": told.visit}, status=200 if already else 201)
 
 
@@ -101,7 +103,8 @@ def record_leave() -> Response:
     """The status after it. Leaving again changes nothing: pages leave twice."""
     asked = LeaveBody.of_request()
     now, caller = present(), auth.participant(asked.access_token)
-    with db.writing(backend().engine) as conn:
+    with cache.changing(backend()) as change:
+        conn = change.conn
         _hold(conn, caller)
         left = _own_visit(conn, caller, asked.visit)
         told = Event(
@@ -114,10 +117,11 @@ def record_leave() -> Response:
             session_id=left.named_session,
             visit=left.cycle_id,
         )
-        touched = Touched() if left.client_leave else _apply(conn, told, now)
+        if not left.client_leave:
+            _apply(change, told, now)
         session_id = left.session_id or asked.session_id
         seen = _status(conn, session_id, caller, now)
-    _clear("leave.recorded", session_id, touched)
+    log.info("leave.recorded", session_id=session_id, cache_cleared=change.cleared)
     return answers.answer(seen)
 
 
@@ -184,9 +188,10 @@ def _own_visit(conn: Connection, caller: Caller, visit_id: str) -> Cycle:
     return found
 
 
-def _apply(conn: Connection, told: Event, now: datetime) -> Touched:
-    webhook_event.record_applied(conn, told, event.client_payload(told))
-    return ledger.apply(conn, [told], now=now, settings=backend().settings)
+def _apply(change: Change, told: Event, now: datetime) -> None:
+    webhook_event.record_applied(change.conn, told, event.client_payload(told))
+    touched = ledger.apply(change.conn, [told], now=now, settings=backend().settings)
+    change.keys.update(touched.keys)
 
 
 def _facts(conn: Connection, session_id: str, caller: Caller) -> tuple[Meeting, list[Cycle]]:
@@ -201,9 +206,3 @@ def _status(conn: Connection, session_id: str, caller: Caller, now: datetime) ->
     user_id = caller.user_id or ""
     seen = fold.view(meeting, user_id, cycles, now=now, rules=backend().rules)
     return answers.status(meeting.session, seen)
-
-
-def _clear(what: str, session_id: str, touched: Touched) -> None:
-    """After the commit: whoever polls next sees it."""
-    cleared = cache.clear(backend().redis, touched.keys)
-    log.info(what, session_id=session_id, cache_cleared=cleared)

@@ -82,17 +82,17 @@ def _change(session_id: str, told: Session | None, now: datetime) -> Session | N
     names = _names(session_id, told)
     while True:
         # Operators can wait for a drain that holds the same rooms.
-        with db.writing(unhurried().engine) as conn:
+        with cache.changing(unhurried()) as change:
+            conn = change.conn
             db.lock(conn, names)
             before = session.find(conn, session_id)
             if _names(session_id, before, told) <= names:
                 _store(conn, before, told, now)
-                touched = _settle(conn, session_id, names, now)
+                change.keys.update(names, _settle(conn, session_id, names, now).keys)
                 break
         # What it was until it was held: let go, since somebody may hold that and wait for us, and
         # hold both.
         names |= _names(session_id, before, told)
-    cache.clear(backend().redis, touched.keys | names)
     return before
 
 

@@ -10,6 +10,7 @@ from sqlalchemy import Engine
 from models.engine import make_engine
 from models.facts import Rules
 from models.settings import Settings
+from worker.lease import Lease
 from worker.quick_redis import QuickRedis
 
 
@@ -39,6 +40,7 @@ class Backend:
     settings: Settings
     engine: Engine
     redis: QuickRedis
+    lease: Lease
     keys: Mapping[str, str]
     rules: Rules
 
@@ -50,6 +52,7 @@ class Backend:
             settings=settings,
             engine=make_engine(settings.database_url, pool_size=size, limit=limits.database),
             redis=QuickRedis.connect(settings.redis_url, limit=limits.redis),
+            lease=Lease(settings.cache_ttl_seconds),
             keys=settings.keys,
             rules=settings.rules,
         )

@@ -1,49 +1,59 @@
 """The cache: the facts of a session, read by a status in one HMGET.
 
-It holds facts, never answers: `fold.view` derives those from `now`. Clearing raises a generation;
-a filler stores only if the generation is still the one from before it asked the database, so a
-slow reader can never put old facts over new. With Redis gone, the database answers.
+It holds facts, never answers: `fold.view` derives those from `now`. A filler draws a ticket before
+it asks the database, and stores only while the ticket is there; clearing tears it up, so a slow
+reader can never put old facts over new. Should a clear be lost, nobody may be served old facts for
+longer than CACHE_TTL_SECONDS: those of an epoch are served only under the keeper's lease, those of
+none live no longer. With Redis gone, the database answers.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from time import monotonic, sleep
 from typing import Literal, cast
+from uuid import uuid4
 
 import structlog
 from redis import Redis
 from redis.exceptions import RedisError
+from sqlalchemy import Connection
 
-from models import attendance, cycle, db
+from models import attendance, changes, cycle, db
 from models.facts import Cycle, Meeting
 from worker import metrics, packing
 from worker.backend import Backend
 
-GENERATION_LIFE_SECONDS = 60
+KEPT = 30
+"""Times CACHE_TTL_SECONDS: how long facts live under a lease, when nothing changes them."""
+
+TICKET_LIFE_MS = 60_000
 WHOLE_UP_TO = 1_000
 """Cycles that are filled in at once; a larger session is filled person by person."""
 
 FILLER_LIFE_MS = 1_000
 FILLER_PATIENCE_SECONDS = 0.2
-MEETING, WHOLE = "_", "whole"
+MEETING, EPOCH, WHOLE = "_", "epoch", "whole"
 
 log = structlog.get_logger()
 
 Outcome = Literal["hit", "miss", "bypass"]
 
 FILL = """
-if (redis.call('GET', KEYS[1]) or '0') ~= ARGV[1] then return 0 end
-if ARGV[3] == 'whole' then redis.call('DEL', KEYS[2]) end
-redis.call('HSET', KEYS[2], unpack(ARGV, 4))
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+if ARGV[4] == 'whole' or redis.call('HGET', KEYS[2], 'epoch') ~= ARGV[3] then
+  redis.call('DEL', KEYS[2])
+end
+redis.call('HSET', KEYS[2], 'epoch', ARGV[3], unpack(ARGV, 5))
 if redis.call('PTTL', KEYS[2]) < 0 then redis.call('PEXPIRE', KEYS[2], ARGV[2]) end
 return 1
 """
 FILL_NAME = """
-if (redis.call('GET', KEYS[1]) or '0') ~= ARGV[1] then return 0 end
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[2], ARGV[3], 'PX', ARGV[2])
 return 1
 """
@@ -72,19 +82,39 @@ def read(backend: Backend, address: str, user_id: str) -> Facts:
         return _bypass(backend, address, user_id)
 
 
+@dataclass(slots=True)
+class Change:
+    """A transaction that changes facts; `keys` are the session ids and room names of those."""
+
+    conn: Connection
+    keys: set[str] = field(default_factory=set)
+    cleared: bool = False
+
+
+@contextmanager
+def changing(backend: Backend) -> Iterator[Change]:
+    """A transaction that writes; what it changed is cleared from the cache once it committed."""
+    with db.writing(backend.engine) as conn:
+        change = Change(conn)
+        yield change
+        if change.keys:
+            changes.record(conn, change.keys, now=datetime.now(UTC))
+    change.cleared = clear(backend.redis, change.keys)
+
+
 def clear(redis: Redis, keys: Iterable[str]) -> bool:
     """Forget these session ids and room names, after the commit that changed them.
 
-    False when Redis does not answer: then it serves nothing either, and what it still has is gone
-    within CACHE_TTL_SECONDS.
+    False when Redis does not answer: then it serves nothing either, and what it still has is
+    cleared by the keeper, or gone, within CACHE_TTL_SECONDS.
     """
+    forgotten = [_key(what, key) for key in sorted(keys) for what in ("ticket", "facts", "name")]
+    if not forgotten:
+        return True
     try:
         with redis.pipeline(transaction=False) as pipe:
-            for key in sorted(set(keys)):
-                generation = _key("gen", key)
-                pipe.incr(generation)
-                pipe.expire(generation, GENERATION_LIFE_SECONDS)
-                pipe.delete(_key("facts", key), _key("name", key))
+            for start in range(0, len(forgotten), 3):  # a hash tag a command
+                pipe.delete(*forgotten[start : start + 3])
             pipe.execute()
     except RedisError as error:
         metrics.cache_errors.inc()
@@ -95,7 +125,7 @@ def clear(redis: Redis, keys: Iterable[str]) -> bool:
 
 def _hit(backend: Backend, address: str, user_id: str) -> Facts | None:
     """One HMGET for an id; a room's name is looked up first when it is none."""
-    found = _cached(backend.redis, address, user_id)
+    found = _cached(backend, address, user_id)
     if found is not None:
         return found
     named = _get(backend.redis, _key("name", address))
@@ -103,14 +133,16 @@ def _hit(backend: Backend, address: str, user_id: str) -> Facts | None:
         return None
     if not named:
         return Facts(None, (), "hit")
-    return _cached(backend.redis, named.decode(), user_id)
+    return _cached(backend, named.decode(), user_id)
 
 
-def _cached(redis: Redis, session_id: str, user_id: str) -> Facts | None:
-    key = _key("facts", session_id)
-    found = cast("list[bytes | None]", redis.hmget(key, MEETING, WHOLE, _person(user_id)))
-    meeting, whole, cycles = found
+def _cached(backend: Backend, session_id: str, user_id: str) -> Facts | None:
+    fields = (MEETING, EPOCH, WHOLE, _person(user_id))
+    found = cast("list[bytes | None]", backend.redis.hmget(_key("facts", session_id), *fields))
+    meeting, epoch, whole, cycles = found
     if meeting is None or (cycles is None and whole is None):
+        return None
+    if epoch and epoch.decode() != backend.lease.epoch(backend.redis):
         return None
     try:
         return Facts(packing.meeting(meeting), packing.cycles(cycles) if cycles else (), "hit")
@@ -145,7 +177,7 @@ def _fill(backend: Backend, address: str, user_id: str) -> Facts:
     """What the address means as an id, as nearly every one does, else as a room's name.
 
     Each look at the database is one of its own: SQLite shows a transaction the moment of its first
-    statement, which must not be before the generation of the facts was read.
+    statement, which must not be before the ticket for the facts was drawn.
     """
     found = _fill_facts(backend, address, user_id)
     if found.meeting is not None:
@@ -156,18 +188,19 @@ def _fill(backend: Backend, address: str, user_id: str) -> Facts:
 
 def _resolve(backend: Backend, address: str) -> str | None:
     """What the address means; kept unless it is the session's own id. Nothing is kept as ""."""
-    generation, read_at = _generation(backend.redis, address), monotonic()
+    ticket, read_at = _ticket(backend.redis, address), monotonic()
     with db.reading(backend.engine) as conn:
         session_id = attendance.addressed(conn, address, now=datetime.now(UTC))
     if session_id != address:
-        keys = [_key("gen", address), _key("name", address)]
-        ttl_ms = _ttl_ms(backend, read_at)
-        backend.redis.eval(FILL_NAME, 2, *keys, generation, ttl_ms, session_id or "")
+        keys = [_key("ticket", address), _key("name", address)]
+        life_ms = _left_ms(backend.settings.cache_ttl_seconds, read_at)
+        backend.redis.eval(FILL_NAME, 2, *keys, ticket, life_ms, session_id or "")
     return session_id
 
 
 def _fill_facts(backend: Backend, session_id: str, user_id: str) -> Facts:
-    generation, read_at = _generation(backend.redis, session_id), monotonic()
+    epoch = backend.lease.epoch(backend.redis)
+    ticket, read_at = _ticket(backend.redis, session_id), monotonic()
     with db.reading(backend.engine) as conn:
         meeting = attendance.meeting(conn, session_id)
         if meeting is None:
@@ -184,9 +217,10 @@ def _fill_facts(backend: Backend, session_id: str, user_id: str) -> Facts:
     else:
         values.setdefault(_person(user_id), b"[]")
     flat = [part for pair in values.items() for part in pair]
-    keys = [_key("gen", session_id), _key("facts", session_id)]
+    keys = [_key("ticket", session_id), _key("facts", session_id)]
+    life = backend.settings.cache_ttl_seconds * (KEPT if epoch else 1)
     mode = "whole" if whole else "person"
-    backend.redis.eval(FILL, 2, *keys, generation, _ttl_ms(backend, read_at), mode, *flat)
+    backend.redis.eval(FILL, 2, *keys, ticket, _left_ms(life, read_at), epoch, mode, *flat)
     return Facts(meeting, by_user.get(user_id, ()), "miss")
 
 
@@ -200,18 +234,23 @@ def _bypass(backend: Backend, address: str, user_id: str) -> Facts:
         return Facts(meeting, cycles, "bypass")
 
 
-def _generation(redis: Redis, key: str) -> bytes:
-    return _get(redis, _key("gen", key)) or b"0"
+def _ticket(redis: Redis, key: str) -> str:
+    """The ticket that is out for this session or name, else a new one; a clear tears it up."""
+    ticket = _key("ticket", key)
+    with redis.pipeline(transaction=False) as pipe:
+        pipe.set(ticket, uuid4().hex, nx=True, px=TICKET_LIFE_MS)
+        pipe.get(ticket)
+        drawn: bytes | None = pipe.execute()[1]
+    return (drawn or b"").decode()
 
 
 def _get(redis: Redis, key: str) -> bytes | None:
     return cast("bytes | None", redis.get(key))  # never decoded: the client is ours
 
 
-def _ttl_ms(backend: Backend, read_at: float) -> int:
+def _left_ms(life_seconds: float, read_at: float) -> int:
     """What is left of the facts' life: it began when they were read."""
-    spent_ms = int((monotonic() - read_at) * 1000)
-    return max(1, backend.settings.cache_ttl_seconds * 1000 - spent_ms)
+    return max(1, int((life_seconds - (monotonic() - read_at)) * 1000))
 
 
 def _key(what: str, name: str) -> str:

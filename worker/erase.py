@@ -77,10 +77,9 @@ def _rename_cycles(backend: Backend, guarded: dict[str, set[str]], pseudonym: st
     cycle_ids = sorted(guarded)
     for start in range(0, len(cycle_ids), CYCLES_AT_ONCE):
         chunk = cycle_ids[start : start + CYCLES_AT_ONCE]
-        with db.writing(backend.engine) as conn:
-            db.lock(conn, {name for cycle_id in chunk for name in guarded[cycle_id]})
-            touched = erasure.rename_cycles(conn, chunk, pseudonym)
-        cache.clear(backend.redis, touched)
+        with cache.changing(backend) as change:
+            db.lock(change.conn, {name for cycle_id in chunk for name in guarded[cycle_id]})
+            change.keys.update(erasure.rename_cycles(change.conn, chunk, pseudonym))
 
 
 def _rewrite_events(backend: Backend, user_id: str, pseudonym: str) -> int:

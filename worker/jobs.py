@@ -23,6 +23,7 @@ from models.settings import load
 from models.webhook_event import Mail
 from worker import bell, cache, metrics, prune, spool
 from worker.backend import Backend
+from worker.cache import Change
 
 BATCH = 500
 """Events a transaction: large enough that a commit costs little, small enough to hold rooms for
@@ -123,15 +124,14 @@ def _batch(backend: Backend) -> int | None:
     fails rolls the batch back and is raised.
     """
     started = perf_counter()
-    with db.writing(backend.engine) as conn:
-        db.set_locally(conn, WHILE_DRAINING)
-        taken = webhook_event.take(conn, BATCH)
+    with cache.changing(backend) as change:
+        db.set_locally(change.conn, WHILE_DRAINING)
+        taken = webhook_event.take(change.conn, BATCH)
         if taken is None or not taken.mail:
             return None if taken is None else 0
         if taken.others_wait:
             _ring(backend)
-        failed, touched = _apply(conn, taken.mail, backend)
-    cache.clear(backend.redis, touched)
+        failed = _apply(change, taken.mail, backend)
     _tell(taken.mail, failed, perf_counter() - started)
     return len(taken.mail)
 
@@ -182,8 +182,9 @@ def _ring(backend: Backend) -> bool:
     return True
 
 
-def _apply(conn: Connection, mail: Sequence[Mail], backend: Backend) -> tuple[int, set[str]]:
-    """Apply a batch; how many failed, and the cache keys of what changed."""
+def _apply(change: Change, mail: Sequence[Mail], backend: Backend) -> int:
+    """Apply a batch; how many failed."""
+    conn = change.conn
     readable, failed = _read(conn, mail)
     db.lock(conn, {event.room_name for _, event in readable if event.room_name})
     readable = erasure.disguise(conn, readable)
@@ -197,8 +198,8 @@ def _apply(conn: Connection, mail: Sequence[Mail], backend: Backend) -> tuple[in
     except Exception:
         applied, touched = _apply_singly(conn, readable, backend)
     webhook_event.mark_applied(conn, applied)
-    failed += len(readable) - len(applied)
-    return failed, {key for one in touched for key in one.keys}
+    change.keys.update(*(one.keys for one in touched))
+    return failed + len(readable) - len(applied)
 
 
 def _read(conn: Connection, mail: Sequence[Mail]) -> tuple[Sequence[tuple[int, Event]], int]:

@@ -60,17 +60,18 @@ def rebuilt(backend: Backend, find: Find, *, remove: bool, now: datetime) -> Com
         return found
     names = _guards(found)
     while True:
-        with db.writing(backend.engine) as conn:
+        with cache.changing(backend) as change:
+            conn = change.conn
             db.lock(conn, names)
             found = comparison.compare(conn, find(conn), backend.settings)
             if _guards(found) <= names:
                 touched = rebuild.rebuild(
                     conn, found, remove=remove, now=now, settings=backend.settings
                 )
+                change.keys.update(touched.keys)
                 break
         # What guards it changed until it was held: let go, hold that too, and look again.
         names |= _guards(found)
-    cache.clear(backend.redis, touched.keys)
     log.info("session.rebuilt", session_id=found.extent.session_id, count=len(found.differences))
     return found
 

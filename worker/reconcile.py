@@ -7,9 +7,8 @@ webhook that comes later corrects them.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from time import monotonic
@@ -21,7 +20,7 @@ from redis.exceptions import RedisError
 from models import db, standing, webhook_event
 from models.settings import Settings
 from models.standing import Standing
-from worker import bell, findings, jobs, livekit_api
+from worker import bell, findings, jobs, livekit_api, rounds
 from worker.backend import Backend
 from worker.findings import Finding
 from worker.livekit_api import Look, Unanswered
@@ -46,14 +45,14 @@ def running(settings: Settings) -> Iterator[None]:
     if not settings.livekit_url:
         yield
         return
-    stopped = threading.Event()
-    # A daemon: a stop waits for no answer of LiveKit's, and an open transaction rolls back.
-    args = (settings, stopped)
-    threading.Thread(target=_sweep_until, args=args, name="reconciler", daemon=True).start()
-    try:
+    with rounds.going(
+        "reconcile",
+        settings,
+        lambda backend: Reconciler(backend).sweep,
+        every=SWEEP_SECONDS,
+        expected=(Unanswered, *jobs.NOBODYS_FAULT),
+    ):
         yield
-    finally:
-        stopped.set()
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,18 +160,3 @@ class Reconciler:
 
 def _row(one: Finding, now: datetime) -> dict[str, Any]:
     return webhook_event.pending_row(one.event, one.payload, received_at=now)
-
-
-def _sweep_until(settings: Settings, stopped: threading.Event) -> None:
-    with closing(Backend.of(settings)) as backend:
-        reconciler = Reconciler(backend)
-        pause = 0.0
-        while not stopped.wait(pause):
-            began = monotonic()
-            try:
-                reconciler.sweep()
-            except (Unanswered, *jobs.NOBODYS_FAULT) as error:
-                log.warning("reconcile.failed", error=type(error).__name__)
-            except Exception:  # a thread that ended would end reconciliation in silence
-                log.exception("reconcile.failed")
-            pause = max(1.0, SWEEP_SECONDS - (monotonic() - began))

@@ -69,9 +69,9 @@ def main() -> None:
         sys.exit(str(error))
     metrics_dir.prepare()
     logs.configure(settings)
-    from worker import reconcile  # noqa: PLC0415  (its counters open files in that directory)
+    from worker import keeper, reconcile  # noqa: PLC0415  (counters open files in that directory)
 
-    with reconcile.running(settings):
+    with keeper.running(settings), reconcile.running(settings):
         run(settings)
 
 

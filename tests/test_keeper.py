@@ -1,0 +1,428 @@
+"""Kept facts: while nothing changes they are read once, and a lost clear is made up for."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from time import monotonic
+from typing import cast
+
+import pytest
+from redis import Redis
+from redis.exceptions import RedisError
+from sqlalchemy import text
+from structlog.testing import capture_logs
+
+from models import changes, db
+from models.settings import Settings
+from tests.build import joined, left
+from tests.doors import (
+    Rollcall,
+    ago,
+    aside,
+    counting,
+    on_postgresql,
+    on_sqlite,
+    pausing,
+    rows,
+    token,
+    wait_for,
+)
+from tests.faults import free_port
+from tests.terminal import Terminal
+from worker import cache, lease, rounds
+from worker.backend import Backend
+from worker.cache import Facts
+from worker.keeper import Keeper
+from worker.lease import Held, Lease
+from worker.quick_redis import QuickRedis
+
+TTL = 10
+PUPILS = [f"pupil-{n}" for n in range(cache.WHOLE_UP_TO)]
+
+
+@pytest.fixture
+def begun(rollcall: Rollcall) -> Rollcall:
+    """Person 5 is in session 98, and the keeper was round once."""
+    rollcall.put("98", room_name="quran-98")
+    rollcall.deliver(joined(ago(12), room_created=ago(15)))
+    keep(rollcall)
+    return rollcall
+
+
+def keep(rollcall: Rollcall) -> None:
+    """One round of a keeper, such as a scheduler that was just started makes."""
+    assert Keeper(rollcall.backend).round()
+
+
+def read(rollcall: Rollcall, user: str = "5") -> Facts:
+    """What a web process finds that looks at the lease right now."""
+    return cache.read(replace(rollcall.backend, lease=Lease(TTL)), "98", user)
+
+
+def outcome(rollcall: Rollcall, user: str = "5") -> str:
+    return read(rollcall, user).outcome
+
+
+def is_inside(rollcall: Rollcall, user: str = "5") -> bool:
+    return any(one.left_at is None for one in read(rollcall, user).cycles)
+
+
+def life_seconds(rollcall: Rollcall) -> float:
+    return int(str(rollcall.backend.redis.pttl(cache._key("facts", "98")))) / 1000
+
+
+def epoch(rollcall: Rollcall) -> str:
+    held = Held.read(rollcall.backend.redis)
+    assert held is not None
+    return held.epoch
+
+
+def goes(rollcall: Rollcall) -> None:
+    rollcall.deliver(left(ago(1), joined_at=ago(12)))
+
+
+@contextmanager
+def clears_are_lost(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """As when each process is killed right after its commit."""
+    with monkeypatch.context() as lost:
+        lost.setattr(cache, "clear", lambda *_: False)
+        yield
+
+
+# --- nothing happens ------------------------------------------------------------------------------
+
+
+def test_facts_outlive_the_cache_s_ten_seconds_while_there_is_a_lease(begun: Rollcall) -> None:
+    assert outcome(begun) == "miss"
+    assert TTL < life_seconds(begun) <= TTL * cache.KEPT
+    with counting(begun.backend.engine) as statements:
+        assert outcome(begun) == "hit"
+    assert statements == []
+
+
+def test_many_rounds_leave_what_nothing_changed(begun: Rollcall) -> None:
+    outcome(begun)
+    for _ in range(5):
+        keep(begun)
+        assert outcome(begun) == "hit"
+
+
+def test_a_status_asks_redis_for_the_lease_now_and_then_only(begun: Rollcall) -> None:
+    wait_for(lambda: begun.status("98").headers["X-Cache"] == "hit")
+    began, before = monotonic(), asked(begun.backend.redis)
+    for _ in range(50):
+        assert begun.status("98").headers["X-Cache"] == "hit"
+    looks = (monotonic() - began) / (TTL * lease.LOOK) + 1
+    after = asked(begun.backend.redis)
+    assert after["hmget"] - before["hmget"] == 50
+    assert after["pttl"] - before["pttl"] <= looks
+
+
+def asked(redis: Redis) -> dict[str, int]:
+    """How often each command was."""
+    stats = cast("dict[str, dict[str, int]]", redis.info("commandstats"))
+    return {name: stats.get(f"cmdstat_{name}", {"calls": 0})["calls"] for name in ("hmget", "pttl")}
+
+
+# --- without a keeper -----------------------------------------------------------------------------
+
+
+def test_without_a_lease_facts_live_ten_seconds(begun: Rollcall) -> None:
+    begun.backend.redis.delete(lease.KEY)
+    assert [outcome(begun) for _ in range(2)] == ["miss", "hit"]
+    assert 0 < life_seconds(begun) <= TTL
+
+
+def test_when_the_lease_lapses_kept_facts_are_not_served(begun: Rollcall) -> None:
+    assert [outcome(begun) for _ in range(2)] == ["miss", "hit"]
+    begun.backend.redis.delete(lease.KEY)
+    assert [outcome(begun) for _ in range(2)] == ["miss", "hit"]
+    assert life_seconds(begun) <= TTL
+
+
+def test_who_begins_anew_cannot_tell_what_happened_meanwhile(
+    begun: Rollcall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert is_inside(begun)
+    before = epoch(begun)
+    begun.backend.redis.delete(lease.KEY)
+    with clears_are_lost(monkeypatch):
+        goes(begun)
+    keep(begun)
+    assert epoch(begun) != before
+    assert not is_inside(begun)
+
+
+def test_the_lease_lasts_as_long_as_an_answer_may_be_old_at_most(begun: Rollcall) -> None:
+    def lasts() -> int:
+        return int(str(begun.backend.redis.pttl(lease.KEY)))
+
+    assert 0 < lasts() <= TTL * 1000 * (1 - 2 * lease.LOOK)
+
+
+# --- lost clears ----------------------------------------------------------------------------------
+
+
+def test_a_lost_clear_is_made_up_for_by_the_next_round(
+    begun: Rollcall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert is_inside(begun)
+    with clears_are_lost(monkeypatch):
+        goes(begun)
+    assert is_inside(begun), "or this test would show nothing"
+    keep(begun)
+    assert not is_inside(begun)
+
+
+@pytest.mark.parametrize("door", ["join", "registration", "rebuild", "erasure"])
+def test_whatever_changes_facts_says_so_in_its_own_transaction(
+    begun: Rollcall, monkeypatch: pytest.MonkeyPatch, terminal: Terminal, door: str
+) -> None:
+    doors: dict[str, Callable[[], object]] = {
+        "join": lambda: begun.join("98", of=token("guest")),
+        "registration": lambda: begun.put("98", room_name="quran-98", session_type="group"),
+        "rebuild": lambda: terminal.json("sessions", "rebuild", "--session=98", "--yes"),
+        "erasure": lambda: terminal.json("users", "erase", "5", "--yes"),
+    }
+    if door == "rebuild":
+        with db.writing(begun.backend.engine) as conn:
+            conn.execute(text("UPDATE cycles SET name = 'wrong'"))
+    assert [outcome(begun) for _ in range(2)] == ["miss", "hit"]
+    with clears_are_lost(monkeypatch):
+        doors[door]()
+    assert outcome(begun) == "hit"
+    keep(begun)
+    assert outcome(begun) == "miss"
+
+
+def test_what_was_rolled_back_is_no_change(begun: Rollcall) -> None:
+    before = rows(begun.backend, changes.changes)
+    with suppress(ZeroDivisionError), cache.changing(begun.backend) as change:
+        change.keys.add("98")
+        raise ZeroDivisionError
+    assert rows(begun.backend, changes.changes) == before
+
+
+@on_postgresql
+def test_a_transaction_that_was_under_way_in_one_round_is_found_by_the_next(
+    begun: Rollcall,
+) -> None:
+    """Its number is less than that of others, which committed before it."""
+    backend = begun.backend
+    outcome(begun)
+    with db.writing(backend.engine) as slow:
+        changes.record(slow, ["98"], now=datetime.now(UTC))
+        with db.writing(backend.engine) as quick:
+            changes.record(quick, ["other"], now=datetime.now(UTC))
+        keep(begun)
+        assert outcome(begun) == "hit"
+    keep(begun)
+    assert outcome(begun) == "miss"
+
+
+@on_postgresql
+def test_a_long_transaction_has_nothing_cleared_twice(begun: Rollcall) -> None:
+    backend = begun.backend
+    with db.writing(backend.engine) as long:
+        changes.record(long, ["other"], now=datetime.now(UTC))
+        with db.writing(backend.engine) as quick:
+            changes.record(quick, ["98"], now=datetime.now(UTC))
+        outcome(begun)
+        keep(begun)
+        assert [outcome(begun) for _ in range(2)] == ["miss", "hit"]
+        keep(begun)
+        assert outcome(begun) == "hit"
+
+
+def test_a_slow_reader_cannot_keep_old_facts_though_the_clear_was_lost(
+    begun: Rollcall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with (
+        pausing(begun.backend.engine, after="ORDER BY cycles.cycle_id") as pause,
+        aside(lambda: is_inside(begun)) as old_answer,
+    ):
+        pause.wait()
+        with clears_are_lost(monkeypatch):
+            begun.join("98", of=token("guest"))
+        keep(begun)
+        pause.over()
+        assert old_answer.result(20) is True
+    assert outcome(begun) == "miss"
+
+
+# --- Redis and the database lose their memory -----------------------------------------------------
+
+
+def test_facts_that_come_back_with_an_old_redis_are_not_served(begun: Rollcall) -> None:
+    """As by a failover to a replica that lags, or from a snapshot, without the key of the lease."""
+    key, redis = cache._key("facts", "98"), begun.backend.redis
+    assert is_inside(begun)
+    saved = redis.dump(key) or b""
+    redis.flushall()
+    goes(begun)
+    keep(begun)
+    redis.restore(key, 100_000, saved)
+    assert not is_inside(begun)
+
+
+def test_a_redis_that_is_set_back_is_told_again_what_it_forgot(begun: Rollcall) -> None:
+    """A snapshot has facts, lease and mark of one moment."""
+    redis = begun.backend.redis
+    assert is_inside(begun)
+    saved = {key: redis.dump(key) or b"" for key in redis.keys("rc:*")}
+    goes(begun)
+    keep(begun)
+    assert not is_inside(begun)
+    for key, value in saved.items():
+        redis.restore(key, 9_000, value, replace=True)
+    keep(begun)
+    assert not is_inside(begun)
+
+
+def test_a_database_that_is_set_back_begins_a_new_epoch(begun: Rollcall) -> None:
+    before = epoch(begun)
+    ahead = Held(before, "999999999:999999999:" if is_postgres(begun) else "999999999")
+    begun.backend.redis.set(lease.KEY, str(ahead))
+    keep(begun)
+    assert epoch(begun) != before
+    keep(begun)
+    assert epoch(begun) != before
+
+
+def is_postgres(rollcall: Rollcall) -> bool:
+    return rollcall.backend.engine.dialect.name == "postgresql"
+
+
+# --- several keepers ------------------------------------------------------------------------------
+
+
+def test_a_keeper_that_was_overtaken_grants_nothing(begun: Rollcall) -> None:
+    """What the other has seen meanwhile would be taken for unseen, or the other way round."""
+    with (
+        pausing(begun.backend.engine, after="FROM changes WHERE") as pause,
+        aside(Keeper(begun.backend).round) as slow,
+    ):
+        pause.wait()
+        begun.join("98", of=token("guest"))
+        keep(begun)
+        newest = Held.read(begun.backend.redis)
+        pause.over()
+        assert slow.result(20) is False
+    assert Held.read(begun.backend.redis) == newest
+
+
+def test_a_round_that_took_too_long_grants_nothing(redis_url: str) -> None:
+    with Redis.from_url(redis_url) as redis:
+        for seconds in (0, -3.0):
+            assert not lease.grant(redis, Held("e", "1"), after=None, seconds=seconds)
+        assert Held.read(redis) is None
+        assert lease.grant(redis, Held("e", "1"), after=None, seconds=9)
+        assert Held.read(redis) == Held("e", "1")
+
+
+def test_without_redis_a_round_fails_and_nothing_is_granted(
+    begun: Rollcall, settings: Settings
+) -> None:
+    away = settings.model_copy(update={"redis_url": f"redis://127.0.0.1:{free_port()}/0"})
+    backend = Backend.of(away)
+    with pytest.raises(RedisError):
+        Keeper(backend).round()
+    backend.close()
+
+
+def test_a_round_that_could_not_clear_grants_nothing(
+    begun: Rollcall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun.join("98", of=token("guest"))
+    before = Held.read(begun.backend.redis)
+    with clears_are_lost(monkeypatch):
+        assert Keeper(begun.backend).round() is False
+    assert Held.read(begun.backend.redis) == before
+
+
+# --- the lease as a process knows it --------------------------------------------------------------
+
+
+def test_a_process_that_cannot_look_goes_on_for_a_moment_only(redis_url: str) -> None:
+    with Redis.from_url(redis_url) as redis:
+        away = QuickRedis.connect(f"redis://127.0.0.1:{free_port()}", limit=0.25)
+        known = Lease(ttl_seconds=1)
+        redis.set(lease.KEY, "epoch 1", px=60_000)
+        began = monotonic()
+        assert known.epoch(redis) == "epoch"
+        wait_for(lambda: monotonic() - began > 2 * lease.LOOK)
+        with pytest.raises(RedisError):
+            known.epoch(away)
+        assert known.epoch(away) == "", "and is not asked again at once"
+
+
+def test_a_process_sees_that_the_lease_lapsed(redis_url: str) -> None:
+    with Redis.from_url(redis_url) as redis:
+        known = Lease(ttl_seconds=1)
+        assert known.epoch(redis) == ""
+        redis.set(lease.KEY, "epoch 1", px=300)
+        wait_for(lambda: known.epoch(redis) == "epoch")
+        wait_for(lambda: known.epoch(redis) == "")
+
+
+# --- large sessions -------------------------------------------------------------------------------
+
+
+def test_the_people_of_a_large_session_are_all_of_one_epoch(begun: Rollcall) -> None:
+    """Filled one by one, some would else be served under a lease that does not know of them."""
+    begun.put_in(joined(ago(9), sid=f"PA_{user}", user=user) for user in PUPILS)
+    begun.drain()
+    assert [outcome(begun, user) for user in ("5", "pupil-1", "5")] == ["miss", "miss", "hit"]
+    begun.backend.redis.delete(lease.KEY)
+    assert [outcome(begun, user) for user in ("pupil-2", "5")] == ["miss", "miss"]
+    assert life_seconds(begun) <= TTL
+    keep(begun)
+    assert [outcome(begun, user) for user in ("5", "pupil-2", "pupil-3")] == ["hit", "hit", "miss"]
+    assert outcome(begun) == "miss", "what lived ten seconds only made way"
+    assert life_seconds(begun) > TTL
+
+
+# --- what is kept ---------------------------------------------------------------------------------
+
+
+def test_changes_are_kept_for_minutes_only(begun: Rollcall) -> None:
+    with db.writing(begun.backend.engine) as conn:
+        conn.execute(changes.changes.delete())
+        for minutes in (11, 9):
+            noted = datetime.now(UTC) - timedelta(minutes=minutes)
+            changes.record(conn, [f"{minutes}"], now=noted)
+    keep(begun)
+    assert [row["cache_keys"] for row in rows(begun.backend, changes.changes)] == [["9"]]
+    with db.writing(begun.backend.engine) as conn:
+        conn.execute(changes.changes.delete())
+    keep(begun)
+    outcome(begun)
+    with cache.changing(begun.backend) as change:
+        change.keys.add("another")
+    keep(begun)
+    assert outcome(begun) == "hit"
+
+
+# --- the rounds -----------------------------------------------------------------------------------
+
+
+@on_sqlite
+def test_rounds_go_on_after_one_that_failed(settings: Settings) -> None:
+    errors = [RedisError("expected"), ZeroDivisionError("not expected")]
+    done = threading.Event()
+
+    def one() -> None:
+        if errors:
+            raise errors.pop(0)
+        done.set()
+
+    with capture_logs() as logs:
+        make = lambda _: one  # noqa: E731
+        with rounds.going("test", settings, make, every=0.01, expected=(RedisError,)):
+            assert done.wait(60)
+    said = [(log["event"], log["log_level"]) for log in logs]
+    assert said[:2] == [("test.failed", "warning"), ("test.failed", "error")]
