@@ -23,6 +23,7 @@ from tests.bench.peer.tables import Base
 from tests.bench.peer.tables import engine as peer_engine
 from tests.bench.process import logs, procfile, running, serving, until
 from tests.processes import answers
+from worker import lease
 
 FLOORS = [sys.executable, "-m", "tests.bench.floors"]
 PEER = ["gunicorn", "--workers", "2", "tests.bench.peer.app:create_app()", "--bind"]
@@ -55,9 +56,11 @@ class Stack:
             yield
 
     @contextmanager
-    def scheduler(self) -> Iterator[None]:
-        """The scheduler process, as soon as it was started."""
-        with running(procfile("scheduler"), self.environment, name=f"{self.name}-scheduler"):
+    def scheduler(self, **settings: str) -> Iterator[None]:
+        """The scheduler process, with these variables in its environment, once it keeps."""
+        environment = self.environment | settings
+        with running(procfile("scheduler"), environment, name=f"{self.name}-scheduler") as process:
+            until(lambda: bool(self.redis.exists(lease.KEY)), process, "scheduler")
             yield
 
     @property
