@@ -54,9 +54,9 @@ class Figure:
         """What ours is compared with."""
         return list(self.turns)[1:] if self.compared else []
 
-    def ratio(self, beside: str) -> float:
-        """Ours over the other's, round by round; the median of that."""
-        pairs = zip(self.turns[self.ours], self.turns[beside], strict=True)
+    def ratio(self, beside: str, *, of: str | None = None) -> float:
+        """Ours, or that of another name, over the other's, round by round; the median of that."""
+        pairs = zip(self.turns[of or self.ours], self.turns[beside], strict=True)
         return median(mine / other for mine, other in pairs)
 
 
