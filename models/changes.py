@@ -7,12 +7,15 @@ The row commits with the transaction itself, so whoever looks here misses none.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
+    ColumnElement,
     Connection,
     Index,
     Integer,
@@ -23,6 +26,7 @@ from sqlalchemy import (
     func,
     select,
     text,
+    type_coerce,
 )
 
 from models.db import Instant, Json, RowId, is_sqlite, metadata
@@ -40,8 +44,13 @@ changes = Table(
 )
 
 LAST_ID = text("SELECT seq FROM sqlite_sequence WHERE name = 'changes'").columns(seq=Integer)
+SNAPSHOT = text(
+    "SELECT concat(extract(epoch FROM pg_postmaster_start_time()), '/', oid), pg_current_snapshot()"
+    " FROM pg_database WHERE datname = current_database()"
+)
 UNSEEN = text(
-    "xid >= :oldest AND NOT pg_visible_in_snapshot(xid::text::xid8, CAST(:mark AS pg_snapshot))"
+    "(xid >= pg_snapshot_xmin(CAST(:seen AS pg_snapshot))::text::bigint"
+    " AND NOT pg_visible_in_snapshot(xid::text::xid8, CAST(:seen AS pg_snapshot)))"
 )
 
 
@@ -53,40 +62,56 @@ def record(conn: Connection, keys: Iterable[str], *, now: datetime) -> None:
     conn.execute(changes.insert().values(row))
 
 
-def mark(conn: Connection) -> str:
-    """Which transactions this one sees, for `since` in a later one.
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Which transactions somebody saw.
 
-    SQLite writes one after another: the last id tells. PostgreSQL tells the transactions that are
-    still under way among those that began.
+    SQLite writes one after another: the last id tells. PostgreSQL's snapshot tells those that were
+    still under way among those that began; it counts them anew after some crashes, and elsewhere.
     """
-    if is_sqlite(conn):
-        return str(conn.execute(LAST_ID).scalar() or 0)
-    return conn.execute(select(cast(func.pg_current_snapshot(), Text))).scalar_one()
+
+    server: str
+    seen: str
+
+    @classmethod
+    def of(cls, conn: Connection) -> Mark:
+        """What this transaction sees."""
+        if is_sqlite(conn):
+            return cls("", str(conn.execute(LAST_ID).scalar() or 0))
+        return cls(*conn.execute(SNAPSHOT).one())
+
+    @classmethod
+    def read(cls, said: str) -> Mark:
+        return cls(*said.split(" "))
+
+    def __str__(self) -> str:
+        return f"{self.server} {self.seen}"
+
+    def follows(self, earlier: Mark) -> bool:
+        """Whether one database told the earlier one and then this: not when it was started anew
+        meanwhile, replaced by another, or set back to a backup."""
+        return self.server == earlier.server and self._newest >= earlier._newest
+
+    @property
+    def _newest(self) -> int:
+        """SQLite's last id; of PostgreSQL's `xmin:xmax:list`, the number that comes next."""
+        return int(self.seen.split(":")[1] if ":" in self.seen else self.seen)
 
 
-def since(conn: Connection, mark: str) -> set[str]:
+def since(conn: Connection, mark: Mark) -> set[str]:
     """The keys that were noted by transactions which this one sees and `mark` did not."""
+    found = conn.execute(select(changes.c.cache_keys).where(_unseen(conn, mark)))
+    return {key for keys in found.scalars() for key in keys}
+
+
+def prune(conn: Connection, *, before: datetime, seen: Mark, limit: int) -> int:
+    """Forget up to `limit` of what was noted before that, and was seen; how many."""
+    old = select(changes.c.id).where(changes.c.recorded_at < before, ~_unseen(conn, seen))
+    some = old.order_by(changes.c.recorded_at).limit(limit)
+    return conn.execute(delete(changes).where(changes.c.id.in_(some))).rowcount
+
+
+def _unseen(conn: Connection, mark: Mark) -> ColumnElement[bool]:
     if is_sqlite(conn):
-        found = select(changes.c.cache_keys).where(changes.c.id > int(mark))
-    else:
-        oldest = int(mark.split(":", maxsplit=1)[0])
-        found = select(changes.c.cache_keys).where(UNSEEN.bindparams(oldest=oldest, mark=mark))
-    return {key for keys in conn.execute(found).scalars() for key in keys}
-
-
-def follows(mark: str, earlier: str) -> bool:
-    """Whether one database can have told `earlier` and then `mark`: its counters only grow.
-
-    They do not where it was replaced by another, or set back to a backup.
-    """
-    return _newest(mark) >= _newest(earlier)
-
-
-def prune(conn: Connection, *, before: datetime) -> None:
-    """Forget what was noted before that."""
-    conn.execute(delete(changes).where(changes.c.recorded_at < before))
-
-
-def _newest(mark: str) -> int:
-    """SQLite's last id; of PostgreSQL's `xmin:xmax:list`, the number that comes next."""
-    return int(mark.split(":")[1] if ":" in mark else mark)
+        return changes.c.id > int(mark.seen)
+    return type_coerce(UNSEEN.bindparams(seen=mark.seen), Boolean)

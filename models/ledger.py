@@ -48,11 +48,12 @@ def apply(
     Any events in any order, repeated or known already: the tables come out the same.
     """
     touched_rooms, reordered = _fold_rooms(conn, [one for one in batch if one.room_sid])
-    touched_cycles = _fold_cycles(conn, [one for one in batch if one.participant_sid or one.visit])
-    manual = [one for one in touched_cycles if one.provisional]
+    before, after = _fold_cycles(conn, [one for one in batch if one.participant_sid or one.visit])
+    manual = [one for one in after if one.provisional]
     touched = resolve(conn, touched_rooms, manual, now=now, settings=settings)
     session.tidy(conn, reordered)
-    return Touched(touched.sessions | reordered, touched.names)
+    elsewhere = _elsewhere(conn, [*before, *after], touched_rooms)
+    return Touched(touched.sessions | reordered | elsewhere, touched.names)
 
 
 def resolve(
@@ -127,8 +128,10 @@ def _fold_rooms(conn: Connection, batch: Sequence[Event]) -> tuple[list[Room], s
     return list(after.values()), reordered
 
 
-def _fold_cycles(conn: Connection, batch: Sequence[Event]) -> list[Cycle]:
-    """Fold the events into their cycles; the cycles as they are now."""
+def _fold_cycles(
+    conn: Connection, batch: Sequence[Event]
+) -> tuple[Sequence[Cycle], Sequence[Cycle]]:
+    """Fold the events into their cycles; those that were there already, and all as they are now."""
     told = _grouped(batch, lambda one: one.participant_sid or one.visit)
     fresh = {key: _begun(fold.merge, told[key]) for key in missing(conn, cycles.c.cycle_id, told)}
     rows = [cycle.as_row(one) for one in fresh.values()]
@@ -136,7 +139,16 @@ def _fold_cycles(conn: Connection, batch: Sequence[Event]) -> list[Cycle]:
     before = cycle.locked(conn, told.keys() - inserted)
     known = {key: reduce(fold.merge, told[key], one) for key, one in before.items()}
     upsert(conn, cycles, [cycle.as_row(one) for key, one in known.items() if one != before[key]])
-    return [one for key, one in fresh.items() if key in inserted] + list(known.values())
+    after = [one for key, one in fresh.items() if key in inserted] + list(known.values())
+    return list(before.values()), after
+
+
+def _elsewhere(conn: Connection, some: Iterable[Cycle], batch_rooms: Iterable[Room]) -> set[str]:
+    """The sessions in which these cycles are but by a room of the batch: LiveKit sends nothing of
+    the kind, but an event can name another room than its visit's."""
+    told = list(some)
+    sids = {one.room_sid for one in told if one.room_sid} - {one.sid for one in batch_rooms}
+    return room.sessions_of(conn, sids) | {one.session_id for one in told if one.session_id}
 
 
 def _begun(merge: Callable[[T | None, Event], T], events: Sequence[Event]) -> T:

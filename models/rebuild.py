@@ -6,7 +6,7 @@ more is kept as it is.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import TypeVar
@@ -34,7 +34,7 @@ def rebuild(
     """
     sids = found.extent.sids | {one.sid for one in found.rooms}
     before = room.locked(conn, sids)
-    _write(conn, found)
+    visits = _write(conn, found)
     superseded = _remove(conn, found) if remove else set()
     erasure.rewrite(conn, found.unmasked)
     after = {sid: one for sid, one in room.locked(conn, sids).items() if sid not in found.kept}
@@ -43,12 +43,13 @@ def rebuild(
     touched = ledger.resolve(
         conn, _housed(conn, after.values()), _housed(conn, by_hand), now=now, settings=settings
     )
-    left = _sessions(conn, found, before.values()) | superseded
+    left = _sessions(conn, found, before.values(), visits) | superseded
     session.tidy(conn, left)
     return Touched(touched.sessions | left, touched.names | found.room_names)
 
 
-def _write(conn: Connection, found: Comparison) -> None:
+def _write(conn: Connection, found: Comparison) -> list[Cycle]:
+    """Write what differs; the visits that did, as they were."""
     bulk.upsert(conn, rooms, [room.as_row(one) for one in found.rooms])
     known = cycle.locked(conn, [one.cycle_id for one in found.cycles])
     told = [
@@ -56,6 +57,7 @@ def _write(conn: Connection, found: Comparison) -> None:
         for one in found.cycles
     ]
     bulk.upsert(conn, cycles, [cycle.as_row(one) for one in told])
+    return list(known.values())
 
 
 def _remove(conn: Connection, found: Comparison) -> set[str]:
@@ -83,11 +85,13 @@ def _housed(conn: Connection, facts: Iterable[Fact]) -> list[Fact]:
     return [one if one.session_id in known else replace(one, session_id=None) for one in told]
 
 
-def _sessions(conn: Connection, found: Comparison, before: Iterable[Room]) -> set[str]:
+def _sessions(
+    conn: Connection, found: Comparison, before: Iterable[Room], visits: Sequence[Cycle]
+) -> set[str]:
     """The sessions that what was compared, written and removed is in, or was in."""
-    sids = {one.room_sid for one in [*found.cycles, *found.untold_cycles] if one.room_sid}
-    homes = select(rooms.c.session_id).where(rooms.c.sid.in_(sids))
-    left = {*conn.execute(homes).scalars(), found.extent.session_id}
+    some = [*visits, *found.cycles, *found.untold_cycles]
+    left = {found.extent.session_id}
+    left |= room.sessions_of(conn, {one.room_sid for one in some if one.room_sid})
     left |= {one.session_id for one in [*before, *found.untold_rooms]}
     left |= {one.session_id for one in found.untold_cycles}
     return {one for one in left if one is not None}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -61,6 +61,14 @@ def of_session(conn: Connection, session_id: str) -> list[Room]:
 def of_names(conn: Connection, names: Iterable[str]) -> list[Room]:
     """Every life of the rooms of these names, by creation."""
     return _select(conn, among(conn, rooms.c.name, names))
+
+
+def sessions_of(conn: Connection, sids: Collection[str]) -> set[str]:
+    """The sessions that these rooms belong to."""
+    if not sids:
+        return set()
+    homes = conn.execute(select(rooms.c.session_id).where(among(conn, rooms.c.sid, sids)))
+    return {home for home in homes.scalars() if home is not None}
 
 
 def following(conn: Connection, room: Room) -> Room | None:

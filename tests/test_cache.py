@@ -236,7 +236,7 @@ def test_a_reader_who_is_not_disturbed_does_fill_the_cache(
         aside(lambda: present(slow)),
     ):
         pause.wait()
-        begun.deliver(joined(ago(1), room="RM_2", room_name="elsewhere", room_created=ago(2)))
+        begun.deliver(joined(ago(1), sid="PA_2", room="RM_2", room_name="b", room_created=ago(2)))
         pause.over()
     assert outcome(begun) == "hit"
 

@@ -13,10 +13,12 @@ from typing import cast
 import pytest
 from redis import Redis
 from redis.exceptions import RedisError
-from sqlalchemy import text
+from sqlalchemy import Connection, func, select, text
+from sqlalchemy import event as hooks
 from structlog.testing import capture_logs
 
 from models import changes, db
+from models.changes import Mark
 from models.settings import Settings
 from tests.build import joined, left
 from tests.doors import (
@@ -28,7 +30,9 @@ from tests.doors import (
     on_sqlite,
     pausing,
     rows,
+    serving,
     token,
+    told,
     wait_for,
 )
 from tests.faults import free_port
@@ -36,8 +40,8 @@ from tests.terminal import Terminal
 from worker import cache, lease, rounds
 from worker.backend import Backend
 from worker.cache import Facts
-from worker.keeper import Keeper
-from worker.lease import Held, Lease
+from worker.keeper import EVERY, Keeper
+from worker.lease import Lease
 from worker.quick_redis import QuickRedis
 
 TTL = 10
@@ -75,8 +79,12 @@ def life_seconds(rollcall: Rollcall) -> float:
     return int(str(rollcall.backend.redis.pttl(cache._key("facts", "98")))) / 1000
 
 
+def ends_ms(rollcall: Rollcall) -> int:
+    return int(str(rollcall.backend.redis.pexpiretime(cache._key("facts", "98"))))
+
+
 def epoch(rollcall: Rollcall) -> str:
-    held = Held.read(rollcall.backend.redis)
+    held = lease.held(rollcall.backend.redis)
     assert held is not None
     return held.epoch
 
@@ -199,6 +207,23 @@ def test_whatever_changes_facts_says_so_in_its_own_transaction(
     assert outcome(begun) == "miss"
 
 
+def test_a_change_is_noted_before_the_commit_and_not_after_it(begun: Rollcall) -> None:
+    """Or a process that is killed in between would leave no trace."""
+    noted: list[int] = []
+
+    def commits(conn: Connection) -> None:
+        count = select(func.count()).select_from(changes.changes)
+        noted.append(conn.execute(count).scalar_one())
+
+    before = len(rows(begun.backend, changes.changes))
+    hooks.listen(begun.backend.engine, "commit", commits)
+    try:
+        begun.join("98", of=token("guest"))
+    finally:
+        hooks.remove(begun.backend.engine, "commit", commits)
+    assert before + 1 in noted
+
+
 def test_what_was_rolled_back_is_no_change(begun: Rollcall) -> None:
     before = rows(begun.backend, changes.changes)
     with suppress(ZeroDivisionError), cache.changing(begun.backend) as change:
@@ -254,6 +279,65 @@ def test_a_slow_reader_cannot_keep_old_facts_though_the_clear_was_lost(
     assert outcome(begun) == "miss"
 
 
+def test_a_change_between_two_looks_of_one_round_is_found_by_the_next(
+    begun: Rollcall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The mark tells what that very look saw."""
+    assert is_inside(begun)
+    with (
+        pausing(begun.backend.engine, after="FROM changes WHERE") as pause,
+        aside(Keeper(begun.backend).round) as slow,
+    ):
+        pause.wait()
+        with clears_are_lost(monkeypatch):
+            goes(begun)
+        pause.over()
+        assert slow.result(20)
+    assert is_inside(begun)
+    keep(begun)
+    assert not is_inside(begun)
+
+
+def test_facts_that_were_read_before_an_epoch_began_are_not_of_it(
+    begun: Rollcall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with (
+        pausing(begun.backend.engine, after="ORDER BY cycles.cycle_id") as pause,
+        aside(lambda: is_inside(begun)) as old_answer,
+    ):
+        pause.wait()
+        begun.backend.redis.delete(lease.KEY)
+        with clears_are_lost(monkeypatch):
+            goes(begun)
+        keep(begun)
+        pause.over()
+        assert old_answer.result(20) is True
+    assert not is_inside(begun)
+
+
+def test_facts_that_were_read_long_ago_do_not_live_on_with_others(
+    begun: Rollcall, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A large session, whose people are filled one by one, and nobody who vouches for it."""
+    begun.put_in(joined(ago(9), sid=f"PA_{user}", user=user) for user in PUPILS)
+    begun.drain()
+    begun.backend.redis.delete(lease.KEY)
+    with (
+        serving(settings.model_copy(update={"cache_ttl_seconds": 1})) as quick,
+        pausing(quick.backend.engine, after="cycles.user_id = ") as pause,
+        aside(lambda: told(quick.status("98"))) as old_answer,
+    ):
+        pause.wait()
+        read_at = cache.clock_ms(begun.backend.redis)
+        with clears_are_lost(monkeypatch):
+            goes(begun)
+        wait_for(lambda: cache.clock_ms(begun.backend.redis) - read_at > 1_000)
+        outcome(begun, "pupil-1")
+        pause.over()
+        assert old_answer.result(60)["is_currently_in_meeting"] is True
+    assert not is_inside(begun)
+
+
 # --- Redis and the database lose their memory -----------------------------------------------------
 
 
@@ -284,17 +368,26 @@ def test_a_redis_that_is_set_back_is_told_again_what_it_forgot(begun: Rollcall) 
 
 
 def test_a_database_that_is_set_back_begins_a_new_epoch(begun: Rollcall) -> None:
-    before = epoch(begun)
-    ahead = Held(before, "999999999:999999999:" if is_postgres(begun) else "999999999")
+    began = lease.held(begun.backend.redis)
+    assert began is not None
+    seen = "999999999:999999999:" if ":" in began.mark.seen else "999999999"
+    ahead = replace(began, mark=replace(began.mark, seen=seen))
     begun.backend.redis.set(lease.KEY, str(ahead))
     keep(begun)
-    assert epoch(begun) != before
+    assert epoch(begun) != began.epoch
+
+
+@on_postgresql
+def test_a_database_that_was_started_anew_begins_a_new_epoch(begun: Rollcall) -> None:
+    """Its counters may have lost what was not on the disk, and count it again."""
+    began = lease.held(begun.backend.redis)
+    assert began is not None
     keep(begun)
-    assert epoch(begun) != before
-
-
-def is_postgres(rollcall: Rollcall) -> bool:
-    return rollcall.backend.engine.dialect.name == "postgresql"
+    assert epoch(begun) == began.epoch
+    other = replace(began, mark=replace(began.mark, server="1/1"))
+    begun.backend.redis.set(lease.KEY, str(other))
+    keep(begun)
+    assert epoch(begun) != began.epoch
 
 
 # --- several keepers ------------------------------------------------------------------------------
@@ -309,19 +402,30 @@ def test_a_keeper_that_was_overtaken_grants_nothing(begun: Rollcall) -> None:
         pause.wait()
         begun.join("98", of=token("guest"))
         keep(begun)
-        newest = Held.read(begun.backend.redis)
+        newest = lease.held(begun.backend.redis)
         pause.over()
         assert slow.result(20) is False
-    assert Held.read(begun.backend.redis) == newest
+    assert lease.held(begun.backend.redis) == newest
 
 
-def test_a_round_that_took_too_long_grants_nothing(redis_url: str) -> None:
-    with Redis.from_url(redis_url) as redis:
-        for seconds in (0, -3.0):
-            assert not lease.grant(redis, Held("e", "1"), after=None, seconds=seconds)
-        assert Held.read(redis) is None
-        assert lease.grant(redis, Held("e", "1"), after=None, seconds=9)
-        assert Held.read(redis) == Held("e", "1")
+def test_a_lease_ends_when_its_look_says_however_late_it_comes(begun: Rollcall) -> None:
+    redis = begun.backend.redis
+    with (
+        pausing(begun.backend.engine, after="FROM changes WHERE") as pause,
+        aside(Keeper(begun.backend).round) as slow,
+    ):
+        pause.wait()
+        paused, began = cache.clock_ms(redis), monotonic()
+        wait_for(lambda: monotonic() - began > 0.3)
+        pause.over()
+        assert slow.result(20)
+    assert int(str(redis.pexpiretime(lease.KEY))) <= paused + TTL * 1000 * lease.LIFE
+    late = lease.held(redis)
+    assert late is not None
+    with redis.pipeline() as pipe:
+        lease.grant(pipe, late, after=late, until_ms=cache.clock_ms(redis) - 1)
+        pipe.execute()
+    assert lease.held(redis) is None
 
 
 def test_without_redis_a_round_fails_and_nothing_is_granted(
@@ -334,16 +438,6 @@ def test_without_redis_a_round_fails_and_nothing_is_granted(
     backend.close()
 
 
-def test_a_round_that_could_not_clear_grants_nothing(
-    begun: Rollcall, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    begun.join("98", of=token("guest"))
-    before = Held.read(begun.backend.redis)
-    with clears_are_lost(monkeypatch):
-        assert Keeper(begun.backend).round() is False
-    assert Held.read(begun.backend.redis) == before
-
-
 # --- the lease as a process knows it --------------------------------------------------------------
 
 
@@ -351,7 +445,7 @@ def test_a_process_that_cannot_look_goes_on_for_a_moment_only(redis_url: str) ->
     with Redis.from_url(redis_url) as redis:
         away = QuickRedis.connect(f"redis://127.0.0.1:{free_port()}", limit=0.25)
         known = Lease(ttl_seconds=1)
-        redis.set(lease.KEY, "epoch 1", px=60_000)
+        redis.set(lease.KEY, "epoch  1", px=60_000)
         began = monotonic()
         assert known.epoch(redis) == "epoch"
         wait_for(lambda: monotonic() - began > 2 * lease.LOOK)
@@ -364,7 +458,7 @@ def test_a_process_sees_that_the_lease_lapsed(redis_url: str) -> None:
     with Redis.from_url(redis_url) as redis:
         known = Lease(ttl_seconds=1)
         assert known.epoch(redis) == ""
-        redis.set(lease.KEY, "epoch 1", px=300)
+        redis.set(lease.KEY, "epoch  1", px=300)
         wait_for(lambda: known.epoch(redis) == "epoch")
         wait_for(lambda: known.epoch(redis) == "")
 
@@ -376,7 +470,12 @@ def test_the_people_of_a_large_session_are_all_of_one_epoch(begun: Rollcall) -> 
     """Filled one by one, some would else be served under a lease that does not know of them."""
     begun.put_in(joined(ago(9), sid=f"PA_{user}", user=user) for user in PUPILS)
     begun.drain()
-    assert [outcome(begun, user) for user in ("5", "pupil-1", "5")] == ["miss", "miss", "hit"]
+    assert outcome(begun) == "miss"
+    ends = ends_ms(begun)
+    read_at = cache.clock_ms(begun.backend.redis)
+    wait_for(lambda: cache.clock_ms(begun.backend.redis) > read_at)
+    assert [outcome(begun, user) for user in ("pupil-1", "5")] == ["miss", "hit"]
+    assert ends_ms(begun) == ends, "the first to be read is the first to be old"
     begun.backend.redis.delete(lease.KEY)
     assert [outcome(begun, user) for user in ("pupil-2", "5")] == ["miss", "miss"]
     assert life_seconds(begun) <= TTL
@@ -397,14 +496,34 @@ def test_changes_are_kept_for_minutes_only(begun: Rollcall) -> None:
             changes.record(conn, [f"{minutes}"], now=noted)
     keep(begun)
     assert [row["cache_keys"] for row in rows(begun.backend, changes.changes)] == [["9"]]
+
+
+def test_what_nobody_saw_yet_is_kept_however_old_it_is(begun: Rollcall) -> None:
+    """It may have been noted by somebody who was held up before the commit."""
+    with begun.backend.engine.connect() as conn:
+        seen = Mark.of(conn)
+    now = datetime.now(UTC)
+    with db.writing(begun.backend.engine) as conn:
+        changes.record(conn, ["late"], now=now - timedelta(days=1))
+        assert changes.prune(conn, before=now, seen=seen, limit=100) > 0
+        assert changes.since(conn, seen) == {"late"}
+
+
+def test_old_changes_are_removed_some_at_a_time(begun: Rollcall) -> None:
+    now = datetime.now(UTC)
     with db.writing(begun.backend.engine) as conn:
         conn.execute(changes.changes.delete())
-    keep(begun)
-    outcome(begun)
-    with cache.changing(begun.backend) as change:
-        change.keys.add("another")
-    keep(begun)
-    assert outcome(begun) == "hit"
+        for _ in range(3):
+            changes.record(conn, ["98"], now=now - timedelta(days=1))
+    with db.writing(begun.backend.engine) as conn:
+        seen = Mark.of(conn)
+        counts = [changes.prune(conn, before=now, seen=seen, limit=2) for _ in range(3)]
+    assert counts == [2, 1, 0]
+
+
+def test_a_lease_outlives_some_rounds() -> None:
+    assert 3 * EVERY < lease.LIFE < 1
+    assert lease.LIFE + 2 * lease.LOOK <= 1
 
 
 # --- the rounds -----------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from models import cycle, db, webhook_event
 from webhooks.context import backend, present
 from webhooks.operation import Answer, operation
 from webhooks.responses import Response
-from worker import bell, crew, metrics_dir, spool
+from worker import bell, crew, lease, metrics_dir, spool
 
 metrics = Blueprint("metrics", __name__)
 
@@ -74,6 +74,7 @@ def _of_redis() -> Iterator[GaugeMetricFamily]:
         redis = backend().redis
         spooled, queued = spool.length(redis), bell.queue(redis).count
         workers, schedulers = crew.workers(redis), crew.schedulers(redis)
+        leases = 0 if lease.held(redis) is None else 1
     except RedisError as error:
         log.warning("metrics.redis_down", error=type(error).__name__)
         yield _gauge("rollcall_redis_up", "Whether Redis answers.", 0)
@@ -83,6 +84,7 @@ def _of_redis() -> Iterator[GaugeMetricFamily]:
     yield _gauge("rollcall_queued_jobs", "Drains and sweeps that wait for a worker.", queued)
     yield _gauge("rollcall_workers", "Workers that are alive.", workers)
     yield _gauge("rollcall_schedulers", "Schedulers that are alive.", schedulers)
+    yield _gauge("rollcall_cache_leases", "Whether the keeper vouches for kept facts.", leases)
 
 
 def _gauge(name: str, documentation: str, value: float) -> GaugeMetricFamily:

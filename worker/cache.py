@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from time import monotonic, sleep
-from typing import Literal, cast
+from typing import Any, Literal, cast
 from uuid import uuid4
 
 import structlog
@@ -45,16 +45,14 @@ Outcome = Literal["hit", "miss", "bypass"]
 
 FILL = """
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
-if ARGV[4] == 'whole' or redis.call('HGET', KEYS[2], 'epoch') ~= ARGV[3] then
-  redis.call('DEL', KEYS[2])
-end
-redis.call('HSET', KEYS[2], 'epoch', ARGV[3], unpack(ARGV, 5))
-if redis.call('PTTL', KEYS[2]) < 0 then redis.call('PEXPIRE', KEYS[2], ARGV[2]) end
+if redis.call('HGET', KEYS[2], 'epoch') ~= ARGV[3] then redis.call('DEL', KEYS[2]) end
+redis.call('HSET', KEYS[2], 'epoch', ARGV[3], unpack(ARGV, 4))
+redis.call('PEXPIREAT', KEYS[2], ARGV[2], 'LT')
 return 1
 """
 FILL_NAME = """
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
-redis.call('SET', KEYS[2], ARGV[3], 'PX', ARGV[2])
+redis.call('SET', KEYS[2], ARGV[3], 'PXAT', ARGV[2])
 return 1
 """
 
@@ -108,19 +106,26 @@ def clear(redis: Redis, keys: Iterable[str]) -> bool:
     False when Redis does not answer: then it serves nothing either, and what it still has is
     cleared by the keeper, or gone, within CACHE_TTL_SECONDS.
     """
-    forgotten = [_key(what, key) for key in sorted(keys) for what in ("ticket", "facts", "name")]
-    if not forgotten:
-        return True
     try:
         with redis.pipeline(transaction=False) as pipe:
-            for start in range(0, len(forgotten), 3):  # a hash tag a command
-                pipe.delete(*forgotten[start : start + 3])
+            forget(pipe, keys)
             pipe.execute()
     except RedisError as error:
         metrics.cache_errors.inc()
         log.warning("cache.not_cleared", error=type(error).__name__)
         return False
     return True
+
+
+def forget(pipe: Redis, keys: Iterable[str]) -> None:
+    """What clears these, without a word to whoever waits for an answer."""
+    for key in sorted(keys):
+        pipe.delete(*(_key(what, key) for what in ("ticket", "facts", "name")))
+
+
+def clock_ms(redis: Redis) -> int:
+    """Redis's clock: what is kept lapses by it, and nobody else's clock matters."""
+    return _ms(redis.time())
 
 
 def _hit(backend: Backend, address: str, user_id: str) -> Facts | None:
@@ -188,19 +193,19 @@ def _fill(backend: Backend, address: str, user_id: str) -> Facts:
 
 def _resolve(backend: Backend, address: str) -> str | None:
     """What the address means; kept unless it is the session's own id. Nothing is kept as ""."""
-    ticket, read_at = _ticket(backend.redis, address), monotonic()
+    ticket, read_at_ms = _ticket(backend.redis, address)
     with db.reading(backend.engine) as conn:
         session_id = attendance.addressed(conn, address, now=datetime.now(UTC))
     if session_id != address:
         keys = [_key("ticket", address), _key("name", address)]
-        life_ms = _left_ms(backend.settings.cache_ttl_seconds, read_at)
-        backend.redis.eval(FILL_NAME, 2, *keys, ticket, life_ms, session_id or "")
+        until_ms = read_at_ms + backend.settings.cache_ttl_seconds * 1000
+        backend.redis.eval(FILL_NAME, 2, *keys, ticket, until_ms, session_id or "")
     return session_id
 
 
 def _fill_facts(backend: Backend, session_id: str, user_id: str) -> Facts:
     epoch = backend.lease.epoch(backend.redis)
-    ticket, read_at = _ticket(backend.redis, session_id), monotonic()
+    ticket, read_at_ms = _ticket(backend.redis, session_id)
     with db.reading(backend.engine) as conn:
         meeting = attendance.meeting(conn, session_id)
         if meeting is None:
@@ -219,8 +224,7 @@ def _fill_facts(backend: Backend, session_id: str, user_id: str) -> Facts:
     flat = [part for pair in values.items() for part in pair]
     keys = [_key("ticket", session_id), _key("facts", session_id)]
     life = backend.settings.cache_ttl_seconds * (KEPT if epoch else 1)
-    mode = "whole" if whole else "person"
-    backend.redis.eval(FILL, 2, *keys, ticket, _left_ms(life, read_at), epoch, mode, *flat)
+    backend.redis.eval(FILL, 2, *keys, ticket, read_at_ms + life * 1000, epoch, *flat)
     return Facts(meeting, by_user.get(user_id, ()), "miss")
 
 
@@ -234,23 +238,26 @@ def _bypass(backend: Backend, address: str, user_id: str) -> Facts:
         return Facts(meeting, cycles, "bypass")
 
 
-def _ticket(redis: Redis, key: str) -> str:
-    """The ticket that is out for this session or name, else a new one; a clear tears it up."""
+def _ticket(redis: Redis, key: str) -> tuple[str, int]:
+    """The ticket that is out for this session or name, else a new one, and the moment by Redis's
+    clock. A clear tears the ticket up."""
     ticket = _key("ticket", key)
     with redis.pipeline(transaction=False) as pipe:
+        pipe.time()
         pipe.set(ticket, uuid4().hex, nx=True, px=TICKET_LIFE_MS)
         pipe.get(ticket)
-        drawn: bytes | None = pipe.execute()[1]
-    return (drawn or b"").decode()
+        now, _, drawn = pipe.execute()
+    return (drawn or b"").decode(), _ms(now)
 
 
 def _get(redis: Redis, key: str) -> bytes | None:
     return cast("bytes | None", redis.get(key))  # never decoded: the client is ours
 
 
-def _left_ms(life_seconds: float, read_at: float) -> int:
-    """What is left of the facts' life: it began when they were read."""
-    return max(1, int((life_seconds - (monotonic() - read_at)) * 1000))
+def _ms(time: Any) -> int:
+    """Of the pair of seconds and microseconds that Redis tells."""
+    seconds, microseconds = time
+    return int(seconds) * 1000 + int(microseconds) // 1000
 
 
 def _key(what: str, name: str) -> str:

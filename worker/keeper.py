@@ -15,6 +15,7 @@ from uuid import uuid4
 from redis.exceptions import RedisError
 
 from models import changes, db
+from models.changes import Mark
 from models.settings import Settings
 from worker import cache, lease, rounds
 from worker.backend import PATIENT, Backend
@@ -25,9 +26,9 @@ EVERY = 0.25
 """Of CACHE_TTL_SECONDS: a lease outlives three rounds."""
 
 KEPT_FOR = timedelta(minutes=10)
-"""Changes are, much longer than a lease lasts: a keeper whose lease lapsed begins anew."""
+"""Changes are, much longer than a lease lasts: a Redis that is set back may need them again."""
 
-PRUNE_SECONDS = 60.0
+PRUNE_SECONDS, PRUNE_SOME = 60.0, 5_000
 
 
 @contextmanager
@@ -54,28 +55,33 @@ class Keeper:
 
         Raises what the database and Redis raise: then the lease lapses.
         """
-        began = monotonic()
-        held = Held.read(self._backend.redis)
+        redis, life = self._backend.redis, self._backend.settings.cache_ttl_seconds * lease.LIFE
+        until_ms = cache.clock_ms(redis) + int(life * 1000)
+        held = lease.held(redis)
         new, keys = self._look(held)
-        if not cache.clear(self._backend.redis, keys):
-            return False
-        life = self._backend.settings.cache_ttl_seconds * lease.LIFE
-        left = life - (monotonic() - began)
-        granted = lease.grant(self._backend.redis, new, after=held, seconds=left)
-        self._prune()
+        # On one connection: a Redis that lost the clearing must not get to see the lease.
+        with redis.pipeline(transaction=False) as pipe:
+            cache.forget(pipe, keys)
+            lease.grant(pipe, new, after=held, until_ms=until_ms)
+            granted = bool(pipe.execute()[-1])
+        if granted:
+            self._prune(new.mark)
         return granted
 
     def _look(self, held: Held | None) -> tuple[Held, set[str]]:
         """The next lease, and what has to be cleared first. Of a new epoch nothing is kept yet."""
         with db.snapshot(self._backend.engine, limit=PATIENT.database) as conn:
-            mark = changes.mark(conn)
-            if held is None or not changes.follows(mark, held.mark):
+            mark = Mark.of(conn)
+            if held is None or not mark.follows(held.mark):
                 return Held(uuid4().hex, mark), set()
             return Held(held.epoch, mark), changes.since(conn, held.mark)
 
-    def _prune(self) -> None:
+    def _prune(self, mark: Mark) -> None:
+        """Forget old changes that were seen, some at a time."""
         if monotonic() < self._prune_at:
             return
-        with db.writing(self._backend.engine) as conn:
-            changes.prune(conn, before=datetime.now(UTC) - KEPT_FOR)
         self._prune_at = monotonic() + PRUNE_SECONDS
+        before = datetime.now(UTC) - KEPT_FOR
+        with db.writing(self._backend.engine) as conn:
+            if changes.prune(conn, before=before, seen=mark, limit=PRUNE_SOME) == PRUNE_SOME:
+                self._prune_at = 0.0

@@ -2,7 +2,8 @@
 
 It is one key, `epoch mark`, that lapses by itself. Facts that were kept under its epoch may be
 served while it lasts. The mark tells which changes the keeper saw; whoever holds no lease any more
-cannot know what was missed before, and begins a new epoch.
+cannot know what was missed before, and begins a new epoch. When it lapses is a moment of Redis's
+own clock, however late Redis comes to hear of it.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from typing import cast
 
 from redis import Redis
 
+from models.changes import Mark
+
 KEY = "rc:lease"
 
 LIFE, LOOK = 0.8, 0.1
@@ -21,7 +24,7 @@ process looks at it. A process that can't look goes on for as long again: togeth
 
 GRANT = """
 if (redis.call('GET', KEYS[1]) or '') ~= ARGV[1] then return 0 end
-redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
+redis.call('SET', KEYS[1], ARGV[2], 'PXAT', ARGV[3])
 return 1
 """
 
@@ -31,24 +34,30 @@ class Held:
     """A lease as it stands in Redis."""
 
     epoch: str
-    mark: str
+    mark: Mark
 
     @classmethod
-    def read(cls, redis: Redis) -> Held | None:
-        value = cast("bytes | None", redis.get(KEY))
-        return None if value is None else cls(*value.decode().split(" ", 1))
+    def read(cls, said: str) -> Held:
+        epoch, mark = said.split(" ", 1)
+        return cls(epoch, Mark.read(mark))
 
     def __str__(self) -> str:
         return f"{self.epoch} {self.mark}"
 
 
-def grant(redis: Redis, new: Held, *, after: Held | None, seconds: float) -> bool:
-    """Put the new lease in the place of the one it was made from; False when that has changed.
+def held(redis: Redis) -> Held | None:
+    """The lease that there is."""
+    value = cast("bytes | None", redis.get(KEY))
+    return None if value is None else Held.read(value.decode())
+
+
+def grant(pipe: Redis, new: Held, *, after: Held | None, until_ms: int) -> None:
+    """Put the new lease, until that moment of Redis's clock, in the place of the one it was made
+    from; the pipeline answers 0 when that is not there any more.
 
     So of two keepers one wins, and what one saw is never lost to one who saw less.
     """
-    life_ms = int(seconds * 1000)
-    return life_ms > 0 and bool(redis.eval(GRANT, 1, KEY, str(after or ""), str(new), life_ms))
+    pipe.eval(GRANT, 1, KEY, str(after or ""), str(new), until_ms)
 
 
 class Lease:
