@@ -144,3 +144,19 @@ def test_kept_facts_are_the_database_s(rollcall: Rollcall, seed: int) -> None:
             assert list(kept.cycles) == list(stored.cycles), said
             hits += kept.outcome == "hit"
     assert hits > STEPS, "or nothing was kept that could have been wrong"
+
+
+def test_a_visit_that_a_rebuild_moves_is_gone_from_where_it_was(rollcall: Rollcall) -> None:
+    backend = rollcall.backend
+    rollcall.deliver(
+        joined(ago(9), names="98"),
+        joined(ago(9), names="97", sid="PA_2", user="6", room="RM_2", room_name="b"),
+    )
+    with db.writing(backend.engine) as conn:
+        conn.execute(update(cycles).where(cycles.c.cycle_id == "PA_1").values(room_sid="RM_2"))
+    Keeper(backend).round()
+    assert len(everybody(rollcall)["97", "5"].cycles) == 1
+    [find] = rebuild.extents(backend, "98")
+    rebuild.rebuilt(backend, find, remove=True, now=datetime.now(UTC))
+    assert not everybody(rollcall)["97", "5"].cycles
+    assert len(everybody(rollcall)["98", "5"].cycles) == 1
