@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import resource
 import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from threading import Event
 from typing import Any, TypeVar
 
@@ -94,7 +96,12 @@ def bar(label: str, *, length: int | None = None, items: Iterable[Any] | None = 
 
 def peak_memory() -> int:
     """The most that this process ever used, in MiB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    # Linux's getrusage begins with what the process had that started this one.
+    with suppress(OSError):
+        if found := re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text()):
+            return int(found[1]) // 1024
+    unit = 2**20 if sys.platform == "darwin" else 2**10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // unit
 
 
 def many(count: int, one: str, several: str | None = None) -> str:

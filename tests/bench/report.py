@@ -100,4 +100,5 @@ def _processor() -> str:
 def _number(value: float | str) -> str:
     if isinstance(value, str):
         return value
-    return f"{value:,.1f}" if value < 1000 else f"{value:,.0f}"
+    digits = 3 if value < 1 else 1 if value < 1000 else 0
+    return f"{value:,.{digits}f}"
