@@ -40,6 +40,7 @@ from tests.terminal import Terminal
 from worker import cache, lease, rounds
 from worker.backend import Backend
 from worker.cache import Facts
+from worker.change import changing
 from worker.keeper import EVERY, Keeper
 from worker.lease import Lease
 from worker.quick_redis import QuickRedis
@@ -226,7 +227,7 @@ def test_a_change_is_noted_before_the_commit_and_not_after_it(begun: Rollcall) -
 
 def test_what_was_rolled_back_is_no_change(begun: Rollcall) -> None:
     before = rows(begun.backend, changes.changes)
-    with suppress(ZeroDivisionError), cache.changing(begun.backend) as change:
+    with suppress(ZeroDivisionError), changing(begun.backend) as change:
         change.keys.add("98")
         raise ZeroDivisionError
     assert rows(begun.backend, changes.changes) == before

@@ -36,8 +36,7 @@ from webhooks.operation import json, operation
 from webhooks.problems import Problem, forbidden
 from webhooks.replies import JoinStatus, Status
 from webhooks.responses import Response
-from worker import cache
-from worker.cache import Change
+from worker.change import Change, changing
 
 join = Blueprint("join", __name__, url_prefix="/api/sessions/meeting")
 
@@ -65,7 +64,7 @@ log = structlog.get_logger()
 def record_join() -> Response:
     """201 with a new visit, 200 with the one that is already open."""
     now, caller, asked = present(), auth.participant(), JoinBody.of_request()
-    with cache.changing(backend()) as change:
+    with changing(backend()) as change:
         conn = change.conn
         _hold(conn, caller)
         session_id = _session_to_join(conn, caller, asked, now)
@@ -103,7 +102,7 @@ def record_leave() -> Response:
     """The status after it. Leaving again changes nothing: pages leave twice."""
     asked = LeaveBody.of_request()
     now, caller = present(), auth.participant(asked.access_token)
-    with cache.changing(backend()) as change:
+    with changing(backend()) as change:
         conn = change.conn
         _hold(conn, caller)
         left = _own_visit(conn, caller, asked.visit)

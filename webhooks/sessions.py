@@ -18,7 +18,7 @@ from webhooks.context import backend, present, unhurried
 from webhooks.operation import Answer, json, operation
 from webhooks.problems import Problem
 from webhooks.responses import Response
-from worker import cache
+from worker.change import changing
 
 T = TypeVar("T")
 
@@ -82,7 +82,7 @@ def _change(session_id: str, told: Session | None, now: datetime) -> Session | N
     names = _names(session_id, told)
     while True:
         # Operators can wait for a drain that holds the same rooms.
-        with cache.changing(unhurried()) as change:
+        with changing(unhurried()) as change:
             conn = change.conn
             db.lock(conn, names)
             before = session.find(conn, session_id)

@@ -10,9 +10,8 @@ none live no longer. With Redis gone, the database answers.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from time import monotonic, sleep
 from typing import Any, Literal, cast
@@ -21,9 +20,8 @@ from uuid import uuid4
 import structlog
 from redis import Redis
 from redis.exceptions import RedisError
-from sqlalchemy import Connection
 
-from models import attendance, changes, cycle, db
+from models import attendance, cycle, db
 from models.facts import Cycle, Meeting
 from worker import metrics, packing
 from worker.backend import Backend
@@ -78,26 +76,6 @@ def read(backend: Backend, address: str, user_id: str) -> Facts:
         return _hit(backend, address, user_id) or _miss(backend, address, user_id)
     except RedisError:
         return _bypass(backend, address, user_id)
-
-
-@dataclass(slots=True)
-class Change:
-    """A transaction that changes facts; `keys` are the session ids and room names of those."""
-
-    conn: Connection
-    keys: set[str] = field(default_factory=set)
-    cleared: bool = False
-
-
-@contextmanager
-def changing(backend: Backend) -> Iterator[Change]:
-    """A transaction that writes; what it changed is cleared from the cache once it committed."""
-    with db.writing(backend.engine) as conn:
-        change = Change(conn)
-        yield change
-        if change.keys:
-            changes.record(conn, change.keys, now=datetime.now(UTC))
-    change.cleared = clear(backend.redis, change.keys)
 
 
 def clear(redis: Redis, keys: Iterable[str]) -> bool:

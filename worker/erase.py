@@ -13,8 +13,9 @@ import structlog
 from redis.exceptions import RedisError
 
 from models import db, erasure
-from worker import cache, spool
+from worker import spool
 from worker.backend import Backend
+from worker.change import changing
 
 CYCLES_AT_ONCE = 200
 EVENTS_AT_ONCE = 500
@@ -77,7 +78,7 @@ def _rename_cycles(backend: Backend, guarded: dict[str, set[str]], pseudonym: st
     cycle_ids = sorted(guarded)
     for start in range(0, len(cycle_ids), CYCLES_AT_ONCE):
         chunk = cycle_ids[start : start + CYCLES_AT_ONCE]
-        with cache.changing(backend) as change:
+        with changing(backend) as change:
             db.lock(change.conn, {name for cycle_id in chunk for name in guarded[cycle_id]})
             change.keys.update(erasure.rename_cycles(change.conn, chunk, pseudonym))
 

@@ -21,9 +21,9 @@ from models.event import Event, Unreadable
 from models.ledger import Touched
 from models.settings import load
 from models.webhook_event import Mail
-from worker import bell, cache, metrics, prune, spool
+from worker import bell, metrics, prune, spool
 from worker.backend import Backend
-from worker.cache import Change
+from worker.change import Change, changing
 
 BATCH = 500
 """Events a transaction: large enough that a commit costs little, small enough to hold rooms for
@@ -124,7 +124,7 @@ def _batch(backend: Backend) -> int | None:
     fails rolls the batch back and is raised.
     """
     started = perf_counter()
-    with cache.changing(backend) as change:
+    with changing(backend) as change:
         db.set_locally(change.conn, WHILE_DRAINING)
         taken = webhook_event.take(change.conn, BATCH)
         if taken is None or not taken.mail:

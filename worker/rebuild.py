@@ -14,8 +14,8 @@ from sqlalchemy import Connection
 from models import comparison, db, derivation, rebuild, session
 from models.derivation import Extent
 from models.difference import Comparison
-from worker import cache
 from worker.backend import UNHURRIED, Backend
+from worker.change import changing
 
 SESSIONS_AT_ONCE = 500
 
@@ -60,7 +60,7 @@ def rebuilt(backend: Backend, find: Find, *, remove: bool, now: datetime) -> Com
         return found
     names = _guards(found)
     while True:
-        with cache.changing(backend) as change:
+        with changing(backend) as change:
             conn = change.conn
             db.lock(conn, names)
             found = comparison.compare(conn, find(conn), backend.settings)
