@@ -15,11 +15,12 @@ from sqlalchemy import (
     Connection,
     Index,
     Row,
+    Subquery,
     Table,
     Text,
     func,
-    or_,
     select,
+    union_all,
 )
 
 from models.bulk import set_column
@@ -78,11 +79,9 @@ def of_session(
     conn: Connection, session_id: str, *, user_id: str | None = None, most: int | None = None
 ) -> list[Cycle]:
     """Every cycle in the session, of everybody or of one person; no more than `most`."""
-    its_rooms = select(rooms.c.sid).where(rooms.c.session_id == session_id)
-    statement = select(cycles).where(_in_session(session_id, its_rooms))
-    if user_id is not None:
-        statement = statement.where(cycles.c.user_id == user_id)
-    return [read(row) for row in conn.execute(statement.order_by(cycles.c.cycle_id).limit(most))]
+    found = _in_session(session_id, user_id)
+    statement = select(found).order_by(found.c.cycle_id).limit(most)
+    return [read(row) for row in conn.execute(statement)]
 
 
 def by_user(conn: Connection, session_id: str) -> Iterator[tuple[str, list[Cycle]]]:
@@ -90,9 +89,8 @@ def by_user(conn: Connection, session_id: str) -> Iterator[tuple[str, list[Cycle
 
     Rows are fetched as they are asked for, so the transaction has to last until then.
     """
-    its_rooms = select(rooms.c.sid).where(rooms.c.session_id == session_id)
-    statement = select(cycles).where(_in_session(session_id, its_rooms))
-    statement = statement.order_by(cycles.c.user_id, cycles.c.cycle_id)
+    found = _in_session(session_id)
+    statement = select(found).order_by(found.c.user_id, found.c.cycle_id)
     rows = conn.execute(statement, execution_options={"yield_per": ROWS_AT_ONCE})
     for user_id, own in groupby(map(read, rows), attrgetter("user_id")):
         yield user_id, list(own)
@@ -140,5 +138,16 @@ def as_row(cycle: Cycle) -> dict[str, Any]:
     return {name: getattr(cycle, name) for name in FIELDS}
 
 
-def _in_session(session_id: str, its_rooms: Any) -> Any:
-    return or_(cycles.c.room_sid.in_(its_rooms), cycles.c.session_id == session_id)
+def _in_session(session_id: str, user_id: str | None = None) -> Subquery:
+    """The cycles of the session's rooms, and those without a room that are its own.
+
+    Two statements: PostgreSQL reads the whole table for an OR of which one side is a subquery.
+    """
+    its_rooms = select(rooms.c.sid).where(rooms.c.session_id == session_id)
+    sides = [
+        select(cycles).where(cycles.c.room_sid.in_(its_rooms)),
+        select(cycles).where(cycles.c.session_id == session_id, cycles.c.room_sid.is_(None)),
+    ]
+    if user_id is not None:
+        sides = [side.where(cycles.c.user_id == user_id) for side in sides]
+    return union_all(*sides).subquery("visits")

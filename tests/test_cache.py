@@ -30,7 +30,7 @@ from tests.doors import (
 from tests.faults import free_port
 from worker import cache
 
-CYCLES = "ORDER BY cycles.cycle_id"
+CYCLES = "ORDER BY visits.cycle_id"
 ROOMS = "FROM rooms WHERE"
 
 

@@ -268,7 +268,7 @@ def test_a_slow_reader_cannot_keep_old_facts_though_the_clear_was_lost(
     begun: Rollcall, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with (
-        pausing(begun.backend.engine, after="ORDER BY cycles.cycle_id") as pause,
+        pausing(begun.backend.engine, after="ORDER BY visits.cycle_id") as pause,
         aside(lambda: is_inside(begun)) as old_answer,
     ):
         pause.wait()
@@ -303,7 +303,7 @@ def test_facts_that_were_read_before_an_epoch_began_are_not_of_it(
     begun: Rollcall, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with (
-        pausing(begun.backend.engine, after="ORDER BY cycles.cycle_id") as pause,
+        pausing(begun.backend.engine, after="ORDER BY visits.cycle_id") as pause,
         aside(lambda: is_inside(begun)) as old_answer,
     ):
         pause.wait()
