@@ -96,11 +96,11 @@ def by_user(conn: Connection, session_id: str) -> Iterator[tuple[str, list[Cycle
         yield user_id, list(own)
 
 
-def open_count(conn: Connection) -> int:
-    """How many cycles that LiveKit told of have neither a left nor an abort."""
-    statement = select(func.count()).select_from(cycles)
+def open_count(conn: Connection, *, since: datetime) -> int:
+    """How many cycles have neither a left nor an abort, in rooms that were heard of since."""
+    statement = select(func.count()).join_from(cycles, rooms, rooms.c.sid == cycles.c.room_sid)
     unended = cycles.c.left_at.is_(None) & cycles.c.aborted_at.is_(None)
-    return conn.execute(statement.where(cycles.c.room_sid.is_not(None), unended)).scalar_one()
+    return conn.execute(statement.where(rooms.c.last_event_at > since, unended)).scalar_one()
 
 
 def last_manual_sign(conn: Connection, session_id: str) -> datetime | None:

@@ -15,6 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from models.settings import Settings
 from tests import build
+from tests.doors import ago
 from tests.faults import free_port, until
 from worker import jobs, metrics_dir
 from worker.backend import Backend
@@ -31,8 +32,9 @@ def value(exposition: str, name: str, **labels: str) -> float:
     return told(exposition).get((name, frozenset(labels.items())), 0.0)
 
 
-def post(client: FlaskClient, sid: str) -> None:
-    body, token = build.signed(build.webhook(build.joined(sid=sid)))
+def post(client: FlaskClient, sid: str, *, minutes: float = 3, room: str = "RM_1") -> None:
+    """A join so many minutes ago."""
+    body, token = build.signed(build.webhook(build.joined(ago(minutes), sid=sid, room=room)))
     client.post("/webhooks/livekit", data=body, headers={"Authorization": token})
 
 
@@ -41,7 +43,8 @@ def test_what_waits_and_who_is_inside_is_asked_of_the_tables(
 ) -> None:
     post(client, "PA_1")
     post(client, "PA_2")
-    assert value(client.get("/metrics").text, "rollcall_events_pending") == 2
+    post(client, "PA_3", minutes=13 * 60, room="RM_crashed")
+    assert value(client.get("/metrics").text, "rollcall_events_pending") == 3
     jobs.drain_batch(backend)
     after = client.get("/metrics").text
     assert value(after, "rollcall_events_pending") == 0

@@ -56,7 +56,8 @@ def _of_database() -> Iterator[GaugeMetricFamily]:
     try:
         with db.reading(backend().engine) as conn:
             waiting, oldest = webhook_event.pending(conn), webhook_event.oldest_pending(conn)
-            failed, inside = webhook_event.failed(conn), cycle.open_count(conn)
+            failed, since = webhook_event.failed(conn), present() - backend().rules.max_cycle
+            inside = cycle.open_count(conn, since=since)
     except SQLAlchemyError as error:
         log.warning("metrics.database_down", error=type(error).__name__)
         yield _gauge("rollcall_database_up", "Whether the database answers.", 0)
@@ -66,7 +67,7 @@ def _of_database() -> Iterator[GaugeMetricFamily]:
     yield _gauge("rollcall_events_pending", "Events that wait to be applied.", waiting)
     yield _gauge("rollcall_oldest_pending_seconds", "How long the oldest has waited.", age)
     yield _gauge("rollcall_events_failed", "Failed and unreadable events in the ledger.", failed)
-    yield _gauge("rollcall_open_cycles", "Visits that nobody has ended.", inside)
+    yield _gauge("rollcall_open_cycles", "Visits that nobody has ended, of late.", inside)
 
 
 def _of_redis() -> Iterator[GaugeMetricFamily]:
