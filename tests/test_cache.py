@@ -9,6 +9,8 @@ from time import monotonic
 from typing import Any, cast
 
 import pytest
+from sqlalchemy import event as hooks
+from sqlalchemy import text
 
 from models import cycle, db, room, session
 from models.facts import Cycle, Person, Room, Session
@@ -19,6 +21,7 @@ from tests.doors import (
     ago,
     aside,
     counting,
+    on_postgresql,
     pausing,
     serving,
     together,
@@ -324,6 +327,46 @@ def test_a_large_session_is_filled_person_by_person(
     rollcall.deliver(left(ago(1), sid="PA_pupil-0", user="pupil-0", joined_at=ago(9)))
     assert not present(rollcall, user="pupil-0")
     assert present(rollcall, user="pupil-500")
+
+
+# --- many sessions --------------------------------------------------------------------------------
+
+MANY_VISITS = text(
+    "INSERT INTO cycles (cycle_id, room_sid, user_id, name_rank, hidden, joined_rank, left_rank,"
+    " claimed_rank) SELECT 'PA_other_' || n, 'RM_' || n / 20, '5', '', false, '', '', ''"
+    " FROM generate_series(1, 10000) n"
+)
+
+
+@on_postgresql
+def test_a_miss_reads_the_visits_of_its_own_session_however_many_others_there_are(
+    begun: Rollcall,
+) -> None:
+    asked: list[tuple[str, Any]] = []
+
+    def executed(_conn: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        asked.append((statement, parameters))
+
+    engine = begun.backend.engine
+    with db.writing(engine) as conn:
+        conn.execute(MANY_VISITS)
+        conn.execute(text("ANALYZE cycles"))
+    hooks.listen(engine, "before_cursor_execute", executed)
+    assert outcome(begun) == "miss"
+    hooks.remove(engine, "before_cursor_execute", executed)
+    assert asked
+    with engine.connect() as conn:
+        for statement, parameters in asked:
+            explained = conn.exec_driver_sql(
+                f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", parameters
+            )
+            assert read_in_vain(explained.scalar_one()[0]["Plan"]) < 100, statement
+
+
+def read_in_vain(plan: dict[str, Any]) -> int:
+    """Rows that PostgreSQL read and did not want."""
+    own: int = plan.get("Rows Removed by Filter", 0)
+    return own + sum(map(read_in_vain, plan.get("Plans", ())))
 
 
 # --- without Redis --------------------------------------------------------------------------------
