@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from statistics import median
 
 from sqlalchemy import text
 
 from models import db
 from models.engine import make_engine
 from tests.bench import inbox
+from tests.bench.load import drive
 from tests.bench.mail import Classes, people_in
 from tests.bench.polling import Poller, status_request
 from tests.bench.receiving import Receiver
@@ -21,7 +23,7 @@ SIZES = (1_000, 100_000, 2_000_000)
 SEED = 1_000
 """Events that are applied for real; what is stored more are copies of them, under other names."""
 
-BACKLOG = 5_000
+BACKLOG, MISSES = 5_000, 9
 PATIENCE_SECONDS, COPYING_SECONDS = 60, 900
 WITHIN = 0.2
 
@@ -38,6 +40,7 @@ COPIED = {
 class _Measures:
     receive: Measure
     poll: Measure
+    miss: Measure
     drain: Measure
 
 
@@ -47,6 +50,7 @@ def growth(*, rounds: int) -> list[Figure]:
         return [
             _figure("webhooks acknowledged", sizes, lambda one: one.receive, rounds),
             _figure("statuses from the cache", sizes, lambda one: one.poll, rounds),
+            _figure("statuses that are not cached", sizes, lambda one: one.miss, rounds),
             _figure(f"a backlog of {BACKLOG:,} drained", sizes, lambda one: one.drain, rounds),
         ]
 
@@ -66,9 +70,11 @@ def _stored(size: int) -> Iterator[_Measures]:
             inbox.drained(under, within=PATIENCE_SECONDS)
         web = resources.enter_context(under.web())
         register(web, polled.room_names)
+        people = people_in(events)
         yield _Measures(
             receive=Receiver(web, f"at-{size}").measure,
-            poll=Poller(web, [status_request(*person) for person in people_in(events)]).measure,
+            poll=Poller(web, [status_request(*person) for person in people]).measure,
+            miss=_misses(under, web, dict(people)),
             drain=_drain(under, size),
         )
 
@@ -89,6 +95,17 @@ def _copy(under: Stack, copies: int) -> None:
     with db.reading(engine) as conn:
         conn.execute(text("VACUUM ANALYZE"))
     engine.dispose()
+
+
+def _misses(under: Stack, port: int, somebody: dict[str, str]) -> Measure:
+    """Somebody of each class polls, one after another, and the cache has none of them."""
+    requests = [status_request(*person) for person in somebody.items()]
+
+    def once() -> float:
+        under.redis.delete(*under.redis.scan_iter("rc:*"))
+        return drive(port, [iter(requests)], seconds=60).only(200).rate
+
+    return lambda: median(once() for _ in range(MISSES))
 
 
 def _drain(under: Stack, size: int) -> Callable[[], float]:
