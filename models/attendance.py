@@ -90,6 +90,11 @@ def addressed(conn: Connection, address: str, *, now: datetime) -> str | None:
     return _last_begun(conn, address) or session.first_unscheduled(conn, address)
 
 
+def is_steady(conn: Connection, address: str, *, now: datetime, until: datetime) -> bool:
+    """Whether what this address means now is the same until then, unless something happens."""
+    return not session.any_scheduled(conn, address, since=now, until=until)
+
+
 def joinable(conn: Connection, address: str, *, now: datetime, rules: Rules) -> str | None:
     """The id of the session that somebody who joins now by this address joins.
 

@@ -47,13 +47,14 @@ def apply(
 
     Any events in any order, repeated or known already: the tables come out the same.
     """
-    touched_rooms, reordered = _fold_rooms(conn, [one for one in batch if one.room_sid])
+    touched_rooms, reordered, names = _fold_rooms(conn, [one for one in batch if one.room_sid])
     before, after = _fold_cycles(conn, [one for one in batch if one.participant_sid or one.visit])
     manual = [one for one in after if one.provisional]
     touched = resolve(conn, touched_rooms, manual, now=now, settings=settings)
     session.tidy(conn, reordered)
     elsewhere = _elsewhere(conn, [*before, *after], touched_rooms)
-    return Touched(touched.sessions | reordered | elsewhere, touched.names)
+    names |= touched.names | {one.room_name for one in manual if one.room_name}
+    return Touched(touched.sessions | reordered | elsewhere, names)
 
 
 def resolve(
@@ -107,9 +108,9 @@ def registered_for(
     return session.registered_for(conn, names, since=min(instants), until=max(instants))
 
 
-def _fold_rooms(conn: Connection, batch: Sequence[Event]) -> tuple[list[Room], set[str]]:
-    """Fold the events into their rooms; the rooms as they are now, and the sessions of those whose
-    place among the lives of their name is another one."""
+def _fold_rooms(conn: Connection, batch: Sequence[Event]) -> tuple[list[Room], set[str], set[str]]:
+    """Fold the events into their rooms; the rooms as they are now, and the sessions and the names
+    of those whose place among the lives of their name is another one."""
     told = _grouped(batch, lambda one: one.room_sid)
     fresh = {sid: _begun(fold.merge_room, told[sid]) for sid in missing(conn, rooms.c.sid, told)}
     inserted = insert_missing(conn, rooms, [room.as_row(one) for one in fresh.values()], key="sid")
@@ -117,15 +118,14 @@ def _fold_rooms(conn: Connection, batch: Sequence[Event]) -> tuple[list[Room], s
     known = {sid: reduce(fold.merge_room, told[sid], one) for sid, one in before.items()}
     upsert(conn, rooms, [room.as_row(one) for sid, one in known.items() if one != before[sid]])
     after = {sid: one for sid, one in fresh.items() if sid in inserted} | known
-    reordered = room.supersede(
-        conn,
-        [
-            (before.get(one.sid), one)
-            for one in after.values()
-            if one.sid in inserted or before[one.sid].created_at != one.created_at
-        ],
-    )
-    return list(after.values()), reordered
+    moved = [
+        (before.get(one.sid), one)
+        for one in after.values()
+        if one.sid in inserted or before[one.sid].created_at != one.created_at
+    ]
+    renamed = [(before[sid], one) for sid, one in known.items() if one.name != before[sid].name]
+    names = {one.name for pair in moved + renamed for one in pair if one is not None}
+    return list(after.values()), room.supersede(conn, moved), names
 
 
 def _fold_cycles(

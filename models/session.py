@@ -71,6 +71,12 @@ def scheduled_near(conn: Connection, room_name: str, instant: datetime) -> list[
     return [read(row) for row in conn.execute(statement)]
 
 
+def any_scheduled(conn: Connection, room_name: str, *, since: datetime, until: datetime) -> bool:
+    """Whether the window of a session of this room name may hold some moment in between."""
+    near = select(sessions.c.id).where(sessions.c.room_name == room_name, *_may_hold(since, until))
+    return conn.execute(near.limit(1)).first() is not None
+
+
 def first_unscheduled(conn: Connection, room_name: str) -> str | None:
     """The id of the registered, unscheduled session of this room name; the smallest of several."""
     statement = select(func.min(sessions.c.id)).where(

@@ -28,6 +28,7 @@ from tests.doors import (
     counting,
     on_postgresql,
     on_sqlite,
+    ops_token,
     pausing,
     rows,
     serving,
@@ -76,8 +77,8 @@ def is_inside(rollcall: Rollcall, user: str = "5") -> bool:
     return any(one.left_at is None for one in read(rollcall, user).cycles)
 
 
-def life_seconds(rollcall: Rollcall) -> float:
-    return int(str(rollcall.backend.redis.pttl(cache._key("facts", "98")))) / 1000
+def life_seconds(rollcall: Rollcall, what: str = "facts", name: str = "98") -> float:
+    return int(str(rollcall.backend.redis.pttl(cache._key(what, name)))) / 1000
 
 
 def ends_ms(rollcall: Rollcall) -> int:
@@ -135,6 +136,27 @@ def asked(redis: Redis) -> dict[str, int]:
     """How often each command was."""
     stats = cast("dict[str, dict[str, int]]", redis.info("commandstats"))
     return {name: stats.get(f"cmdstat_{name}", {"calls": 0})["calls"] for name in ("hmget", "pttl")}
+
+
+def test_what_a_room_s_name_means_is_kept_as_long(begun: Rollcall) -> None:
+    name = "quran-98"
+    assert [begun.status(name).headers["X-Cache"] for _ in range(2)] == ["miss", "hit"]
+    assert TTL < life_seconds(begun, "name", name) <= TTL * cache.KEPT
+    begun.backend.redis.delete(lease.KEY)
+    assert cache._named(replace(begun.backend, lease=Lease(TTL)), name) is None
+
+
+@pytest.mark.parametrize("minutes", [-70, -30, 63])
+def test_what_time_alone_may_change_is_not_kept_long(begun: Rollcall, minutes: float) -> None:
+    """The window of a class begins an hour before it and ends an hour after it."""
+    begun.put("99", room_name="quran-98", scheduled_at=ago(-minutes).isoformat())
+    begun.status("quran-98")
+    assert 0 < life_seconds(begun, "name", "quran-98") <= TTL
+
+
+def test_what_is_not_there_is_not_kept_long(begun: Rollcall) -> None:
+    begun.status("nobody", of=ops_token(), user_id="5")
+    assert 0 < life_seconds(begun, "name", "nobody") <= TTL
 
 
 # --- without a keeper -----------------------------------------------------------------------------

@@ -60,7 +60,7 @@ class Day:
         number, when = dice.randint(1, 6), ago(dice.randint(1, 200))
         words: Words = {
             "room": room,
-            "room_name": ROOMS[room],
+            "room_name": ROOMS[room] if dice.random() < 0.9 else dice.choice(NAMES),
             "names": dice.choice([None, None, None, "97", "98"]),
             "room_created": dice.choice([None, ago(200 + int(room[-1]))]),
             "event_id": f"EV_{dice.random()}",
@@ -122,7 +122,8 @@ def addresses(rollcall: Rollcall) -> Iterable[tuple[str, str]]:
     with db.reading(rollcall.backend.engine) as conn:
         found = set(conn.execute(select(sessions.c.id)).scalars())
         people = set(conn.execute(select(cycles.c.user_id)).scalars())
-    return [(id_, user) for id_ in sorted({*found, *IDS}) for user in sorted({*people, *USERS})]
+    asked = sorted({*found, *IDS, *NAMES})
+    return [(address, user) for address in asked for user in sorted({*people, *USERS})]
 
 
 def bare(meeting: Meeting | None) -> Meeting | None:
@@ -160,3 +161,25 @@ def test_a_visit_that_a_rebuild_moves_is_gone_from_where_it_was(rollcall: Rollca
     rebuild.rebuilt(backend, find, remove=True, now=datetime.now(UTC))
     assert not everybody(rollcall)["97", "5"].cycles
     assert len(everybody(rollcall)["98", "5"].cycles) == 1
+
+
+def test_a_room_that_turns_out_to_be_older_is_no_longer_what_its_name_means(
+    rollcall: Rollcall,
+) -> None:
+    Keeper(rollcall.backend).round()
+    rollcall.deliver(
+        joined(ago(90), names="97", room_name="a", room_created=ago(100)),
+        joined(ago(40), room_created=ago(50), sid="PA_2", room="RM_2", room_name="a", names="98"),
+    )
+    assert home(rollcall, "a") == "98"
+    rollcall.deliver(
+        left(ago(1), room_created=ago(200), sid="PA_2", room="RM_2", room_name="a", names="98")
+    )
+    assert home(rollcall, "a") == "97"
+
+
+def home(rollcall: Rollcall, name: str) -> str:
+    """The session that a room's name means."""
+    meeting = everybody(rollcall)[name, "5"].meeting
+    assert meeting is not None
+    return meeting.session.id

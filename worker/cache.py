@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from time import monotonic, sleep
 from typing import Any, Literal, cast
 from uuid import uuid4
@@ -111,12 +111,19 @@ def _hit(backend: Backend, address: str, user_id: str) -> Facts | None:
     found = _cached(backend, address, user_id)
     if found is not None:
         return found
-    named = _get(backend.redis, _key("name", address))
+    named = _named(backend, address)
     if named is None:
         return None
-    if not named:
-        return Facts(None, (), "hit")
-    return _cached(backend, named.decode(), user_id)
+    return _cached(backend, named, user_id) if named else Facts(None, (), "hit")
+
+
+def _named(backend: Backend, name: str) -> str | None:
+    """The session that a room's name means, "" for none; None when that is not kept."""
+    value = cast("bytes | None", backend.redis.get(_key("name", name)))
+    if value is None:
+        return None
+    epoch, _, session_id = value.decode().partition(" ")
+    return session_id if _is_good(backend, epoch) else None
 
 
 def _cached(backend: Backend, session_id: str, user_id: str) -> Facts | None:
@@ -125,12 +132,17 @@ def _cached(backend: Backend, session_id: str, user_id: str) -> Facts | None:
     meeting, epoch, whole, cycles = found
     if meeting is None or (cycles is None and whole is None):
         return None
-    if epoch and epoch.decode() != backend.lease.epoch(backend.redis):
+    if not _is_good(backend, (epoch or b"").decode()):
         return None
     try:
         return Facts(packing.meeting(meeting), packing.cycles(cycles) if cycles else (), "hit")
     except packing.OtherFields:
         return None
+
+
+def _is_good(backend: Backend, epoch: str) -> bool:
+    """Whether what was kept under that epoch may be served now; without one it is never old."""
+    return not epoch or epoch == backend.lease.epoch(backend.redis)
 
 
 def _miss(backend: Backend, address: str, user_id: str) -> Facts:
@@ -170,14 +182,21 @@ def _fill(backend: Backend, address: str, user_id: str) -> Facts:
 
 
 def _resolve(backend: Backend, address: str) -> str | None:
-    """What the address means; kept unless it is the session's own id. Nothing is kept as ""."""
+    """What the address means; kept unless it is the session's own id. Nothing is kept as "", and
+    not for long: anybody can ask for what is not there. Nor is what time alone may change."""
+    epoch = backend.lease.epoch(backend.redis)
     ticket, read_at_ms = _ticket(backend.redis, address)
+    now = datetime.now(UTC)
     with db.reading(backend.engine) as conn:
-        session_id = attendance.addressed(conn, address, now=datetime.now(UTC))
-    if session_id != address:
-        keys = [_key("ticket", address), _key("name", address)]
-        until_ms = read_at_ms + backend.settings.cache_ttl_seconds * 1000
-        backend.redis.eval(FILL_NAME, 2, *keys, ticket, until_ms, session_id or "")
+        session_id = attendance.addressed(conn, address, now=now)
+        if session_id == address:
+            return session_id
+        until = now + timedelta(milliseconds=_life_ms(backend, epoch))
+        if session_id is None or not attendance.is_steady(conn, address, now=now, until=until):
+            epoch = ""
+    keys = [_key("ticket", address), _key("name", address)]
+    until_ms = read_at_ms + _life_ms(backend, epoch)
+    backend.redis.eval(FILL_NAME, 2, *keys, ticket, until_ms, f"{epoch} {session_id or ''}")
     return session_id
 
 
@@ -201,8 +220,8 @@ def _fill_facts(backend: Backend, session_id: str, user_id: str) -> Facts:
         values.setdefault(_person(user_id), b"[]")
     flat = [part for pair in values.items() for part in pair]
     keys = [_key("ticket", session_id), _key("facts", session_id)]
-    life = backend.settings.cache_ttl_seconds * (KEPT if epoch else 1)
-    backend.redis.eval(FILL, 2, *keys, ticket, read_at_ms + life * 1000, epoch, *flat)
+    until_ms = read_at_ms + _life_ms(backend, epoch)
+    backend.redis.eval(FILL, 2, *keys, ticket, until_ms, epoch, *flat)
     return Facts(meeting, by_user.get(user_id, ()), "miss")
 
 
@@ -228,8 +247,8 @@ def _ticket(redis: Redis, key: str) -> tuple[str, int]:
     return (drawn or b"").decode(), _ms(now)
 
 
-def _get(redis: Redis, key: str) -> bytes | None:
-    return cast("bytes | None", redis.get(key))  # never decoded: the client is ours
+def _life_ms(backend: Backend, epoch: str) -> int:
+    return backend.settings.cache_ttl_seconds * 1000 * (KEPT if epoch else 1)
 
 
 def _ms(time: Any) -> int:
