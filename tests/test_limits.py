@@ -344,7 +344,7 @@ def test_a_join_that_would_wait_for_long_is_told_so_and_nobody_thinks_of_an_outa
 
 def test_those_who_write_to_sqlite_take_turns(sqlite_url: str) -> None:
     """SQLite lets a thread sleep while others come and go, until it gives up."""
-    engine = make_engine(sqlite_url, limit=0.25)
+    engine = make_engine(sqlite_url, limit=0.5)
 
     def write_again_and_again() -> None:
         for _ in range(100):
