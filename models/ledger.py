@@ -47,14 +47,17 @@ def apply(
 
     Any events in any order, repeated or known already: the tables come out the same.
     """
-    touched_rooms, reordered, names = _fold_rooms(conn, [one for one in batch if one.room_sid])
+    touched_rooms, reordered = _fold_rooms(conn, [one for one in batch if one.room_sid])
     before, after = _fold_cycles(conn, [one for one in batch if one.participant_sid or one.visit])
     manual = [one for one in after if one.provisional]
     touched = resolve(conn, touched_rooms, manual, now=now, settings=settings)
-    session.tidy(conn, reordered)
+    session.tidy(conn, reordered.sessions)
     elsewhere = _elsewhere(conn, [*before, *after], touched_rooms)
-    names |= touched.names | {one.room_name for one in manual if one.room_name}
-    return Touched(touched.sessions | reordered | elsewhere, names)
+    joined_by_hand = {one.room_name for one in manual if one.room_name}
+    return Touched(
+        touched.sessions | reordered.sessions | elsewhere,
+        touched.names | reordered.names | joined_by_hand,
+    )
 
 
 def resolve(
@@ -108,9 +111,9 @@ def registered_for(
     return session.registered_for(conn, names, since=min(instants), until=max(instants))
 
 
-def _fold_rooms(conn: Connection, batch: Sequence[Event]) -> tuple[list[Room], set[str], set[str]]:
-    """Fold the events into their rooms; the rooms as they are now, and the sessions and the names
-    of those whose place among the lives of their name is another one."""
+def _fold_rooms(conn: Connection, batch: Sequence[Event]) -> tuple[list[Room], Touched]:
+    """Fold the events into their rooms; the rooms as they are now, and whom it touched that the
+    place of some among the lives of their name is another one."""
     told = _grouped(batch, lambda one: one.room_sid)
     fresh = {sid: _begun(fold.merge_room, told[sid]) for sid in missing(conn, rooms.c.sid, told)}
     inserted = insert_missing(conn, rooms, [room.as_row(one) for one in fresh.values()], key="sid")
@@ -125,7 +128,7 @@ def _fold_rooms(conn: Connection, batch: Sequence[Event]) -> tuple[list[Room], s
     ]
     renamed = [(before[sid], one) for sid, one in known.items() if one.name != before[sid].name]
     names = {one.name for pair in moved + renamed for one in pair if one is not None}
-    return list(after.values()), room.supersede(conn, moved), names
+    return list(after.values()), Touched(room.supersede(conn, moved), names)
 
 
 def _fold_cycles(

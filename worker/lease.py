@@ -86,7 +86,7 @@ class Lease:
         if value is None:
             return _Known("", 0.0)
         until = now + min(life_ms / 1000, 2 * self._every)
-        return _Known(value.decode().partition(" ")[0], until)
+        return _Known(Held.read(value.decode()).epoch, until)
 
 
 @dataclass(frozen=True, slots=True)
