@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from time import monotonic
-from typing import cast
+from typing import TypeVar, cast
 
 import pytest
 from redis import Redis
@@ -46,7 +47,10 @@ from worker.keeper import EVERY, Keeper
 from worker.lease import Lease
 from worker.quick_redis import QuickRedis
 
+T = TypeVar("T")
+
 TTL = 10
+CHANGES, VISITS = "FROM changes WHERE", "ORDER BY visits.cycle_id"
 PUPILS = [f"pupil-{n}" for n in range(cache.WHOLE_UP_TO)]
 
 
@@ -101,6 +105,17 @@ def clears_are_lost(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     with monkeypatch.context() as lost:
         lost.setattr(cache, "clear", lambda *_: False)
         yield
+
+
+@contextmanager
+def held_up(rollcall: Rollcall, call: Callable[[], T], *, after: str) -> Iterator[Future[T]]:
+    """The call, which stands still after these words while the test does something else."""
+    with pausing(rollcall.backend.engine, after=after) as pause, aside(call) as done:
+        pause.wait()
+        try:
+            yield done
+        finally:
+            pause.over()
 
 
 # --- nothing happens ------------------------------------------------------------------------------
@@ -289,16 +304,11 @@ def test_a_long_transaction_has_nothing_cleared_twice(begun: Rollcall) -> None:
 def test_a_slow_reader_cannot_keep_old_facts_though_the_clear_was_lost(
     begun: Rollcall, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with (
-        pausing(begun.backend.engine, after="ORDER BY visits.cycle_id") as pause,
-        aside(lambda: is_inside(begun)) as old_answer,
-    ):
-        pause.wait()
+    with held_up(begun, lambda: is_inside(begun), after=VISITS) as old_answer:
         with clears_are_lost(monkeypatch):
             begun.join("98", of=token("guest"))
         keep(begun)
-        pause.over()
-        assert old_answer.result(20) is True
+    assert old_answer.result() is True
     assert outcome(begun) == "miss"
 
 
@@ -308,14 +318,11 @@ def test_a_change_between_two_looks_of_one_round_is_found_by_the_next(
     """The mark tells what that very look saw."""
     assert is_inside(begun)
     with (
-        pausing(begun.backend.engine, after="FROM changes WHERE") as pause,
-        aside(Keeper(begun.backend).round) as slow,
+        held_up(begun, Keeper(begun.backend).round, after=CHANGES) as slow,
+        clears_are_lost(monkeypatch),
     ):
-        pause.wait()
-        with clears_are_lost(monkeypatch):
-            goes(begun)
-        pause.over()
-        assert slow.result(20)
+        goes(begun)
+    assert slow.result()
     assert is_inside(begun)
     keep(begun)
     assert not is_inside(begun)
@@ -324,17 +331,12 @@ def test_a_change_between_two_looks_of_one_round_is_found_by_the_next(
 def test_facts_that_were_read_before_an_epoch_began_are_not_of_it(
     begun: Rollcall, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with (
-        pausing(begun.backend.engine, after="ORDER BY visits.cycle_id") as pause,
-        aside(lambda: is_inside(begun)) as old_answer,
-    ):
-        pause.wait()
+    with held_up(begun, lambda: is_inside(begun), after=VISITS) as old_answer:
         begun.backend.redis.delete(lease.KEY)
         with clears_are_lost(monkeypatch):
             goes(begun)
         keep(begun)
-        pause.over()
-        assert old_answer.result(20) is True
+    assert old_answer.result() is True
     assert not is_inside(begun)
 
 
@@ -418,30 +420,20 @@ def test_a_database_that_was_started_anew_begins_a_new_epoch(begun: Rollcall) ->
 
 def test_a_keeper_that_was_overtaken_grants_nothing(begun: Rollcall) -> None:
     """What the other has seen meanwhile would be taken for unseen, or the other way round."""
-    with (
-        pausing(begun.backend.engine, after="FROM changes WHERE") as pause,
-        aside(Keeper(begun.backend).round) as slow,
-    ):
-        pause.wait()
+    with held_up(begun, Keeper(begun.backend).round, after=CHANGES) as slow:
         begun.join("98", of=token("guest"))
         keep(begun)
         newest = lease.held(begun.backend.redis)
-        pause.over()
-        assert slow.result(20) is False
+    assert slow.result() is False
     assert lease.held(begun.backend.redis) == newest
 
 
 def test_a_lease_ends_when_its_look_says_however_late_it_comes(begun: Rollcall) -> None:
     redis = begun.backend.redis
-    with (
-        pausing(begun.backend.engine, after="FROM changes WHERE") as pause,
-        aside(Keeper(begun.backend).round) as slow,
-    ):
-        pause.wait()
+    with held_up(begun, Keeper(begun.backend).round, after=CHANGES) as slow:
         paused, began = cache.clock_ms(redis), monotonic()
         wait_for(lambda: monotonic() - began > 0.3)
-        pause.over()
-        assert slow.result(20)
+    assert slow.result()
     assert int(str(redis.pexpiretime(lease.KEY))) <= paused + TTL * 1000 * lease.LIFE
     late = lease.held(redis)
     assert late is not None
