@@ -54,10 +54,11 @@ fuzz: setup
 	@exec $(BIN)/python -W ignore -m tests.fuzz --requests $(REQUESTS) --seed $(SEED)
 
 chromium:
-	@test -n "$$CHROMIUM" || command -v chromium >/dev/null || command -v google-chrome >/dev/null || \
+	@test -n "$$CHROMIUM" || command -v chromium-headless-shell >/dev/null || \
 	  ! command -v apt-get >/dev/null || test "$$(id -u)" != 0 || \
-	  { echo "Installing Chromium."; apt-get update -qq && \
-	    DEBIAN_FRONTEND=noninteractive apt-get install -qq -y chromium >/dev/null; }
+	  { echo "Installing Chromium's headless shell."; apt-get update -qq && \
+	    DEBIAN_FRONTEND=noninteractive apt-get install -qq -y chromium-headless-shell >/dev/null; } || \
+	  command -v chromium >/dev/null || command -v google-chrome >/dev/null
 
 .venv/synced: pyproject.toml uv.lock
 	@command -v $(PYTHON) >/dev/null || \
