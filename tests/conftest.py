@@ -10,7 +10,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from redis import Redis
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, func, select
 
 from models import schema
 from models.db import metadata, writing
@@ -69,9 +69,12 @@ def sqlite_url(migrated_sqlite: Path, tmp_path: Path) -> str:
 def postgres_url(migrated_postgres: tuple[str, Engine]) -> str:
     """An empty PostgreSQL database."""
     url, engine = migrated_postgres
-    names = ", ".join(table.name for table in metadata.sorted_tables)
     with writing(engine) as conn:
-        conn.execute(text(f"TRUNCATE {names} RESTART IDENTITY"))
+        for table in reversed(metadata.sorted_tables):
+            conn.execute(table.delete())  # of a test's few rows; TRUNCATE takes ten times as long
+            if (id_ := table.autoincrement_column) is not None:
+                sequence = func.pg_get_serial_sequence(table.name, id_.name)
+                conn.execute(select(func.setval(sequence, 1, False)))
     engine.dispose()  # a test may end every connection that there is
     return url
 
