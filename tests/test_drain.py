@@ -269,7 +269,9 @@ def test_a_row_that_somebody_holds_is_skipped_and_waited_for(rollcall: Rollcall)
         wait_for(lambda: statuses(rollcall) == ["pending", "applied", "applied"])
     drained.result(20)
     thread.shutdown()
-    wait_for(lambda: rollcall.drain() == 0 and set(statuses(rollcall)) == {"applied"})
+    if bell.queue(rollcall.backend.redis).count:  # its turn was over, and it left the rest
+        rollcall.drain()
+    assert set(statuses(rollcall)) == {"applied"}
 
 
 @on_postgresql
