@@ -1,7 +1,7 @@
 """`python -m tests.bench [NAME …]`: measure, print the table, write bench.json.
 
-ONLY=NAME in the environment does what arguments do. It stops by itself, after some 35 minutes on
-two cores.
+ONLY=NAME in the environment does what arguments do. It stops by itself, after some 55 minutes on
+two cores, half of them for `growth`.
 """
 
 from __future__ import annotations

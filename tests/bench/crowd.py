@@ -8,7 +8,7 @@ peer runs in two processes, and is compared with two.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from itertools import islice
 from random import Random
@@ -22,7 +22,7 @@ from tests.bench.load import drive
 from tests.bench.mail import Classes, people_in
 from tests.bench.polling import CONNECTIONS, status_request
 from tests.bench.stack import Stack, peer, register, stack
-from tests.bench.turns import Figure, Goal, in_turns
+from tests.bench.turns import Figure, Goal, Measure, in_turns
 
 ROOMS, PEOPLE, EVENTS = 300, 34, 16_000
 FASTER = 10
@@ -39,7 +39,7 @@ def crowd(*, rounds: int) -> list[Figure]:
     with ExitStack() as resources:
         ours = resources.enter_context(stack("postgresql"))
         theirs = resources.enter_context(stack("postgresql", name="bench_peer"))
-        polls = _class_of_10_000(ours)
+        polls = people_of_300_classes(ours)
         resources.enter_context(ours.scheduler(**TTL))
         web = resources.enter_context(ours.web(**TTL))
         two = resources.enter_context(ours.web(WEB_PROCESSES="2", **TTL))
@@ -48,16 +48,16 @@ def crowd(*, rounds: int) -> list[Figure]:
         _copy_to_peer(ours, theirs)
         requests = [status_request(*person) for person in polls]
         ports = {OURS: web, TWO: two, PEER: peer_web}
-        everybody = {name: _everybody(port, requests) for name, port in ports.items()}
+        everybody = {name: polled_by(port, requests) for name, port in ports.items()}
         turns = in_turns(everybody, rounds=rounds)
         queries = {
-            TWO: _queries_a_poll(ours, two, requests),
-            PEER: _queries_a_poll(theirs, peer_web, requests),
+            TWO: queries_a_poll(ours, two, requests),
+            PEER: queries_a_poll(theirs, peer_web, requests),
         }
     return [_served(turns), _asked(queries)]
 
 
-def _class_of_10_000(under: Stack) -> list[tuple[str, str]]:
+def people_of_300_classes(under: Stack) -> list[tuple[str, str]]:
     """Everybody who came, in the order in which they poll: nobody's."""
     classes = Classes(rooms=ROOMS, people=PEOPLE, prefix="class")
     events = classes.next(EVENTS)
@@ -85,18 +85,20 @@ def _copy_to_peer(ours: Stack, theirs: Stack) -> None:
         conn.execute(insert, rows)
 
 
-def _everybody(port: int, requests: Sequence[bytes]) -> Callable[[], float]:
+def polled_by(port: int, requests: Sequence[bytes]) -> Measure:
     """Everybody polls once, as fast as they are answered."""
     return lambda: drive(port, _lanes(requests), seconds=60).only(200).rate
 
 
-def _queries_a_poll(under: Stack, port: int, requests: Sequence[bytes]) -> float:
+def queries_a_poll(
+    under: Stack, port: int, requests: Sequence[bytes], *, minutes: int = MINUTES
+) -> float:
     """Database transactions a poll over some minutes of the faster clock, the scheduler's and the
     keeper's included; ours are one query each, and so are the peer's."""
     pace = len(requests) / MINUTE_SECONDS
     sleep(FLUSH_SECONDS)
     before, polls = _transactions(under), 0
-    for _ in range(MINUTES):
+    for _ in range(minutes):
         polls += drive(port, _lanes(requests), seconds=120, rate=pace).only(200).answered
     sleep(FLUSH_SECONDS)
     return (_transactions(under) - before) / polls

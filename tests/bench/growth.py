@@ -3,132 +3,210 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from datetime import timedelta
+from functools import partial
+from itertools import count
 from statistics import median
 
-from sqlalchemy import text
-
-from models import db
-from models.engine import make_engine
-from tests.bench import inbox
-from tests.bench.load import drive
+from tests.bench import crowd, inbox, rush
+from tests.bench.grown import grown
+from tests.bench.load import BenchFailed, drive, percentile
 from tests.bench.mail import Classes, people_in
 from tests.bench.polling import Poller, status_request
 from tests.bench.receiving import Receiver
-from tests.bench.stack import Stack, register, stack
+from tests.bench.seeing import RATES, seen_ms
+from tests.bench.stack import Stack, register
 from tests.bench.turns import Figure, Goal, Measure, in_turns
 
 SIZES = (1_000, 100_000, 2_000_000)
-SEED = 1_000
-"""Events that are applied for real; what is stored more are copies of them, under other names."""
-
-BACKLOG, MISSES = 5_000, 9
-PATIENCE_SECONDS, COPYING_SECONDS = 60, 900
 WITHIN = 0.2
 
-COPIED = {
-    "sessions": ("id", "room_name"),
-    "rooms": ("sid", "name", "session_id"),
-    "cycles": ("cycle_id", "room_sid", "user_id"),
-    "webhook_events": ("event_id", "room_sid", "room_name", "participant_sid", "user_id"),
-}
-"""What of each table's rows gets another name in every copy."""
+SHAPES = {"many rooms": (100, 30), "one big room": (1, 3_000)}
+WORKERS = (1, 2, 4)
+BACKLOG, MISSES = 10_000, 9
+CROWD_MINUTES = 7
+"""What is kept lives for five: from an empty cache on, each class is read twice."""
 
+SEEING_SECONDS = 6
+RUSH_ROOMS, RUSH_ARRIVAL = 167, timedelta(seconds=10)
+"""A sixth of a start of class, at its pace."""
 
-@dataclass(frozen=True, slots=True)
-class _Measures:
-    receive: Measure
-    poll: Measure
-    miss: Measure
-    drain: Measure
+PATIENCE_SECONDS = 120
+
+Measuring = Callable[[Stack], AbstractContextManager[Measure]]
+"""What is measured, set up on a stack that has so much stored."""
 
 
 def growth(*, rounds: int) -> list[Figure]:
     with ExitStack() as resources:
-        sizes = {f"{size:,} stored": resources.enter_context(_stored(size)) for size in SIZES}
+        stored = {size: resources.enter_context(grown(size)) for size in SIZES}
+
+        def rate(what: str, measuring: Measuring) -> Figure:
+            return _figure(what, "/s", _turns(stored, measuring, rounds))
+
+        def wait(what: str, measuring: Measuring) -> Figure:
+            return _figure(what, "ms", _turns(stored, measuring, rounds), most=True)
+
         return [
-            _figure("webhooks acknowledged", sizes, lambda one: one.receive, rounds),
-            _figure("statuses from the cache", sizes, lambda one: one.poll, rounds),
-            _figure("statuses that are not cached", sizes, lambda one: one.miss, rounds),
-            _figure(f"a backlog of {BACKLOG:,} drained", sizes, lambda one: one.drain, rounds),
+            rate("webhooks acknowledged", _receiving),
+            rate("statuses from the cache", _polling),
+            rate("statuses that are not cached", _missing),
+            *_crowd(stored, rounds),
+            *(
+                rate(
+                    f"a backlog of {BACKLOG:,} drained, {shape}, workers: {workers}",
+                    partial(_draining, shape=shape, workers=workers),
+                )
+                for shape in SHAPES
+                for workers in WORKERS
+            ),
+            *(
+                wait(
+                    f"webhook to visible status at {pace} events/s, p95",
+                    partial(_seeing, pace=pace),
+                )
+                for pace in RATES
+            ),
+            wait("a start of class, acknowledged, p99", _rushing),
         ]
 
 
 @contextmanager
-def _stored(size: int) -> Iterator[_Measures]:
-    with ExitStack() as resources:
-        under = resources.enter_context(stack("postgresql", name=f"bench_{size}"))
-        seed = Classes(rooms=10, people=20, prefix="seed", seed=size)
-        polled = Classes(rooms=32, people=30, prefix="class", seed=size)
-        events = polled.next(2_000)
-        with under.worker():
-            inbox.fill(under, seed.next(SEED))
-            inbox.drained(under, within=PATIENCE_SECONDS)
-            _copy(under, size // SEED - 1)
-            inbox.fill(under, events)
-            inbox.drained(under, within=PATIENCE_SECONDS)
-        web = resources.enter_context(under.web())
-        register(web, polled.room_names)
-        people = people_in(events)
-        yield _Measures(
-            receive=Receiver(web, f"at-{size}").measure,
-            poll=Poller(web, [status_request(*person) for person in people]).measure,
-            miss=_misses(under, web, dict(people)),
-            drain=_drain(under, size),
-        )
+def _receiving(under: Stack) -> Iterator[Measure]:
+    with under.web() as web:
+        yield Receiver(web, "received").measure
 
 
-def _copy(under: Stack, copies: int) -> None:
-    engine = make_engine(under.database_url, limit=COPYING_SECONDS)
-    with db.writing(engine) as conn:
-        for table, names in COPIED.items():
-            changes = [f"'{name}', one.{name} || '-' || n" for name in names]
-            if table == "webhook_events":
-                changes.append("'id', nextval(pg_get_serial_sequence('webhook_events', 'id'))")
-            copied = (
-                f"INSERT INTO {table} SELECT (jsonb_populate_record(one,"  # noqa: S608  (our own)
-                f" jsonb_build_object({', '.join(changes)}))).*"
-                f" FROM {table} one, generate_series(1, :copies) n"
-            )
-            conn.execute(text(copied), {"copies": copies})
-    with db.reading(engine) as conn:
-        conn.execute(text("VACUUM ANALYZE"))
-    engine.dispose()
+@contextmanager
+def _polling(under: Stack) -> Iterator[Measure]:
+    with under.web() as web:
+        yield Poller(
+            web, [status_request(*person) for person in _in_class(under, web, "polled")]
+        ).measure
 
 
-def _misses(under: Stack, port: int, somebody: dict[str, str]) -> Measure:
+@contextmanager
+def _missing(under: Stack) -> Iterator[Measure]:
     """Somebody of each class polls, one after another, and the cache has none of them."""
-    requests = [status_request(*person) for person in somebody.items()]
+    with under.web() as web:
+        somebody = dict(_in_class(under, web, "missed"))
+        requests = [status_request(*person) for person in somebody.items()]
 
-    def once() -> float:
-        under.redis.delete(*under.redis.scan_iter("rc:*"))
-        return drive(port, [iter(requests)], seconds=60).only(200).rate
+        def once() -> float:
+            under.redis.flushdb()
+            return drive(web, [iter(requests)], seconds=60).only(200).rate
 
-    return lambda: median(once() for _ in range(MISSES))
+        yield lambda: median(once() for _ in range(MISSES))
 
 
-def _drain(under: Stack, size: int) -> Callable[[], float]:
-    classes = Classes(rooms=100, people=30, prefix="backlog", seed=size + 1)
+@contextmanager
+def _draining(under: Stack, *, shape: str, workers: int) -> Iterator[Measure]:
+    rooms, people = SHAPES[shape]
+    classes = Classes(rooms=rooms, people=people, prefix=f"{shape}-{workers}".replace(" ", "-"))
 
     def drain() -> float:
-        with under.worker():
+        with under.worker(workers=workers):
             inbox.drained(under, within=PATIENCE_SECONDS)
             inbox.fill(under, classes.next(BACKLOG))
             return inbox.rate(under, BACKLOG, within=PATIENCE_SECONDS)
 
-    return drain
+    yield drain
 
 
-def _figure(
-    what: str, sizes: dict[str, _Measures], of: Callable[[_Measures], Measure], rounds: int
-) -> Figure:
-    most_first = dict(reversed(sizes.items()))
-    turns = in_turns({name: of(one) for name, one in most_first.items()}, rounds=rounds)
-    figure = Figure(f"{what}, by what is stored", "/s", turns)
-    least = f"{SIZES[0]:,} stored"
-    for name in turns:
-        if name != least:
-            ratio = figure.ratio(least) / (figure.ratio(name) if name != figure.ours else 1)
-            figure.goals.append(Goal(f"{name}: within 20% of {least}", ratio, 1 - WITHIN))
+@contextmanager
+def _seeing(under: Stack, *, pace: int) -> Iterator[Measure]:
+    turns = count(1)
+    with under.web() as web, under.worker():
+        inbox.drained(under, within=PATIENCE_SECONDS)
+
+        def see() -> float:
+            prefix = f"seen-{pace}-{next(turns)}"
+            return percentile(seen_ms(web, pace, seconds=SEEING_SECONDS, prefix=prefix), 95)
+
+        yield see
+
+
+@contextmanager
+def _rushing(under: Stack) -> Iterator[Measure]:
+    turns = count(1)
+    with under.web() as web, under.worker(), under.scheduler():
+        inbox.drained(under, within=PATIENCE_SECONDS)
+
+        def begin() -> float:
+            start = rush.begin(
+                under, web, rooms=RUSH_ROOMS, arrival=RUSH_ARRIVAL, prefix=f"rush-{next(turns)}"
+            )
+            if start.dropped or start.retried:
+                raise BenchFailed(f"{under.name}: a start of class was told in more than one try")
+            return start.p99_ms
+
+        yield begin
+
+
+def _in_class(under: Stack, web: int, prefix: str) -> list[tuple[str, str]]:
+    """The people of 32 registered classes, in rooms of that prefix."""
+    classes = Classes(rooms=32, people=30, prefix=prefix)
+    events = classes.next(2_000)
+    with under.worker():
+        inbox.fill(under, events)
+        inbox.drained(under, within=PATIENCE_SECONDS)
+    register(web, classes.room_names)
+    return people_in(events)
+
+
+def _crowd(stored: dict[int, Stack], rounds: int) -> list[Figure]:
+    """How fast it is served, and what it asks of the database, once."""
+    with ExitStack() as resources:
+        crowds = {
+            name: (under, *resources.enter_context(_crowd_before(under)))
+            for name, under in _by_name(stored).items()
+        }
+        served = in_turns(
+            {name: crowd.polled_by(web, polls) for name, (_, web, polls) in crowds.items()},
+            rounds=rounds,
+        )
+        asked = {name: [_asked(*one)] for name, one in crowds.items()}
+    return [
+        _figure("10,000 people poll", "polls/s", served),
+        _figure("the same: database queries", "queries/poll", asked, most=True),
+    ]
+
+
+def _asked(under: Stack, web: int, polls: list[bytes]) -> float:
+    under.redis.flushdb()
+    return crowd.queries_a_poll(under, web, polls, minutes=CROWD_MINUTES)
+
+
+@contextmanager
+def _crowd_before(under: Stack) -> Iterator[tuple[int, list[bytes]]]:
+    """The crowd's own stack: its web processes on the faster clock, and what everybody asks."""
+    polls = crowd.people_of_300_classes(under)
+    with under.scheduler(**crowd.TTL), under.web(WEB_PROCESSES="2", **crowd.TTL) as web:
+        register(web, sorted({room for room, _ in polls}))
+        yield web, [status_request(*person) for person in polls]
+
+
+def _turns(stored: dict[int, Stack], measuring: Measuring, rounds: int) -> dict[str, list[float]]:
+    with ExitStack() as resources:
+        measures = {
+            name: resources.enter_context(measuring(under))
+            for name, under in _by_name(stored).items()
+        }
+        return in_turns(measures, rounds=rounds)
+
+
+def _by_name(stored: dict[int, Stack]) -> dict[str, Stack]:
+    """The most first: a figure is told beside the least."""
+    return {f"{size:,} stored": stored[size] for size in sorted(stored, reverse=True)}
+
+
+def _figure(what: str, unit: str, turns: dict[str, list[float]], *, most: bool = False) -> Figure:
+    """Each size beside the least. With `most`, what costs more is worse."""
+    figure = Figure(f"{what}, by what is stored", unit, turns)
+    *more, least = turns
+    bound = 1 + WITHIN if most else 1 - WITHIN
+    for name in more:
+        ratio = figure.ratio(least, of=name)
+        figure.goals.append(Goal(f"{name}: within 20% of {least}", ratio, bound, most=most))
     return figure

@@ -114,13 +114,6 @@ def ceiling(request: bytes, *, seconds: float, connections: int) -> float:
         return drive(port, lanes, seconds=seconds).only(204).rate
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 def _connection(port: int) -> socket.socket:
     sock = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_SECONDS)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -10,8 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic, sleep
 
-from tests.bench.load import BenchFailed, free_port
+from tests.bench.load import BenchFailed
 from tests.bench.mail import KEY, SECRET
+from tests.faults import free_port
 from tests.processes import answers
 
 ROOT = Path(__file__).parents[2]

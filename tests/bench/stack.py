@@ -17,11 +17,12 @@ from models import schema
 from models.db import metadata, writing
 from models.engine import make_engine
 from tests import servers
-from tests.bench.load import BenchFailed, free_port
+from tests.bench.load import BenchFailed
 from tests.bench.mail import server_token
 from tests.bench.peer.tables import Base
 from tests.bench.peer.tables import engine as peer_engine
 from tests.bench.process import logs, procfile, running, serving, until
+from tests.faults import free_port
 from tests.processes import answers
 from worker import lease
 
