@@ -31,11 +31,10 @@ from hypothesis import strategies as st
 from livekit.api import TokenVerifier, WebhookReceiver
 from livekit.protocol.webhook import WebhookEvent
 
+from webhooks.livekit_event import DEPARTURE_TIMEOUT, Event
 from webhooks.livekit_plan import (
-    DEPARTURE_TIMEOUT,
     LONGEST_TAIL,
     TURN_PASSWORD_PREFIX,
-    Event,
     Plan,
     endless_classes,
     plan_classes,

@@ -21,7 +21,7 @@ import aiohttp
 import jwt
 from yarl import URL
 
-from webhooks.livekit_plan import Event
+from webhooks.livekit_event import Event
 
 _LOOPBACK_HOSTS: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 _TOKEN_LIFETIME: Final = timedelta(minutes=5)

@@ -19,7 +19,8 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from webhooks.livekit_plan import LONGEST_TAIL, Event, Plan, endless_classes, plan_classes
+from webhooks.livekit_event import Event
+from webhooks.livekit_plan import LONGEST_TAIL, Plan, endless_classes, plan_classes
 from webhooks.livekit_sender import (
     LIVEKIT_RULES,
     WALL_CLOCK,

@@ -13,7 +13,7 @@ from models import event as events
 from models.webhook_event import webhook_events
 from tests.bench.load import BenchFailed
 from tests.bench.stack import Stack
-from webhooks.livekit_plan import Event
+from webhooks.livekit_event import Event
 from worker import bell
 
 ROWS_AT_ONCE = 1_000

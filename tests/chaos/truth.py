@@ -14,7 +14,8 @@ from sqlalchemy import select
 from models import db
 from models.webhook_event import webhook_events
 from tests.doors import bearer, ops_token, session_url
-from webhooks.livekit_plan import Plan, Visit
+from webhooks.livekit_event import Visit
+from webhooks.livekit_plan import Plan
 from worker.backend import Backend
 
 Ledger = Mapping[str, tuple[str, int]]

@@ -17,7 +17,8 @@ import aiohttp
 
 from tests.chaos.storm import Fault
 from tests.doors import bearer, token
-from webhooks.livekit_plan import Plan, Visit
+from webhooks.livekit_event import Visit
+from webhooks.livekit_plan import Plan
 from webhooks.livekit_sender import Diary
 
 CACHE_LIFE = timedelta(seconds=10)
