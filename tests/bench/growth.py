@@ -12,8 +12,8 @@ from statistics import median
 from tests.bench import crowd, inbox, rush
 from tests.bench.grown import grown
 from tests.bench.load import BenchFailed, drive, percentile
-from tests.bench.mail import Classes, people_in
-from tests.bench.polling import Poller, status_request
+from tests.bench.mail import Classes
+from tests.bench.polling import Poller, people_in_class, status_request
 from tests.bench.receiving import Receiver
 from tests.bench.seeing import RATES, seen_ms
 from tests.bench.stack import Stack, register
@@ -24,7 +24,7 @@ WITHIN = 0.2
 
 SHAPES = {"many rooms": (100, 30), "one big room": (1, 3_000)}
 WORKERS = (1, 2, 4)
-BACKLOG, MISSES = 10_000, 9
+EVENTS, BACKLOG, MISSES = 2_000, 10_000, 9
 CROWD_MINUTES = 7
 """What is kept lives for five: from an empty cache on, each class is read twice."""
 
@@ -81,16 +81,15 @@ def _receiving(under: Stack) -> Iterator[Measure]:
 @contextmanager
 def _polling(under: Stack) -> Iterator[Measure]:
     with under.web() as web:
-        yield Poller(
-            web, [status_request(*person) for person in _in_class(under, web, "polled")]
-        ).measure
+        people = people_in_class(under, web, prefix="polled", events=EVENTS)
+        yield Poller(web, [status_request(*person) for person in people]).measure
 
 
 @contextmanager
 def _missing(under: Stack) -> Iterator[Measure]:
     """Somebody of each class polls, one after another, and the cache has none of them."""
     with under.web() as web:
-        somebody = dict(_in_class(under, web, "missed"))
+        somebody = dict(people_in_class(under, web, prefix="missed", events=EVENTS))
         requests = [status_request(*person) for person in somebody.items()]
 
         def once() -> float:
@@ -137,22 +136,11 @@ def _rushing(under: Stack) -> Iterator[Measure]:
             start = rush.begin(
                 under, web, rooms=RUSH_ROOMS, arrival=RUSH_ARRIVAL, prefix=f"rush-{next(turns)}"
             )
-            if start.dropped or start.retried:
+            if start.report.dropped or start.report.retried:
                 raise BenchFailed(f"{under.name}: a start of class was told in more than one try")
             return start.p99_ms
 
         yield begin
-
-
-def _in_class(under: Stack, web: int, prefix: str) -> list[tuple[str, str]]:
-    """The people of 32 registered classes, in rooms of that prefix."""
-    classes = Classes(rooms=32, people=30, prefix=prefix)
-    events = classes.next(2_000)
-    with under.worker():
-        inbox.fill(under, events)
-        inbox.drained(under, within=PATIENCE_SECONDS)
-    register(web, classes.room_names)
-    return people_in(events)
 
 
 def _crowd(stored: dict[int, Stack], rounds: int) -> list[Figure]:
