@@ -37,7 +37,7 @@ from models.facts import Cycle, MadeBy, Meeting, Room, Rules, Session, Source
 
 KEY, SECRET = "devkey", "devsecret-devsecret-devsecret-devsecret"
 DAY = datetime(2026, 11, 23, tzinfo=UTC)
-CAPTURES = Path(__file__).resolve().parents[2] / "shared" / "captures"
+CAPTURES = Path(__file__).parent / "captures"
 
 Instant = datetime | str
 
@@ -392,6 +392,10 @@ class Post(NamedTuple):
     headers: dict[str, str]
     body: bytes
     received_at: datetime
+
+    @property
+    def token(self) -> str:
+        return self.headers["Authorization"]
 
 
 @dataclass(frozen=True)

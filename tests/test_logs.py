@@ -93,7 +93,7 @@ def words_of_the_captures() -> set[str]:
             participant = payload.get("participant", {})
             found |= {participant.get(word, "") for word in ("identity", "name", "metadata")}
             found |= set(participant.get("attributes", {}).values())
-            found |= {payload["room"].get("turnPassword", ""), post.headers["Authorization"]}
+            found |= {payload["room"].get("turnPassword", ""), post.token}
     return {word for word in found if len(word) > 3}
 
 

@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +19,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from livekit.api import AccessToken, TokenVerifier, VideoGrants, WebhookReceiver
 
+from tests.build import captured, captures
 from webhooks.verify import MAX_TOKEN_CHARS, REASONS, Reason, Rejected, claims, webhook
 
 KEY, SECRET = "devkey", "devsecret-devsecret-devsecret-devsecret"
@@ -27,36 +27,7 @@ KEYS = {KEY: SECRET}
 NOW = datetime(2026, 11, 23, 14, 10, tzinfo=UTC)
 BODY = '{"event":"room_started","room":{"name":"فصل-98"},"id":"EV_1"}'.encode()
 
-CAPTURES = sorted(
-    path
-    for path in (Path(__file__).parents[2] / "shared" / "captures").glob("*.jsonl")
-    if not path.name.endswith(".truth.jsonl")
-)
-
-
 # --- builders -------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Post:
-    """A webhook as it comes over the wire."""
-
-    body: bytes
-    token: str
-    received_at: datetime
-
-
-def posts(capture: Path) -> list[Post]:
-    """Every webhook of one capture, in the order received."""
-    lines = map(json.loads, capture.read_text().splitlines())
-    return [
-        Post(
-            body=line["body"].encode(),
-            token=line["headers"]["Authorization"],
-            received_at=datetime.fromtimestamp(line["received_at"], UTC),
-        )
-        for line in lines
-    ]
 
 
 def base64url(data: bytes) -> str:
@@ -118,32 +89,33 @@ def verdict(body: bytes, token: Any, *, now: datetime = NOW) -> Reason | None:
 
 
 def test_there_are_captures_to_verify() -> None:
-    assert len(CAPTURES) >= 18
+    assert len(captures()) >= 18
 
 
-@pytest.mark.parametrize("capture", CAPTURES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("name", captures())
 def test_every_captured_webhook_is_genuine_when_received_and_expired_an_hour_later(
-    capture: Path,
+    name: str,
 ) -> None:
-    assert posts(capture)
-    for post in posts(capture):
+    posts = list(captured(name))
+    assert posts
+    for post in posts:
         found = webhook(post.body, post.token, keys=KEYS, now=post.received_at)
         assert found["iss"] == KEY
         an_hour_later = post.received_at + timedelta(hours=1)
         assert verdict(post.body, post.token, now=an_hour_later) == "expired"
 
 
-@pytest.mark.parametrize("capture", CAPTURES, ids=lambda path: path.stem)
-def test_livekits_receiver_also_takes_every_captured_webhook(capture: Path) -> None:
+@pytest.mark.parametrize("name", captures())
+def test_livekits_receiver_also_takes_every_captured_webhook(name: str) -> None:
     ages = timedelta(days=36_500)  # It reads the system's clock; the captures are long past.
     receiver = WebhookReceiver(TokenVerifier(KEY, SECRET, leeway=ages))
-    for post in posts(capture):
+    for post in captured(name):
         event = receiver.receive(post.body.decode(), post.token)
         assert event.id == json.loads(post.body)["id"]
 
 
 def test_a_changed_byte_of_a_captured_body_is_rejected() -> None:
-    post = posts(CAPTURES[0])[0]
+    post = next(captured(captures()[0]))
     for place in range(len(post.body)):
         changed = bytearray(post.body)
         changed[place] ^= 1
@@ -604,7 +576,7 @@ def livekit_accepts(body: bytes, token: str) -> bool:
 
 def test_nothing_gets_in_that_livekits_receiver_refuses_and_each_stricter_rule_has_a_name() -> None:
     chance = random.Random(20261123)
-    bodies = [post.body for capture in CAPTURES for post in posts(capture)]
+    bodies = [post.body for name in captures() for post in captured(name)]
     tally: Counter[tuple[bool, Reason | None]] = Counter()
     for _ in range(2_000):
         now = datetime.now(UTC)

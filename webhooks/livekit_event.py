@@ -1,7 +1,7 @@
 """What a simulated LiveKit server tells: rooms, visits, and the webhook of each event.
 
 Pure: an event is the same bytes each time. Fields and their forms are those of the recordings in
-captures/, made with livekit-server 1.13.5.
+tests/captures, made with livekit-server 1.13.5.
 """
 
 import json

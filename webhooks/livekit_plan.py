@@ -1,7 +1,7 @@
 """Classes that never were: what a LiveKit server would tell of them, and what really happened.
 
 Stands before the receiver, in LiveKit's place. Pure: the same seed, rooms and start instant give
-the same plan to the byte. What happens is drawn from LIVEKIT.md and the recordings in captures/.
+the same plan to the byte. What happens is drawn from the recordings in tests/captures.
 """
 
 import heapq
@@ -29,7 +29,7 @@ TURN_PASSWORD_PREFIX: Final = "simulated-turn-password-"  # noqa: S105 a fake on
 # the room's departure timeout, and the shortest stay of somebody who came at the very end.
 LONGEST_TAIL: Final = timedelta(seconds=19.5) + DEPARTURE_TIMEOUT + timedelta(seconds=2)
 
-# Seconds, all seen in captures/ with livekit-server 1.13.5.
+# Seconds, all seen in tests/captures with livekit-server 1.13.5.
 _ACTIVE_AFTER: Final = (0.03, 0.2)
 _TIMEOUT_AFTER: Final = (18.5, 19.5)
 _RECONNECTED_AFTER: Final = (0.05, 0.09)
@@ -242,7 +242,7 @@ def _leaves(gone: float, away: float, rng: Random) -> _Return:
 
 
 def _rejoins_at_once(gone: float, _away: float, rng: Random) -> _Return:
-    """The old left comes after the new joined: LIVEKIT.md, "Meaning"."""
+    """The old left comes after the new joined."""
     joined = gone + rng.uniform(0.015, 0.04)
     active = joined + rng.uniform(*_ACTIVE_AFTER)
     return _Return(active + rng.uniform(0.005, 0.03), "CLIENT_INITIATED", joined, active)

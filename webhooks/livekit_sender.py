@@ -1,7 +1,7 @@
 """Posts webhooks as a LiveKit server does: stands in its place, before the receiver.
 
-Promise: LIVEKIT.md, "Sending", rule by rule, read in livekit/protocol's resource_url_notifier.go
-and hashicorp/go-retryablehttp. Only to this machine: a `Target` elsewhere cannot be made.
+Promise: its sending, rule by rule, as read in livekit/protocol's resource_url_notifier.go and
+hashicorp/go-retryablehttp. Only to this machine: a `Target` elsewhere cannot be made.
 """
 
 import asyncio
