@@ -33,6 +33,24 @@ SOON_SECONDS = 30
 """Within which a platform expects a process to be gone; they need a fraction of one."""
 
 
+ASKED_IN_VAIN = """
+import os, signal, threading, time
+
+def sleep_and_ask(seconds):
+    if threading.current_thread() is threading.main_thread():
+        time.sleep = sleep
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        except BaseException:
+            pass
+    sleep(seconds)
+
+sleep, time.sleep = time.sleep, sleep_and_ask
+"""
+"""A sitecustomize.py: the process is asked to stop when RQ lets it sleep for the first time, where
+what is raised then is suppressed. Logging does that while it formats a line, and a `__del__`."""
+
+
 def workers(url: str) -> int:
     with Redis.from_url(url) as redis:
         try:
@@ -172,6 +190,15 @@ def test_a_worker_that_still_starts_hears_that_it_is_asked_to_stop(
         assert stop(worker) == 0
 
 
+def test_a_scheduler_hears_that_it_is_asked_to_stop_where_exceptions_are_suppressed(
+    settings: Settings, tmp_path: Path
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(ASKED_IN_VAIN)
+    env = environment(settings, tmp_path, PYTHONPATH=str(tmp_path), LOG_LEVEL="error")
+    with running("worker.schedule", env) as scheduler:
+        assert scheduler.wait(SOON_SECONDS) == 0
+
+
 # --- without Redis --------------------------------------------------------------------------------
 
 
@@ -197,6 +224,18 @@ def test_workers_come_back_to_a_redis_that_was_away(
         own_valkey.stop()
         assert [stop(worker), stop(scheduler)] == [0, 0], "asked while Redis is away"
     assert "Traceback" not in log.read_text()
+
+
+def test_a_worker_hears_that_it_is_asked_to_stop_where_exceptions_are_suppressed(
+    settings: Settings, own_valkey: Valkey, tmp_path: Path
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(ASKED_IN_VAIN)
+    here = settings.model_copy(update={"redis_url": own_valkey.url})
+    env = environment(here, tmp_path, PYTHONPATH=str(tmp_path), LOG_LEVEL="error")
+    with running("worker", env, log=tmp_path / "log") as worker:
+        wait_for(lambda: workers(own_valkey.url) == 1)
+        own_valkey.stop()
+        assert worker.wait(SOON_SECONDS) == 0
 
 
 # --- a bad environment ----------------------------------------------------------------------------

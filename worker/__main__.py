@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from multiprocessing import get_context
 from time import sleep
-from typing import Any, NoReturn
+from typing import Any
 
 import structlog
 from redis import Redis
@@ -17,15 +16,15 @@ from redis.exceptions import RedisError
 from rq import SimpleWorker, worker_registration
 from rq.exceptions import StopRequested
 from rq.job import Job
+from rq.worker import WorkerStatus
 from rq.worker_pool import WorkerPool
 
 from models import logs
 from models.settings import BadSettings, Settings, load
-from worker import metrics_dir
+from worker import metrics_dir, shutdown
 from worker.bell import QUEUE
 
 RETRY_SECONDS = 1
-STOPS = (signal.SIGTERM, signal.SIGINT)
 
 log = structlog.get_logger()
 
@@ -36,13 +35,13 @@ class Worker(SimpleWorker):
     max_connection_wait_time = 2.0
     """Seconds between two tries to reach Redis; RQ's minute would leave mail waiting that long."""
 
-    asked_to_stop = False
+    @property
+    def dequeue_timeout(self) -> int:
+        """Seconds for which a worker without mail hears nothing; RQ has minutes."""
+        return 5
 
     def handle_warm_shutdown_request(self) -> None:
-        from worker import jobs  # noqa: PLC0415  (see work)
-
-        self.asked_to_stop = True
-        jobs.stopping.set()
+        shutdown.requested.set()
         super().handle_warm_shutdown_request()  # type: ignore[no-untyped-call]  # RQ's
 
     def handle_exception(self, job: Job, *exc_info: Any) -> None:
@@ -51,6 +50,8 @@ class Worker(SimpleWorker):
 
     def heartbeat(self, timeout: int | None = None, pipeline: Pipeline | None = None) -> None:
         """RQ's. A Redis that was wiped meanwhile has forgotten that this worker is at work."""
+        if shutdown.requested.is_set() and self.get_state() != WorkerStatus.BUSY:
+            raise StopRequested  # as RQ did at once, where it may have been suppressed
         super().heartbeat(timeout, pipeline)
         worker_registration.register(self, pipeline)
 
@@ -65,16 +66,18 @@ class Pool(WorkerPool):
     settings: Settings
 
     def start(self, *args: Any, **options: Any) -> None:
-        with _held():  # asked to stop while it starts, it would leave its workers behind
+        with shutdown.held():  # asked while it starts, it would leave its workers behind
             super().start(*args, **options)
 
     def _install_signal_handlers(self) -> None:
         super()._install_signal_handlers()  # type: ignore[no-untyped-call]  # RQ's
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, shutdown.SIGNALS)
 
-    def start_worker(self, *args: Any, **options: Any) -> None:
-        with _held():  # a fork has its parent's way to stop until it has its own
-            super().start_worker(*args, **options)
+    def check_workers(self, *args: Any, **options: Any) -> None:
+        # Asked while it replaces a worker, it would not tell the new one; and a fork has its
+        # parent's way to stop until it has its own.
+        with shutdown.held():
+            super().check_workers(*args, **options)
 
     def get_worker_process(self, name: str, *_: Any, **__: Any) -> Any:
         return get_context("fork").Process(target=work_alone, args=(self.settings,), name=name)
@@ -107,10 +110,9 @@ def work(settings: Settings) -> None:
 def work_alone(settings: Settings) -> None:
     """One worker, until it is asked to stop; while Redis is away, keep asking for it."""
     with suppress(StopRequested, SystemExit):
-        _stop_when_asked()
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
+        shutdown.listen()
         while not _worked(settings):
-            _stop_when_asked()  # the lost worker's own way to stop is gone with it
+            shutdown.listen()  # the lost worker's own way to stop is gone with it
             sleep(RETRY_SECONDS)
 
 
@@ -121,28 +123,7 @@ def _worked(settings: Settings) -> bool:
         worker.work(logging_level="WARNING")
     except RedisError as error:
         log.warning("worker.lost_redis", error=type(error).__name__)
-        return False
-    return worker.asked_to_stop
-
-
-def _stop_when_asked() -> None:
-    for asked in STOPS:
-        signal.signal(asked, _stop)
-
-
-@contextmanager
-def _held() -> Iterator[None]:
-    """Hear that one is asked to stop only afterwards."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _stop(*_: object) -> NoReturn:
-    """Not an Exception: while the worker starts, libraries suppress those."""
-    raise SystemExit
+    return shutdown.requested.is_set()
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from models.event import Event, Unreadable
 from models.ledger import Touched
 from models.settings import load
 from models.webhook_event import Mail
-from worker import bell, metrics, prune, spool
+from worker import bell, metrics, prune, shutdown, spool
 from worker.backend import Backend
 from worker.change import Change, changing
 
@@ -47,9 +47,6 @@ PAUSE_SECONDS = 0.02
 
 RETRY_SECONDS = 0.5
 """Before a failed drain rings again: an outage must not become a loop."""
-
-stopping = Flag()
-"""Set when this process's worker was asked to stop: the batch at hand is its last."""
 
 log = structlog.get_logger()
 
@@ -88,7 +85,7 @@ def prune_some() -> None:
         bell.enqueue(backend.redis, "worker.jobs.prune_some")
 
 
-def work_off(backend: Backend, stopping: Flag = stopping) -> None:
+def work_off(backend: Backend, stopping: Flag = shutdown.requested) -> None:
     """Apply batch after batch, until nothing waits in a room that is free. After TURN_SECONDS leave
     the rest to another job (without Redis, where nobody would hear of it, go on); when asked to
     stop, at once.

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from time import sleep
-from types import FrameType
 
 import structlog
 from redis import Redis
@@ -20,7 +19,7 @@ from rq.exceptions import StopRequested
 
 from models import logs
 from models.settings import BadSettings, Settings, load
-from worker import bell, metrics_dir
+from worker import bell, metrics_dir, shutdown
 
 SWEEP_SECONDS = 5
 PRUNE_AT = "30 3 * * *"
@@ -37,14 +36,12 @@ log = structlog.get_logger()
 class Scheduler(CronScheduler):
     """RQ's scheduler, which holds back while nobody works on what it enqueued."""
 
-    stopping = False
-    """Whether it was asked to stop: then it stops, though it can't tell Redis."""
-
-    def _request_stop(self, signum: int, frame: FrameType | None) -> None:
-        self.stopping = True
-        super()._request_stop(signum, frame)  # type: ignore[no-untyped-call]  # RQ leaves it untyped
+    def _install_signal_handlers(self) -> None:
+        """RQ's raise an Exception, which a library may suppress, and leave nothing to look at."""
 
     def enqueue_jobs(self) -> list[CronJob]:
+        if shutdown.requested.is_set():
+            raise StopRequested
         if bell.queue(self.connection).count >= PATIENCE:
             log.warning("schedule.waiting", reason="the queue is not being worked on")
             self._skip_due()
@@ -77,7 +74,8 @@ def main() -> None:
 
 def run(settings: Settings) -> None:
     """Schedule until stopped; while Redis is away, keep asking for it."""
-    with suppress(StopRequested):  # SIGTERM, while waiting for Redis
+    with suppress(SystemExit):
+        shutdown.listen()
         while not _scheduled(settings):
             sleep(RETRY_SECONDS)
 
@@ -89,8 +87,7 @@ def _scheduled(settings: Settings) -> bool:
         made.start()  # type: ignore[no-untyped-call]  # RQ leaves it untyped
     except RedisError as error:
         log.warning("schedule.lost_redis", error=type(error).__name__)
-        return made.stopping
-    return True
+    return shutdown.requested.is_set()
 
 
 def scheduler(settings: Settings) -> Scheduler:
