@@ -22,8 +22,8 @@ class Terminal:
     def __init__(self, app: Flask) -> None:
         self._runner = app.test_cli_runner()
 
-    def __call__(self, group: str, *words: str) -> Result:
-        result = self._runner.invoke(GROUPS[group], list(words))
+    def __call__(self, group: str, *words: str, stdin: str = "") -> Result:
+        result = self._runner.invoke(GROUPS[group], list(words), input=stdin)
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception
         return result

@@ -130,6 +130,20 @@ def test_more_than_a_batch_comes_in_whole(
 
 
 @on_sqlite
+def test_a_pipe_may_bring_webhooks_or_nothing(rollcall: Rollcall, terminal: Terminal) -> None:
+    """How much comes, a pipe does not say."""
+    sent = json.dumps(webhook(joined()))
+    assert "Stored 1 event." in terminal("events", "import", "-", "--trusted", stdin=sent).stdout
+    assert "Stored 0 events." in terminal("events", "import", "-", "--trusted").stdout
+    assert len(rollcall.ledger()) == 1
+
+
+@on_sqlite
+def test_an_empty_file_is_read(terminal: Terminal, file: Path) -> None:
+    assert terminal.json("events", "import", write(file, []))["stored"] == 0
+
+
+@on_sqlite
 def test_a_long_import_gives_way_to_what_livekit_sends(
     rollcall: Rollcall, settings: Settings, terminal: Terminal, file: Path
 ) -> None:

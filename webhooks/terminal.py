@@ -6,8 +6,9 @@ import re
 import resource
 import signal
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
 from threading import Event
 from typing import Any, TypeVar
@@ -87,10 +88,11 @@ def show_json(told: object) -> None:
     click.echo(orjson.dumps(told, option=orjson.OPT_INDENT_2).decode())
 
 
-def bar(label: str, *, length: int | None = None, items: Iterable[Any] | None = None) -> Any:
-    """A progress bar on a terminal's stderr; elsewhere nothing."""
+def bar(label: str, *, length: int | None) -> Any:
+    """A progress bar on a terminal's stderr; elsewhere nothing. Without a length it only counts."""
+    endless = count() if length is None else None
     return click.progressbar(
-        items, length=length, label=label, file=sys.stderr, hidden=not sys.stderr.isatty()
+        endless, length=length, label=label, file=sys.stderr, hidden=not sys.stderr.isatty()
     )
 
 
