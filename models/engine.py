@@ -45,7 +45,7 @@ def _postgresql(url: URL, pool_size: int, limit: float) -> Engine:
         hide_parameters=True,  # errors are logged and stored; names and user ids are not
         json_serializer=_dumps,
         json_deserializer=orjson.loads,
-        connect_args={"options": _options(limit), "client_encoding": "utf8"},
+        connect_args={"options": _options(url, limit), "client_encoding": "utf8"},
     )
     breaker = Breaker("database", lambda: _ask(engine), failure=SQLAlchemyError)
     engine.update_execution_options(breaker=breaker)
@@ -66,9 +66,11 @@ def _postgresql(url: URL, pool_size: int, limit: float) -> Engine:
     return engine
 
 
-def _options(limit: float) -> str:
-    """Whoever waits for another's lock is told so before `limit` makes an outage of it."""
-    return f"-c timezone=UTC -c lock_timeout={int(limit * 1000 * LOCK_SHARE)}"
+def _options(url: URL, limit: float) -> str:
+    """The URL's own, such as a search_path, and ours, which win: whoever waits for another's lock
+    is told so before `limit` makes an outage of it."""
+    own = " ".join(url.normalized_query.get("options", ()))
+    return f"{own} -c timezone=UTC -c lock_timeout={int(limit * 1000 * LOCK_SHARE)}".strip()
 
 
 def _ask(engine: Engine) -> None:

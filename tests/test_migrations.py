@@ -14,9 +14,10 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
-from sqlalchemy import Engine, inspect
+from sqlalchemy import Engine, inspect, make_url
+from sqlalchemy.schema import CreateSchema
 
-from models import schema
+from models import db, schema
 from models.db import metadata
 from models.engine import make_engine
 from tests import servers
@@ -115,3 +116,15 @@ def _plain(told: Any) -> Any:
 
 def _collation(column_type: object) -> object:
     return getattr(column_type, "collation", None)
+
+
+@pytest.mark.parametrize("fresh_url", ["postgresql"], indirect=True)
+def test_on_postgresql_the_tables_may_lie_in_a_schema_of_their_own(
+    fresh_url: str, engine: Engine
+) -> None:
+    with db.writing(engine) as conn:
+        conn.execute(CreateSchema("own"))
+    own = make_url(fresh_url).update_query_dict({"options": "-csearch_path=own"})
+    schema.upgrade(own.render_as_string(hide_password=False))
+    assert set(inspect(engine).get_table_names(schema="own")) >= set(metadata.tables)
+    assert tables(engine) == set()
