@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import IO, Any
 
 import click
-from flask.cli import AppGroup
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -19,6 +18,7 @@ from webhooks import event_replies, imports, terminal
 from webhooks.answers import instant
 from webhooks.context import present, unhurried
 from webhooks.event_bodies import EventsQuery
+from webhooks.group import Group
 from webhooks.imports import Tally
 from webhooks.terminal import INTERRUPTED, many
 from worker import prune as pruning
@@ -26,7 +26,7 @@ from worker import prune as pruning
 SHOWN = 20
 """Lines of an import that are named one by one."""
 
-events = AppGroup("events", help="The ledger: what came, what became of it, and once more.")
+events = Group("events", help="The ledger: what came, what became of it, and once more.")
 
 
 @events.command("list")

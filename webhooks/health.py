@@ -6,7 +6,7 @@ from flask import Blueprint
 
 from webhooks.answers import answer
 from webhooks.context import backend, present
-from webhooks.findings import database_serves, findings
+from webhooks.findings import findings, serves
 from webhooks.operation import json, operation
 from webhooks.replies import Alive, Ready
 from webhooks.responses import Response
@@ -27,7 +27,7 @@ def readyz() -> Response:
     """200 when webhooks can be stored. Redis being away is told, and no reason to stay away."""
     found = findings(backend(), now=present())
     checks = {one.what: {"well": one.well, "seen": one.seen} for one in found}
-    ready = database_serves(found)
+    ready = all(map(serves, found))
     age = next((one.seconds for one in found if one.what == "pending"), None)
     told = {"ready": ready, "pending_age_seconds": age, "checks": checks}
     return answer(told, status=200 if ready else 503)

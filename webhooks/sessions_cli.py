@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import click
-from flask.cli import AppGroup
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -14,8 +13,9 @@ from models import db, session
 from webhooks import answers, terminal
 from webhooks.bodies import PageQuery
 from webhooks.context import unhurried
+from webhooks.group import Group
 
-sessions = AppGroup("sessions", help="Classes and meetings, and their attendance.")
+sessions = Group("sessions", help="Classes and meetings, and their attendance.")
 
 
 @sessions.command("list")

@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import asdict
 
 import click
-from flask.cli import AppGroup
 
 from webhooks import terminal
 from webhooks.context import unhurried
+from webhooks.group import Group
 from webhooks.terminal import many
 from worker import erase as erasing
 from worker.erase import Erased
 
-users = AppGroup("users", help="People.")
+users = Group("users", help="People.")
 
 
 @users.command()

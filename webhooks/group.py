@@ -1,0 +1,36 @@
+"""Groups of commands that need the database, and say so when it fails them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+from flask.cli import AppGroup
+from sqlalchemy.exc import SQLAlchemyError
+
+from webhooks.context import backend, present
+from webhooks.findings import database, serves
+from webhooks.problems import OUTAGES
+
+
+class Command(click.Command):
+    """Without its database it ends with exit status 1 and the doctor's words.
+
+    An error for which the doctor finds no reason keeps its trace: it is a mistake of ours.
+    """
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except SQLAlchemyError as error:
+            wrong = [one for one in database(backend(), present()) if not serves(one)]
+            if not wrong and not isinstance(error, OUTAGES):
+                raise
+            cause = type(getattr(error, "orig", error)).__name__
+            told = [f"The {one.what}: {one.seen}.\n→ {one.todo}" for one in wrong]
+            gave_up = f"The database gave up ({cause}).\n→ run it again: nothing is done twice"
+            raise click.ClickException("\n".join(told) or gave_up) from None
+
+
+class Group(AppGroup):
+    command_class = Command
