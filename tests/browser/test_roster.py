@@ -83,6 +83,12 @@ def test_after_the_end_it_says_who_attended_and_who_was_absent(opened: Open, ove
     expect(row(page, "Ada").locator(".note:not(:empty)")).to_have_count(0)
 
 
+def test_less_than_a_second_late_is_a_second(opened: Open, quran: Class) -> None:
+    quran.registered(began=5, late_after_minutes=0)
+    quran.happens(*quran.visit("1", 5 - 0.6 / 60, name="Ada"))
+    expect(row(opened(path()), "Ada").locator(".joined")).to_contain_text("1 sec late")
+
+
 def test_arabic_is_written_from_the_right_and_counts_as_arabic_does(
     opened: Open, halfway: Class
 ) -> None:

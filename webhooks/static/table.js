@@ -87,7 +87,7 @@ function fillRow(row, one, shown) {
 }
 
 function said(what, length) {
-  return words.roster[what].replace("{span}", span(length));
+  return words.roster[what].replace("{span}", span(Math.max(length, 1000))); // not "0 sec late"
 }
 
 function newLine() {
