@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
+import signal
+import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -27,7 +30,7 @@ from tests.build import KEY, SECRET
 from tests.chaos import truth
 from tests.doors import Rollcall, on_postgresql, on_sqlite
 from tests.faults import free_port, until
-from tests.processes import environment, listens, running
+from tests.processes import answers, environment, listens, running
 from webhooks.livekit_plan import Plan, plan_classes
 from webhooks.livekit_sender import WALL_CLOCK, Tally, Target, sending
 from worker import bell, crew, jobs
@@ -120,6 +123,22 @@ def test_a_web_process_that_is_asked_to_stop_finishes_what_it_took(
     assert set(senders.outcomes) <= {"acknowledged", "refused", "cut"}
     # A connection may be closed under a request that was on its way; none that was read is cut.
     assert stored <= senders.acknowledged
+
+
+@on_sqlite
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux signals a single thread")
+def test_a_web_process_hears_a_sigterm_for_which_nobody_woke_its_main_thread(
+    settings: Settings, tmp_path: Path
+) -> None:
+    """As one that comes just before that thread begins to wait: here another thread is told."""
+    port = free_port()
+    env = environment(settings, tmp_path, PORT=str(port), LOG_LEVEL="warning")
+    with running("webhooks", env) as web:
+        until(lambda: answers(port))
+        [process] = psutil.Process(web.pid).children()
+        other = next(thread.id for thread in process.threads() if thread.id != process.pid)
+        assert ctypes.CDLL(None).tgkill(process.pid, other, signal.SIGTERM) == 0
+        process.wait(timeout=30)
 
 
 def test_a_killed_worker_s_batch_is_applied_by_the_next_one(

@@ -69,8 +69,14 @@ def _stop_with_parent() -> None:
 
     It would lose a SIGTERM to this process's handler until it has imported the application, and
     then serve on for ever. And it would do so, with the port, when this process is killed.
+
+    Nor would it hear one that comes just before its main thread, which alone runs Python's
+    handlers, begins to wait for good (one stop of 30 while processes started on a busy machine):
+    so that thread is woken every second.
     """
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGALRM, lambda *_: None)
+    signal.setitimer(signal.ITIMER_REAL, 1, 1)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
