@@ -18,6 +18,7 @@ from time import monotonic
 from uuid import uuid4
 
 import pytest
+from sqlalchemy import event
 
 from models import db, session
 from models.engine import make_engine
@@ -343,16 +344,25 @@ def test_a_join_that_would_wait_for_long_is_told_so_and_nobody_thinks_of_an_outa
 
 
 def test_those_who_write_to_sqlite_take_turns(sqlite_url: str) -> None:
-    """SQLite lets a thread sleep while others come and go, until it gives up."""
-    engine = make_engine(sqlite_url, limit=0.5)
+    """SQLite lets a thread sleep while others come and go, until it gives up. So nobody asks it for
+    its turn while another of this process has it."""
+    engine, writing, in_vain = make_engine(sqlite_url), threading.Event(), list[str]()
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def look(_conn: object, _cursor: object, statement: str, *_: object) -> None:
+        if statement == "BEGIN IMMEDIATE" and writing.is_set():
+            in_vain.append(statement)
 
     def write_again_and_again() -> None:
         for _ in range(100):
             with db.writing(engine) as conn:
+                writing.set()
                 session.make_missing(conn, [Session(uuid4().hex, "quran-98", "client")], now=ago())
+                writing.clear()
 
     together(*[write_again_and_again] * THREADS)
     engine.dispose()
+    assert in_vain == []
 
 
 @on_postgresql
