@@ -94,12 +94,16 @@ def _present(port: int, session: str, token: str) -> int:
 
 
 def test_a_web_process_that_still_starts_can_be_stopped(tmp_path: Path) -> None:
+    """Its worker is a fork, which here takes half a second for its first step."""
+    slow_fork = "import os, time; os.register_at_fork(after_in_child=lambda: time.sleep(0.5))"
+    (tmp_path / "sitecustomize.py").write_text(slow_fork)
     environment = (
         os.environ
         | KEYS
         | {
             "PORT": str(free_port()),
             "DATABASE_URL": f"sqlite:///{tmp_path}/rollcall.db",
+            "PYTHONPATH": str(tmp_path),
         }
     )
     process = subprocess.Popen([sys.executable, "-m", "webhooks"], env=environment)

@@ -127,18 +127,21 @@ def test_a_web_process_that_is_asked_to_stop_finishes_what_it_took(
 
 @on_sqlite
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux signals a single thread")
+@pytest.mark.parametrize("which", ["parent", "child"])
 def test_a_web_process_hears_a_sigterm_for_which_nobody_woke_its_main_thread(
-    settings: Settings, tmp_path: Path
+    settings: Settings, tmp_path: Path, which: str
 ) -> None:
     """As one that comes just before that thread begins to wait: here another thread is told."""
     port = free_port()
     env = environment(settings, tmp_path, PORT=str(port), LOG_LEVEL="warning")
     with running("webhooks", env) as web:
         until(lambda: answers(port))
-        [process] = psutil.Process(web.pid).children()
-        other = next(thread.id for thread in process.threads() if thread.id != process.pid)
-        assert ctypes.CDLL(None).tgkill(process.pid, other, signal.SIGTERM) == 0
-        process.wait(timeout=30)
+        parent = psutil.Process(web.pid)
+        [child] = parent.children()
+        told = parent if which == "parent" else child
+        other = next(thread.id for thread in told.threads() if thread.id != told.pid)
+        assert ctypes.CDLL(None).tgkill(told.pid, other, signal.SIGTERM) == 0
+        web.wait(timeout=30)
 
 
 def test_a_killed_worker_s_batch_is_applied_by_the_next_one(

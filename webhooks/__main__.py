@@ -7,6 +7,9 @@ import os
 import resource
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 
 from granian import Granian
 from granian.constants import HTTPModes, Interfaces
@@ -18,6 +21,7 @@ from worker import metrics_dir
 
 SPARE_DESCRIPTORS = 256
 PR_SET_PDEATHSIG = 1
+STOPS = {signal.SIGTERM}
 STOP_SECONDS = 10
 """How long requests may take to finish once the process was asked to stop."""
 
@@ -45,8 +49,12 @@ def serve(factory: str, settings: Settings) -> None:
     HTTP/1 alone: over HTTP/2 one connection could have 200 bodies on their way.
     """
     _allow_connections()
-    os.register_at_fork(after_in_child=_stop_with_parent)
-    Granian(
+    os.register_at_fork(
+        before=partial(signal.pthread_sigmask, signal.SIG_BLOCK, STOPS),
+        after_in_parent=partial(signal.pthread_sigmask, signal.SIG_UNBLOCK, STOPS),
+        after_in_child=_stop_with_parent,
+    )
+    server = Granian(
         factory,
         factory=True,
         interface=Interfaces.WSGI,
@@ -61,7 +69,22 @@ def serve(factory: str, settings: Settings) -> None:
         workers_kill_timeout=STOP_SECONDS,
         # Its warnings judge the configuration: threads here wait for databases, not for a CPU.
         log_level=LogLevels.error,
-    ).serve()
+    )
+    with _awake():
+        server.serve()
+
+
+@contextmanager
+def _awake() -> Iterator[None]:
+    """Wake the main thread every second.
+
+    It alone runs Python's handlers, and Granian has it wait for good: it would never hear of a
+    signal that came just before (one stop of 30 while processes started on a busy machine).
+    """
+    signal.signal(signal.SIGALRM, lambda *_: None)
+    signal.setitimer(signal.ITIMER_REAL, 1, 1)
+    yield
+    signal.setitimer(signal.ITIMER_REAL, 0)  # it would kill a Python that ends, without handlers
 
 
 def _stop_with_parent() -> None:
@@ -69,14 +92,10 @@ def _stop_with_parent() -> None:
 
     It would lose a SIGTERM to this process's handler until it has imported the application, and
     then serve on for ever. And it would do so, with the port, when this process is killed.
-
-    Nor would it hear one that comes just before its main thread, which alone runs Python's
-    handlers, begins to wait for good (one stop of 30 while processes started on a busy machine):
-    so that thread is woken every second.
     """
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    signal.signal(signal.SIGALRM, lambda *_: None)
-    signal.setitimer(signal.ITIMER_REAL, 1, 1)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
+    signal.setitimer(signal.ITIMER_REAL, 1, 1)  # a fork has its parent's handler, but no timer
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
