@@ -31,6 +31,7 @@ from tests.doors import (
     without,
 )
 from tests.faults import free_port
+from tests.terminal import Terminal
 
 LEAVE = "/api/sessions/meeting/leave"
 JOIN = "/api/sessions/meeting/join"
@@ -71,6 +72,15 @@ def test_a_join_while_inside_is_the_same_visit_from_its_first_join(planned: Roll
     assert told(again)["join_count"] == 1
     [line] = told(planned.roster("98"))["attendances"]
     assert line["name"] == "Aisha"
+
+
+def test_an_empty_name_is_none_and_takes_none_away(planned: Rollcall, terminal: Terminal) -> None:
+    planned.put("98", room_name="quran-98", expected=[{"user_id": "9", "name": ""}])
+    planned.join("98", name="Aisha")
+    planned.join("98", name="")
+    names = [line["name"] for line in told(planned.roster("98"))["attendances"]]
+    assert names == ["Aisha", None]
+    assert terminal("events", "verify").exit_code == 0
 
 
 def test_a_join_after_the_leave_is_another_visit(planned: Rollcall) -> None:
@@ -345,6 +355,14 @@ def test_a_bad_field_of_a_join_is_named(planned: Rollcall, field: str, value: An
 
 
 @on_sqlite
+def test_a_join_makes_no_session_whose_id_is_another_rooms(rollcall: Rollcall) -> None:
+    made = f"quran-98@{today()}"
+    rollcall.put(made, room_name="math-7")
+    assert problem(rollcall.join("quran-98")) == (403, "forbidden")
+    assert told(rollcall.roster(made, of=ops_token()))["attendances"] == []
+
+
+@on_sqlite
 def test_unknown_fields_are_ignored_and_null_means_left_out(planned: Rollcall) -> None:
     nothing = dict.fromkeys(("participant_sid", "session_type", "academy_id", "name"))
     assert planned.join("98", future="field", **nothing).status_code == 201
@@ -356,6 +374,19 @@ def test_a_body_larger_than_any_beacon_is_a_413(planned: Rollcall, url: str) -> 
     body = {"session_id": "98", "visit": "VI_1", "padding": "x" * 74_000}
     answer = planned.client.post(url, json=body, headers=bearer(token()))
     assert problem(answer) == (413, "request-entity-too-large")
+
+
+@on_sqlite
+def test_a_chunked_body_is_read_to_its_end_or_refused_never_cut(planned: Rollcall) -> None:
+    chunked = {"HTTP_TRANSFER_ENCODING": "chunked", "wsgi.input_terminated": True}
+    body = json.dumps({"session_id": "98"})
+
+    def joined_with(size: int) -> int:
+        return planned.client.post(
+            JOIN, data=body.ljust(size), headers=bearer(token()), environ_overrides=chunked
+        ).status_code
+
+    assert [joined_with(size) for size in (100, 80_000)] == [201, 413]
 
 
 # --- at the same moment ---------------------------------------------------------------------------

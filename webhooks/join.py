@@ -149,14 +149,14 @@ def _session_to_join(conn: Connection, caller: Caller, asked: JoinBody, now: dat
     """The session that is asked for, made if it is the one that the caller's room would make."""
     rules = backend().rules
     session_id = attendance.joinable(conn, asked.session_id, now=now, rules=rules)
-    if session_id is not None:
-        meeting = attendance.meeting(conn, session_id)
-        if meeting is None or caller.room not in meeting.room_names:
+    if session_id is None:
+        if caller.room is None or not address.is_own(caller, asked.session_id, now=now):
             raise forbidden()
-        return session_id
-    if caller.room is None or not address.is_own(caller, asked.session_id, now=now):
-        raise forbidden()
-    return _session_to_make(conn, caller.room, asked, now)
+        session_id = _session_to_make(conn, caller.room, asked, now)
+    meeting = attendance.meeting(conn, session_id)
+    if meeting is None or caller.room not in meeting.room_names:
+        raise forbidden()  # also where the id to make is taken, by a session of another room
+    return session_id
 
 
 def _session_to_make(conn: Connection, room: str, asked: JoinBody, now: datetime) -> str:
