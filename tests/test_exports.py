@@ -136,6 +136,7 @@ def test_a_session_that_nobody_knows_yet_is_a_header_only(rollcall: Rollcall) ->
         ("", None, "application/json"),
         ("", "*/*", "application/json"),
         ("", "text/csv", "text/csv"),
+        ("", "text/csv; charset=utf-8", "text/csv"),
         ("", "text/csv, application/json;q=0.5", "text/csv"),
         ("", "text/html,application/xhtml+xml,*/*;q=0.8", "application/json"),
         ("?format=csv", "application/json", "text/csv"),

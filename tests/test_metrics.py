@@ -61,6 +61,7 @@ def test_webhooks_are_counted_by_event_and_outcome_and_rejects_by_reason(
     post(client, "PA_1")
     post(client, "PA_1")
     client.post("/webhooks/livekit", data=b"{}")
+    client.post("/webhooks/livekit", data=bytes(backend.settings.max_body_bytes + 1))
     after = client.get("/metrics").text
 
     def grew(name: str, **labels: str) -> float:
@@ -69,6 +70,7 @@ def test_webhooks_are_counted_by_event_and_outcome_and_rejects_by_reason(
     assert grew("rollcall_webhook_seconds_count", **joined, outcome="stored") == 1
     assert grew("rollcall_webhook_seconds_count", **joined, outcome="duplicate") == 1
     assert grew("rollcall_webhook_rejects_total", reason="missing") == 1
+    assert grew("rollcall_webhook_rejects_total", reason="too_large") == 1
 
 
 def test_a_worker_s_counts_show_in_the_web_process(settings: Settings, tmp_path: Path) -> None:

@@ -255,6 +255,24 @@ def test_the_largest_body_is_read(settings: Settings) -> None:
         assert rollcall.send(body.ljust(4096), body.ljust(4097)) == [204, 413]
 
 
+@on_sqlite
+def test_a_chunked_body_is_read_to_its_end_or_refused_never_cut(settings: Settings) -> None:
+    chunked = {"HTTP_TRANSFER_ENCODING": "chunked", "wsgi.input_terminated": True}
+    body = json.dumps(webhook(GOOD)).encode()
+    with serving(settings.model_copy(update={"max_body_bytes": 4096})) as rollcall:
+
+        def answered(sent: bytes) -> int:
+            _, signature = signed(sent)
+            return rollcall.client.post(
+                "/webhooks/livekit",
+                data=sent,
+                headers={"Authorization": signature},
+                environ_overrides=chunked,
+            ).status_code
+
+        assert [answered(body.ljust(size)) for size in (4095, 4096, 4097)] == [204, 204, 413]
+
+
 # --- what is kept ---------------------------------------------------------------------------------
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import IO, Annotated, Any, ClassVar, Literal, Self
 
 import orjson
 from flask import request
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from models.event import END_OF_TIME, EPOCH, MAX_ID_BYTES, MAX_NAME_LENGTH
 from models.session import MAX_DURATION
@@ -36,6 +37,11 @@ def _number_is_text(value: Any) -> Any:
     if isinstance(value, bool) or not isinstance(value, int) or value not in INT64:
         return value
     return str(value)
+
+
+def _empty_is_none(value: Any) -> Any:
+    """As LiveKit has it: an empty name is none."""
+    return None if value == "" else value
 
 
 def _fits(text: str) -> str:
@@ -78,7 +84,8 @@ Word = Annotated[str, Field(min_length=1, max_length=MAX_MADE_ID_BYTES), AfterVa
 
 Int64 = Annotated[int, Field(ge=INT64.start, lt=INT64.stop)]
 Id = Annotated[Word, BeforeValidator(_number_is_text, json_schema_input_type=Word | Int64)]
-Name = Annotated[str, Field(max_length=MAX_NAME_LENGTH), AfterValidator(plain)]
+_Name = Annotated[str, Field(max_length=MAX_NAME_LENGTH), AfterValidator(plain)] | None
+Name = Annotated[_Name, BeforeValidator(_empty_is_none, json_schema_input_type=_Name)]
 Number = BeforeValidator(_is_number)
 _Time = Annotated[AwareDatetime, BeforeValidator(_is_dated, json_schema_input_type=AwareDatetime)]
 Time = Annotated[
@@ -91,6 +98,21 @@ SessionType = Literal["individual", "academic", "group"]
 def example(**told: Any) -> ConfigDict:
     """A body's own example, for whoever reads the documentation."""
     return ConfigDict(json_schema_extra={"examples": [told]})
+
+
+def whole_body(limited: IO[bytes]) -> bytes:
+    """The request's body, from its `stream`. Raises RequestEntityTooLarge when there is more.
+
+    One that says its length comes in one go: werkzeug's stream reads once more to see that it ends,
+    and each time Python's lock is given up. One that does not, that stream just cuts at the limit.
+    """
+    length = request.content_length
+    if length is not None:
+        return request.input_stream.read(length)
+    body = limited.read()
+    if len(body) == request.max_content_length and request.input_stream.read(1):
+        raise RequestEntityTooLarge
+    return body
 
 
 class Body(BaseModel):
@@ -107,7 +129,7 @@ class Body(BaseModel):
         """
         request.max_content_length = cls.max_bytes
         with auth.sender():
-            body = request.get_data(cache=False)
+            body = whole_body(request.stream)
         try:
             told = orjson.loads(body)
         except orjson.JSONDecodeError as error:
@@ -126,7 +148,7 @@ class JoinBody(Body):
     participant_sid: Id | None = Field(None, description="LiveKit's sid of this connection.")
     session_type: SessionType | None = None
     academy_id: Id | None = None
-    name: Name | None = Field(None, description="What the roster calls them.")
+    name: Name = Field(None, description="What the roster calls them.")
 
 
 class LeaveBody(Body):
@@ -143,7 +165,7 @@ class ExpectedPerson(Body):
     """Somebody whom a session expects."""
 
     user_id: Id
-    name: Name | None = None
+    name: Name = None
 
 
 class SessionBody(Body):
@@ -178,8 +200,16 @@ class Query(BaseModel):
 
     @classmethod
     def of_request(cls) -> Self:
-        """Raises pydantic's ValidationError."""
-        return cls.model_validate(request.args.to_dict() if request.query_string else {})
+        """Raises pydantic's ValidationError, also for what stands there twice.
+
+        What the path names stands there where a path can't carry it (`address.of_path`).
+        """
+        told = request.args.to_dict(flat=False) if request.query_string else {}
+        for named in request.view_args or ():
+            told.pop(named, None)
+        return cls.model_validate(
+            {name: values[0] if len(values) == 1 else values for name, values in told.items()}
+        )
 
 
 class StatusQuery(Query):

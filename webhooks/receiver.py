@@ -8,16 +8,18 @@ from __future__ import annotations
 import hashlib
 from datetime import datetime
 from time import perf_counter
-from typing import IO, Any, Literal
+from typing import Any, Literal
 
 import structlog
 from flask import Blueprint, request
 from redis.exceptions import RedisError
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from models import event as events
 from models import webhook_event
 from models.event import Event, Unreadable
 from webhooks import verify
+from webhooks.bodies import whole_body
 from webhooks.context import backend, drainer, present, slot
 from webhooks.operation import Answer, operation
 from webhooks.problems import OUTAGES, response
@@ -46,27 +48,27 @@ log = structlog.get_logger()
 def receive() -> Response:
     """One webhook. 204 means stored, or nothing to store; LiveKit retries a 5xx, never a 4xx."""
     started, now = perf_counter(), present()
-    limited = request.stream  # 413, unread, for a body that says that it is too large
     try:
+        limited = request.stream  # 413, unread, for a body that says that it is too large
         claims = verify.webhook_claims(
             request.headers.get("Authorization"), keys=backend().keys, now=now
         )
-        body = _read(limited)
+        body = whole_body(limited)
         verify.check_body(claims, body)
     except Rejected as error:
-        metrics.webhook_rejects.labels(error.reason).inc()
-        log.warning("webhook.rejected", reason=error.reason)
+        _rejected(error.reason)
         return response(401, error.reason, str(error))
+    except RequestEntityTooLarge:
+        _rejected("too_large")
+        raise
     kind, outcome, answered = _keep(body, now, started)
     metrics.webhook_seconds.labels(kind, outcome).observe(perf_counter() - started)
     return answered
 
 
-def _read(limited: IO[bytes]) -> bytes:
-    """The body. One that says its length comes in one go: werkzeug's stream reads once more to see
-    that it ends, and each time Python's lock is given up."""
-    length = request.content_length
-    return limited.read() if length is None else request.input_stream.read(length)
+def _rejected(reason: str) -> None:
+    metrics.webhook_rejects.labels(reason).inc()
+    log.warning("webhook.rejected", reason=reason)
 
 
 def _keep(body: bytes, now: datetime, started: float) -> tuple[str, Outcome, Response]:

@@ -59,7 +59,8 @@ def attendance_roster(session: str) -> Response:
 def _is_csv(wanted: RosterQuery) -> bool:
     if wanted.format is not None:
         return wanted.format == "csv"
-    return request.accept_mimetypes.best_match(["application/json", "text/csv"]) == "text/csv"
+    # Two spellings of one type: werkzeug compares parameters as well.
+    return request.accept_mimetypes.best_match([JSON, "text/csv", CSV]) in ("text/csv", CSV)
 
 
 def _csv(caller: Caller, asked: str, now: datetime, *, visits: bool) -> Response:

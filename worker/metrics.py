@@ -18,7 +18,9 @@ webhook_seconds = Histogram(
     buckets=SECONDS,
 )
 webhook_rejects = Counter(
-    "rollcall_webhook_rejects", "Webhooks that were not believed, by reason.", ["reason"]
+    "rollcall_webhook_rejects",
+    "Webhooks not believed, or too large, by reason.",
+    ["reason"],
 )
 status_seconds = Histogram(
     "rollcall_status_seconds",
