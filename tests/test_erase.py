@@ -229,6 +229,7 @@ def test_a_dry_run_changes_nothing(a_class: Rollcall, terminal: Terminal) -> Non
     counts = {"cycles": 4, "events": 5, "sessions": 1}
     assert told(delete(a_class, dry_run="true")) == counts
     assert terminal.json("users", "erase", SOMEBODY, "--dry-run") == counts
+    assert problem(delete(a_class, **{"dry-run": "true"})) == (400, "invalid")
     assert everything(a_class) == before
 
 

@@ -135,6 +135,20 @@ def test_a_bad_filter_is_refused_by_name(
 
 
 @on_sqlite
+def test_a_filter_that_stands_twice_is_refused(rollcall: Rollcall) -> None:
+    url = f"{EVENTS}?status=failed&status=applied"
+    answer = rollcall.client.get(url, headers=bearer(ops_token()))
+    assert problem(answer) == (400, "invalid")
+
+
+@on_sqlite
+def test_a_span_beyond_all_that_can_be_holds_nothing(a_ledger: Rollcall) -> None:
+    for year in ("0001", "9999"):
+        span = {"since": f"{year}-01-01T00:00:00Z", "until": f"{year}-01-02T00:00:00Z"}
+        assert told(ask(a_ledger, **span))["events"] == []
+
+
+@on_sqlite
 def test_only_operators_read_the_ledger(a_ledger: Rollcall) -> None:
     for url in (EVENTS, f"{EVENTS}/in-1"):
         assert problem(a_ledger.client.get(url))[0] == 401

@@ -26,7 +26,9 @@ def session_id(named: str) -> str:
     """As `of_path`, where no token keeps out what can't be an id. Raises Problem: 400."""
     found = of_path(named)
     if len(found.encode()) > MAX_SESSION_ID_BYTES:
-        raise Problem(400, "invalid", f"The session's id is longer than {MAX_ID_BYTES} bytes.")
+        too_long = f"is longer than {MAX_ID_BYTES} bytes"
+        errors = [{"field": "session", "message": too_long}]
+        raise Problem(400, "invalid", f"The session's id {too_long}.", errors=errors)
     return found
 
 

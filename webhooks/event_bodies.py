@@ -9,8 +9,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from models.event import END_OF_TIME, EPOCH
 from models.filters import CURSOR, Cursor, Filters
-from webhooks.bodies import Body, Bound, Number, Query, Word, example
+from webhooks.bodies import Body, Bound, Id, Number, Query, example
 
 Status = Literal["pending", "applied", "ignored", "failed", "unreadable"]
 Kind = Literal[
@@ -63,18 +64,20 @@ class EventFilters(BaseModel):
 
     status: Status | None = None
     event: Kind | None = Field(None, description="LiveKit's name of it, or a manual join's.")
-    room_name: Word | None = None
-    session_id: Word | None = Field(None, description="Of the session's rooms and manual joins.")
-    user_id: Word | None = None
+    room_name: Id | None = None
+    session_id: Id | None = Field(None, description="Of the session's rooms and manual joins.")
+    user_id: Id | None = None
     since: Bound | None = Field(None, description="Received at or after.")
     until: Bound | None = Field(None, description="Received before.")
     after: Place | None = Field(None, description="The `next` of the page before.")
 
     @model_validator(mode="after")
     def _spans(self) -> Self:
-        if self.since is not None and self.until is not None and self.until <= self.since:
-            raise ValueError("until must be later than since")
-        return self
+        if self.since is None or self.until is None or self.since < self.until:
+            return self
+        if self.since == self.until and self.since in (EPOCH, END_OF_TIME):
+            return self  # both lie beyond all that can be: nothing does
+        raise ValueError("until must be later than since")
 
     @property
     def place(self) -> Cursor | None:
@@ -105,7 +108,7 @@ class Replay(EventFilters):
     """Which events to replay: without any filter, those that failed."""
 
     status: Annotated[Replayable, BeforeValidator(_is_replayable)] | None = None
-    event_ids: list[Word] | None = Field(
+    event_ids: list[Id] | None = Field(
         None, min_length=1, max_length=MAX_EVENT_IDS, description="These, where the filters hold."
     )
 
@@ -132,6 +135,6 @@ class ReplayBody(Replay, Body):
 class EraseQuery(Query):
     """Whether to count only."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     dry_run: Flag = Field(False, description="Count only; nothing is changed.")

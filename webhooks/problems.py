@@ -102,7 +102,7 @@ def _invalid(error: ValidationError) -> Response:
         }
         for one in error.errors(include_url=False, include_input=False, include_context=False)
     ]
-    detail = "; ".join(f"{one['field'] or 'body'}: {one['message']}" for one in errors)
+    detail = "; ".join(": ".join(filter(None, one.values())) for one in errors)
     return response(400, "invalid", detail, errors=errors)
 
 

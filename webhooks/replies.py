@@ -162,7 +162,7 @@ class Session(SessionBrief):
 
 
 class SessionsPage(Reply):
-    """Sessions by id; `next` is the `after` of the next page, null on the last one."""
+    """Sessions by id; `next` is the `after` of the next page, null when this is not full."""
 
     model_config = _example({"sessions": [examples.SESSION], "next": None})
 
