@@ -24,6 +24,7 @@ from models import db, session
 from models.engine import make_engine
 from models.facts import Session
 from models.settings import Settings
+from models.turn import Turn
 from tests.build import KEY, SECRET, signed
 from tests.doors import (
     Rollcall,
@@ -363,6 +364,30 @@ def test_those_who_write_to_sqlite_take_turns(sqlite_url: str) -> None:
     together(*[write_again_and_again] * THREADS)
     engine.dispose()
     assert in_vain == []
+
+
+def test_turns_are_taken_in_the_order_in_which_they_were_asked_for() -> None:
+    turn, order = Turn(60), list[int]()
+
+    def take(number: int) -> None:
+        with turn.held():
+            order.append(number)
+
+    with ExitStack() as at_work:
+        with turn.held():
+            for number in range(THREADS):
+                at_work.enter_context(aside(partial(take, number)))
+                wait_for(lambda so_far=number: turn.waiting > so_far)
+        wait_for(lambda: len(order) == THREADS)
+    assert order == [*range(THREADS)]
+
+
+def test_who_waited_too_long_for_a_turn_goes_on_without_it_and_spoils_nothing() -> None:
+    turn = Turn(0.01)
+    with turn.held(), turn.held():
+        assert turn.waiting == 0
+    with turn.held():
+        pass
 
 
 @on_postgresql
