@@ -41,8 +41,10 @@ class Drainer:
     def _run(self) -> None:
         # Its own connections: a batch takes longer than a request may wait for an answer.
         with closing(Backend.of(self._settings)) as backend:
-            while self._mail.wait() and not self._stopped.is_set():
-                self._mail.clear()
+            while self._mail.wait():
+                self._mail.clear()  # first: what is set from here on is seen in the next round
+                if self._stopped.is_set():
+                    return
                 self._drain_all(backend)
 
     def _drain_all(self, backend: Backend) -> None:
