@@ -10,11 +10,13 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from threading import Thread
+from typing import Any
 
-from granian import Granian
 from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 from granian.log import LogLevels
+from granian.server.mp import MPServer
 
 from models.settings import BadSettings, Settings, load
 from worker import metrics_dir
@@ -52,9 +54,9 @@ def serve(factory: str, settings: Settings) -> None:
     os.register_at_fork(
         before=partial(signal.pthread_sigmask, signal.SIG_BLOCK, STOPS),
         after_in_parent=partial(signal.pthread_sigmask, signal.SIG_UNBLOCK, STOPS),
-        after_in_child=_stop_with_parent,
+        after_in_child=partial(_stop_with_parent, os.getpid()),
     )
-    server = Granian(
+    server = Server(
         factory,
         factory=True,
         interface=Interfaces.WSGI,
@@ -74,6 +76,14 @@ def serve(factory: str, settings: Settings) -> None:
         server.serve()
 
 
+class Server(MPServer):
+    """Granian's, which waits for the very event that its handler sets: a signal at the moment at
+    which it begins to would wait for the event's lock, which it has itself."""
+
+    def signal_handler_interrupt(self, *args: Any, **kwargs: Any) -> None:
+        Thread(target=super().signal_handler_interrupt, args=args, kwargs=kwargs).start()
+
+
 @contextmanager
 def _awake() -> Iterator[None]:
     """Wake the main thread every second.
@@ -87,7 +97,7 @@ def _awake() -> Iterator[None]:
     signal.setitimer(signal.ITIMER_REAL, 0)  # it would kill a Python that ends, without handlers
 
 
-def _stop_with_parent() -> None:
+def _stop_with_parent(parent: int) -> None:
     """In Granian's worker, which is a fork of this process.
 
     It would lose a SIGTERM to this process's handler until it has imported the application, and
@@ -98,6 +108,8 @@ def _stop_with_parent() -> None:
     signal.setitimer(signal.ITIMER_REAL, 1, 1)  # a fork has its parent's handler, but no timer
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != parent:  # it ended before that
+            signal.raise_signal(signal.SIGTERM)
 
 
 def _allow_connections() -> None:
