@@ -36,7 +36,7 @@ from tests.checked import CheckedClient
 from webhooks.app import create_app
 from webhooks.context import DRAINER, EXTENSION, UNHURRIED
 from worker import jobs
-from worker.backend import REQUEST, Backend, Limits
+from worker.backend import PATIENT, Backend, Limits
 
 FACTS = (sessions, rooms, cycles)
 
@@ -289,7 +289,7 @@ def a_worker(settings: Settings) -> Iterator[Backend]:
 
 
 @contextmanager
-def serving(settings: Settings, limits: Limits = REQUEST) -> Iterator[Rollcall]:
+def serving(settings: Settings, limits: Limits = PATIENT) -> Iterator[Rollcall]:
     """The service with other settings, or less patience, than a test's usual one."""
     app = create_app(settings, limits)
     backend: Backend = app.extensions[EXTENSION]

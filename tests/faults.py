@@ -68,8 +68,7 @@ class Postgres:
     def kill(self) -> None:
         """kill -9 of everything that it consists of."""
         processes = self._processes()
-        for process in processes:
-            process.kill()
+        _tell(processes, signal.SIGKILL)
         psutil.wait_procs(processes, timeout=30)
 
     def start(self) -> None:
@@ -151,13 +150,17 @@ class Valkey:
 @contextmanager
 def stopped(processes: list[psutil.Process]) -> Iterator[None]:
     """None of these processes runs (SIGSTOP); all go on afterwards."""
-    for process in processes:
-        process.send_signal(signal.SIGSTOP)
+    _tell(processes, signal.SIGSTOP)
     try:
         yield
     finally:
-        for process in processes:
-            process.send_signal(signal.SIGCONT)
+        _tell(processes, signal.SIGCONT)
+
+
+def _tell(processes: list[psutil.Process], number: signal.Signals) -> None:
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):  # one that ended by itself meanwhile
+            process.send_signal(number)
 
 
 def _listening(port: int) -> list[psutil.Process]:

@@ -51,7 +51,7 @@ class EventLine(Reply):
 
 
 class EventsPage(Reply):
-    """Events, the newest first; `next` is the `after` of the next page, null when this is not full."""
+    """Events, the newest first; `next`, the next page's `after`, is null when this is not full."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"events": [LINE], "next": None}]})
 

@@ -19,7 +19,14 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from livekit.api import AccessToken, VideoGrants
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Page,
+    expect,
+    sync_playwright,
+)
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 from models.event import Event
@@ -45,6 +52,9 @@ def chromium() -> str:
     if found is None:
         pytest.fail(NO_CHROMIUM, pytrace=False)
     return found
+
+
+expect.set_options(timeout=30_000)  # a busy machine is slow, and what is waited for ends it
 
 
 @pytest.fixture(scope="module")

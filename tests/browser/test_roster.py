@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -216,7 +216,9 @@ def test_people_are_sorted_filtered_and_found(opened: Open, halfway: Class) -> N
 
 def frozen(page: Page) -> None:
     """The page's clock stands still until the test moves it."""
-    page.clock.install()
+    now = datetime.now(UTC)
+    page.clock.install(time=now)
+    page.clock.pause_at(now)
 
 
 def later(page: Page) -> Callable[[], None]:
