@@ -369,6 +369,9 @@ def test_those_who_write_to_sqlite_take_turns(sqlite_url: str) -> None:
 def test_turns_are_taken_in_the_order_in_which_they_were_asked_for() -> None:
     turn, order = Turn(60), list[int]()
 
+    def waiting(number: int) -> bool:
+        return turn.waiting == number
+
     def take(number: int) -> None:
         with turn.held():
             order.append(number)
@@ -377,7 +380,7 @@ def test_turns_are_taken_in_the_order_in_which_they_were_asked_for() -> None:
         with turn.held():
             for number in range(THREADS):
                 at_work.enter_context(aside(partial(take, number)))
-                wait_for(lambda so_far=number: turn.waiting > so_far)
+                wait_for(partial(waiting, number + 1))
         wait_for(lambda: len(order) == THREADS)
     assert order == [*range(THREADS)]
 
