@@ -22,6 +22,7 @@ from redis.connection import parse_url
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
+from models import urls
 from models.facts import Rules
 
 Words = Annotated[tuple[str, ...], NoDecode]
@@ -107,8 +108,7 @@ class Settings(BaseSettings):
     @field_validator("cors_origins")
     @classmethod
     def _as_browsers_write(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        """An origin has no path: one that was copied from an address bar ends in a slash."""
-        return tuple(word.rstrip("/") for word in value)
+        return value if value == ("*",) else tuple(urls.origin(word) for word in value)
 
     @field_validator("log_level", mode="before")
     @classmethod

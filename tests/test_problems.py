@@ -91,10 +91,21 @@ def test_its_preflight_allows_the_token_and_json(settings: Settings, method: str
 
 
 @pytest.mark.parametrize("named", [(), (ORIGIN,)], ids=["none named", "another named"])
-def test_a_page_of_another_origin_may_not(settings: Settings, named: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "https://evil.example",
+        f"{ORIGIN}.evil.example",
+        f"https://evil.example/{ORIGIN}",
+        ORIGIN.replace(".", "x"),  # as if it were a regular expression
+    ],
+)
+def test_a_page_of_another_origin_may_not(
+    settings: Settings, named: tuple[str, ...], origin: str
+) -> None:
     with serving(settings.model_copy(update={"cors_origins": named})) as rollcall:
         answer = rollcall.client.get(
             "/api/sessions/quran-98/attendance-status",
-            headers=bearer(token()) | {"Origin": "https://evil.example"},
+            headers=bearer(token()) | {"Origin": origin},
         )
     assert "Access-Control-Allow-Origin" not in answer.headers

@@ -1,0 +1,28 @@
+"""What may be at the URLs and origins of the settings, found out without connecting anywhere.
+
+Each function raises ValueError with the end of a sentence that begins with the variable's name; in
+none of them stands a password.
+"""
+
+from __future__ import annotations
+
+import re
+
+from pydantic import AnyUrl, ValidationError
+
+ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[a-z0-9._-]+(:\d+)?")
+
+
+def origin(text: str) -> str:
+    """A web page's origin as browsers write it: no path, no default port, a host in ASCII.
+
+    Flask-CORS compares text with text, but takes what has one of `*\\]?$^[]()` in it for a regular
+    expression, in which each dot matches anything: so none of them may stand here.
+    """
+    try:
+        written = str(AnyUrl(text)).removesuffix("/")
+    except ValidationError:
+        written = ""
+    if not ORIGIN.fullmatch(written):
+        raise ValueError(f"{text!r} is no origin such as https://app.example:8443, nor a lone *")
+    return written
