@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from dotenv import dotenv_values
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, StringConstraints, ValidationError, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
@@ -24,6 +24,9 @@ from sqlalchemy.exc import ArgumentError
 
 from models import urls
 from models.facts import Rules
+
+Credential = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+"""A blank one would be a secret that anybody can guess."""
 
 Words = Annotated[tuple[str, ...], NoDecode]
 
@@ -46,8 +49,8 @@ class Settings(BaseSettings):
         hide_input_in_errors=True,
     )
 
-    livekit_api_key: str = Field(min_length=1)
-    livekit_api_secret: str = Field(min_length=1, repr=False)
+    livekit_api_key: Credential
+    livekit_api_secret: Credential = Field(repr=False)
     livekit_keys: str = Field("", repr=False)
     livekit_url: str | None = None
     database_url: str = Field("sqlite:///var/rollcall.db", repr=False)

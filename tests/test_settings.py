@@ -87,9 +87,16 @@ def test_an_empty_variable_means_its_default(environment: Environment) -> None:
     assert load() == untouched
 
 
-def test_an_empty_key_is_none(environment: Environment) -> None:
-    environment(LIVEKIT_API_SECRET="")
-    assert complaint().startswith("LIVEKIT_API_SECRET: ")
+@pytest.mark.parametrize("name", KEY_PAIR)
+@pytest.mark.parametrize("blank", ["", "   ", "\t\n"])
+def test_a_blank_key_or_secret_is_none(environment: Environment, name: str, blank: str) -> None:
+    environment(**{name: blank})
+    assert complaint().startswith(f"{name}: ")
+
+
+def test_blanks_around_a_key_pair_are_not_part_of_it(environment: Environment) -> None:
+    environment(LIVEKIT_API_KEY=" devkey ", LIVEKIT_API_SECRET=" devsecret\n")
+    assert load().keys == {"devkey": "devsecret"}
 
 
 # --- each variable --------------------------------------------------------------------------------
