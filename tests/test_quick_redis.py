@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from threading import Thread
 
-from redis import Redis
+import pytest
+from redis import Redis, SSLConnection, UnixDomainSocketConnection
 
 from worker.quick_redis import QuickRedis
 
@@ -38,3 +39,16 @@ def test_each_thread_asks_on_a_connection_of_its_own(valkey_url: str) -> None:
         thread.join()
     assert found[0:3] == 3 * found[0:1]
     assert found[3:6] == 3 * found[3:4]
+
+
+@pytest.mark.parametrize(
+    ("url", "kind"),
+    [
+        ("rediss://:p@cache:6380/1", SSLConnection),
+        ("unix:///run/valkey.sock", UnixDomainSocketConnection),
+    ],
+)
+def test_the_urls_scheme_is_kept_to(url: str, kind: type) -> None:
+    """A password for a connection over TLS must never travel in the open."""
+    pool = QuickRedis.connect(url, limit=5.0).connection_pool
+    assert isinstance(pool.make_connection(), kind)

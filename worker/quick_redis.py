@@ -64,9 +64,9 @@ class QuickRedis(Redis):
     @classmethod
     def connect(cls, url: str, *, limit: float) -> QuickRedis:
         """A client that gives Redis `limit` seconds for an answer, and for a connection."""
-        client = cast(QuickRedis, cls.from_url(url, **_quickly(limit)))
+        client = cast(QuickRedis, cls.from_url(url, **_quickly(url, limit)))
         client._own = threading.local()
-        probe = Redis.from_url(url, **_quickly(limit))
+        probe = Redis.from_url(url, **_quickly(url, limit))
         client.breaker = Breaker("redis", probe.ping, failure=RedisError)
         return client
 
@@ -113,9 +113,10 @@ def _guarded(breaker: Breaker) -> Iterator[None]:
         raise
 
 
-def _quickly(limit: float) -> dict[str, Any]:
-    return {
-        "connection_class": QuickConnection,
+def _quickly(url: str, limit: float) -> dict[str, Any]:
+    """Over TLS or a Unix socket with redis-py's own connection, which the URL's scheme chooses."""
+    quick = {"connection_class": QuickConnection} if url.startswith("redis://") else {}
+    return quick | {
         "socket_timeout": limit,
         "socket_connect_timeout": limit,
         "retry": Retry(NoBackoff(), 0),
