@@ -7,8 +7,11 @@ none of them stands a password.
 from __future__ import annotations
 
 import re
+from urllib.parse import urlsplit
 
 from pydantic import AnyUrl, ValidationError
+from redis import Redis
+from redis.exceptions import RedisError
 
 ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[a-z0-9._-]+(:\d+)?")
 
@@ -26,3 +29,18 @@ def origin(text: str) -> str:
     if not ORIGIN.fullmatch(written):
         raise ValueError(f"{text!r} is no origin such as https://app.example:8443, nor a lone *")
     return written
+
+
+def redis(url: str) -> None:
+    """A URL that redis-py can connect with: it makes the connection, which connects nowhere yet."""
+    if not url.startswith(("redis://", "rediss://", "unix://")):
+        raise ValueError("must begin with redis://, rediss:// or unix://")
+    try:
+        Redis.from_url(url).connection_pool.make_connection()
+    except (TypeError, ValueError, RedisError):
+        raise ValueError(
+            "is no Redis URL, or has an option that its scheme lacks"
+        ) from None
+    number = urlsplit(url).path.strip("/")
+    if not url.startswith("unix://") and number and not number.isdecimal():
+        raise ValueError("must end in the database's number, such as /0")

@@ -109,6 +109,16 @@ TAKEN: list[tuple[str, str, Any]] = [
     ("DATABASE_URL", "sqlite:////srv/rollcall.db", "sqlite:////srv/rollcall.db"),
     ("REDIS_URL", "rediss://:p@cache:6380/1", "rediss://:p@cache:6380/1"),
     ("REDIS_URL", "unix:///run/valkey.sock", "unix:///run/valkey.sock"),
+    *(
+        ("REDIS_URL", url, url)
+        for url in (
+            "redis://cache",
+            "redis://cache/",
+            "redis://cache?db=2&health_check_interval=30",
+            "rediss://cache/0?ssl_cert_reqs=none",
+            "unix:///run/valkey.sock?db=1",
+        )
+    ),
     ("PORT", "9000", 9000),
     ("WEB_PROCESSES", "2", 2),
     ("WEB_THREADS", "16", 16),
@@ -146,6 +156,14 @@ REFUSED = [
     ("DATABASE_URL", "postgresql://u:s3cret@db:port/rollcall"),
     ("REDIS_URL", "http://cache:6379"),
     ("REDIS_URL", "redis://:s3cret@cache:port/0"),
+    ("REDIS_URL", "redis://u:s3cret/@cache:6379/0"),
+    ("REDIS_URL", "redis://:s3cret@cache:6379/0?ssl_cert_reqs=none"),  # TLS is rediss://
+    ("REDIS_URL", "redis://cache:6379/0?foo=bar"),
+    ("REDIS_URL", "redis://cache:6379/0?protocol=9"),
+    ("REDIS_URL", "redis://cache:6379/0?db=x"),
+    ("REDIS_URL", "redis://cache:6379/rollcall"),
+    ("REDIS_URL", "redis://cache:6379/-1"),
+    ("REDIS_URL", "unix:///run/valkey.sock?foo=bar"),
     ("PORT", "0"),
     ("PORT", "http"),
     ("WEB_PROCESSES", "0"),
