@@ -18,8 +18,6 @@ from pydantic_settings import (
     PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError
 
 from models import urls
 from models.facts import Rules
@@ -129,12 +127,7 @@ class Settings(BaseSettings):
     @field_validator("database_url")
     @classmethod
     def _known_database(cls, value: str) -> str:
-        try:
-            backend = make_url(value).get_backend_name()
-        except ArgumentError as error:
-            raise ValueError("is not a database URL") from error
-        if backend not in ("sqlite", "postgresql", "postgres"):
-            raise ValueError(f"must be postgresql:// or sqlite://, not {backend}://")
+        urls.database(value)
         return value
 
     @field_validator("redis_url")

@@ -7,11 +7,16 @@ none of them stands a password.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
+from psycopg import ProgrammingError
+from psycopg.conninfo import conninfo_to_dict, make_conninfo, timeout_from_conninfo
 from pydantic import AnyUrl, ValidationError
 from redis import Redis
 from redis.exceptions import RedisError
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
 
 ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[a-z0-9._-]+(:\d+)?")
 
@@ -38,9 +43,45 @@ def redis(url: str) -> None:
     try:
         Redis.from_url(url).connection_pool.make_connection()
     except (TypeError, ValueError, RedisError):
-        raise ValueError(
-            "is no Redis URL, or has an option that its scheme lacks"
-        ) from None
+        raise ValueError("is no Redis URL, or has an option that its scheme lacks") from None
     number = urlsplit(url).path.strip("/")
     if not url.startswith("unix://") and number and not number.isdecimal():
         raise ValueError("must end in the database's number, such as /0")
+
+
+def database(url: str) -> None:
+    """A URL that names a SQLite file, or that libpq can read."""
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        raise ValueError("is no database URL, such as postgresql://host/name") from None
+    check = DRIVERS.get(parsed.drivername)
+    if check is None:
+        raise ValueError(f"must be postgresql:// or sqlite:///, not {parsed.drivername}://")
+    check(parsed)
+
+
+def _sqlite(url: URL) -> None:
+    if url.host or url.database in (None, "", ":memory:"):
+        raise ValueError("must name a file, sqlite:///path: each process has a memory of its own")
+    if url.query:
+        raise ValueError("can't have options after ? for SQLite")
+
+
+def _postgresql(url: URL) -> None:
+    """Only libpq knows its options, and says at each connection that another's is none of them."""
+    try:
+        dialect = url.set(drivername="postgresql+psycopg").get_dialect()()
+        _, options = dialect.create_connect_args(url)
+        timeout_from_conninfo(conninfo_to_dict(make_conninfo(**options)))
+    except (ArgumentError, ProgrammingError) as error:
+        raise ValueError(f"can't be read by PostgreSQL's driver: {error}".strip()) from None
+
+
+DRIVERS: dict[str, Callable[[URL], None]] = {
+    "sqlite": _sqlite,
+    "sqlite+pysqlite": _sqlite,
+    "postgres": _postgresql,
+    "postgresql": _postgresql,
+    "postgresql+psycopg": _postgresql,
+}

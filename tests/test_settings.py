@@ -107,6 +107,19 @@ TAKEN: list[tuple[str, str, Any]] = [
     ("DATABASE_URL", "postgresql://u:p@db/rollcall", "postgresql://u:p@db/rollcall"),
     ("DATABASE_URL", "postgres://u:p@db/rollcall", "postgres://u:p@db/rollcall"),
     ("DATABASE_URL", "sqlite:////srv/rollcall.db", "sqlite:////srv/rollcall.db"),
+    *(
+        ("DATABASE_URL", url, url)
+        for url in (
+            "sqlite+pysqlite:///rollcall.db",
+            "postgresql+psycopg://u:p@db/rollcall",
+            "postgresql://u:p?@db/rollcall?options=-csearch_path%3Drollcall&sslmode=require",
+            "postgresql://u:p@one,two/rollcall?target_session_attrs=read-write",
+            "postgresql://u:p@/rollcall?host=one:5432&host=two:5433",
+            "postgresql:///rollcall?host=/run/postgresql",
+            "postgresql://db/rollcall?connect_timeout=5&service=rollcall",
+            "postgresql://",
+        )
+    ),
     ("REDIS_URL", "rediss://:p@cache:6380/1", "rediss://:p@cache:6380/1"),
     ("REDIS_URL", "unix:///run/valkey.sock", "unix:///run/valkey.sock"),
     *(
@@ -154,6 +167,17 @@ REFUSED = [
     ("DATABASE_URL", "mssql+pyodbc://u:s3cret@db/rollcall"),
     ("DATABASE_URL", "rollcall.db"),
     ("DATABASE_URL", "postgresql://u:s3cret@db:port/rollcall"),
+    ("DATABASE_URL", "postgresql://u:s3cret@db/rollcall?pgbouncer=true"),  # Prisma's
+    ("DATABASE_URL", "postgresql://u:s3cret@db/rollcall?schema=public"),
+    ("DATABASE_URL", "postgresql://u:s3cret@db/rollcall?connect_timeout=soon"),
+    ("DATABASE_URL", "postgresql://u:s3cret@db/rollcall?host=a&host=b&port=1"),
+    ("DATABASE_URL", "postgresql+asyncpg://u:s3cret@db/rollcall"),
+    ("DATABASE_URL", "sqlite+aiosqlite:///rollcall.db"),
+    ("DATABASE_URL", "sqlite://var/rollcall.db"),
+    ("DATABASE_URL", "postgresql://u:s3cret@one:5432,two:5433/rollcall"),
+    ("DATABASE_URL", "sqlite:///rollcall.db?timeout=5"),
+    ("DATABASE_URL", "sqlite://"),  # in memory: each process would have its own
+    ("DATABASE_URL", "sqlite:///:memory:"),
     ("REDIS_URL", "http://cache:6379"),
     ("REDIS_URL", "redis://:s3cret@cache:port/0"),
     ("REDIS_URL", "redis://u:s3cret/@cache:6379/0"),

@@ -131,8 +131,7 @@ def peer_worker(under: Stack) -> Iterator[None]:
 @contextmanager
 def floors(redis_url: str) -> Iterator[int]:
     """The floors' server; its port."""
-    environment = {"DATABASE_URL": "sqlite://", "REDIS_URL": redis_url}
-    with serving(FLOORS, environment, name="floors", path="/bare") as port:
+    with serving(FLOORS, {"REDIS_URL": redis_url}, name="floors", path="/bare") as port:
         yield port
 
 
