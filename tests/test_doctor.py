@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from click.testing import Result
@@ -14,6 +15,7 @@ from models import db
 from models.settings import Settings
 from models.webhook_event import webhook_events
 from tests import build
+from tests.doors import on_sqlite
 from tests.faults import free_port
 from webhooks.app import create_app
 from webhooks.doctor import doctor
@@ -83,3 +85,11 @@ def test_what_does_not_answer_is_named(settings: Settings, scheme: str) -> None:
     what = "database" if scheme == "postgresql" else "redis"
     assert "does not answer" in line(examined(app), what)
     assert app.test_client().get("/readyz").status_code == (503 if what == "database" else 200)
+
+
+@on_sqlite
+def test_of_a_mistyped_path_it_makes_nothing(settings: Settings, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/mistyped/rollcall.db"
+    app = create_app(settings.model_copy(update={"database_url": url}))
+    assert "check DATABASE_URL" in line(examined(app), "database")
+    assert not (tmp_path / "mistyped").exists()

@@ -21,6 +21,7 @@ from models import db, schema
 from models.db import metadata
 from models.engine import make_engine
 from tests import servers
+from tests.faults import free_port
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -80,21 +81,49 @@ def test_migrations_can_be_taken_back_and_made_again(fresh_url: str, engine: Eng
 
 def test_the_release_command_migrates_the_database_of_the_environment(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/released.db"
-    pair = {"LIVEKIT_API_KEY": "devkey", "LIVEKIT_API_SECRET": "devsecret"}
+    assert released(DATABASE_URL=url).returncode == 0
+    engine = make_engine(url)
+    assert tables(engine) == set(metadata.tables)
+    engine.dispose()
+
+
+@pytest.mark.parametrize(
+    ("variables", "sentence"),
+    [
+        ({"PORT": "x"}, "PORT: "),
+        ({"DATABASE_URL": "sqlite:////proc/x/y.db"}, "DATABASE_URL: no connection"),
+        (
+            {"DATABASE_URL": f"postgresql://127.0.0.1:{free_port()}/x"},
+            "DATABASE_URL: no connection",
+        ),
+    ],
+)
+def test_a_release_that_cannot_be_says_why_in_a_sentence(
+    variables: dict[str, str], sentence: str
+) -> None:
+    result = released(**variables)
+    assert result.returncode == 1
+    assert result.stderr.startswith(sentence)
+    assert "Traceback" not in result.stderr
+
+
+def released(**variables: str) -> subprocess.CompletedProcess[str]:
+    """The Procfile's release with these variables."""
     [release] = [
         line.removeprefix("release: ")
         for line in (ROOT / "Procfile").read_text().splitlines()
         if line.startswith("release: ")
     ]
-    environment = {
-        **pair,
-        "DATABASE_URL": url,
-        "PATH": f"{Path(sys.executable).parent}:{os.defpath}",
-    }
-    subprocess.run(release, shell=True, check=True, cwd=ROOT, env=environment)  # noqa: S602 - ours
-    engine = make_engine(url)
-    assert tables(engine) == set(metadata.tables)
-    engine.dispose()
+    pair = {"LIVEKIT_API_KEY": "devkey", "LIVEKIT_API_SECRET": "devsecret"}
+    path = {"PATH": f"{Path(sys.executable).parent}:{os.defpath}"}
+    return subprocess.run(
+        release.split(),
+        cwd=ROOT,
+        env=pair | path | variables,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 def described(engine: Engine) -> dict[str, list[str]]:
