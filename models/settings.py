@@ -25,6 +25,9 @@ from models.facts import Rules
 Credential = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 """A blank one would be a secret that anybody can guess."""
 
+KINDS = frozenset({"STANDARD", "INGRESS", "EGRESS", "SIP", "AGENT", "CONNECTOR", "BRIDGE"})
+"""LiveKit's ParticipantInfo.Kind. Its own enum would have every web process load protobuf."""
+
 Words = Annotated[tuple[str, ...], NoDecode]
 
 
@@ -103,7 +106,10 @@ class Settings(BaseSettings):
     @field_validator("person_kinds")
     @classmethod
     def _as_livekit_writes(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(word.upper() for word in value)
+        kinds = tuple(word.upper() for word in value)
+        if not kinds or not KINDS.issuperset(kinds):
+            raise ValueError(f"must be some of {', '.join(sorted(KINDS))}")
+        return kinds
 
     @field_validator("cors_origins")
     @classmethod
@@ -114,6 +120,11 @@ class Settings(BaseSettings):
     @classmethod
     def _any_case(cls, value: Any) -> Any:
         return value.lower() if isinstance(value, str) else value
+
+    @field_validator("livekit_url")
+    @classmethod
+    def _known_livekit(cls, value: str | None) -> str | None:
+        return value if value is None else urls.livekit(value)
 
     @field_validator("livekit_keys")
     @classmethod

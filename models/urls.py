@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import Annotated
 from urllib.parse import urlsplit
 
 from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict, make_conninfo, timeout_from_conninfo
-from pydantic import AnyUrl, ValidationError
+from pydantic import AnyUrl, TypeAdapter, UrlConstraints, ValidationError
 from redis import Redis
 from redis.exceptions import RedisError
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
+LIVEKIT = TypeAdapter[AnyUrl](
+    Annotated[AnyUrl, UrlConstraints(allowed_schemes=["http", "https", "ws", "wss"])]
+)
 ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[a-z0-9._-]+(:\d+)?")
 
 
@@ -34,6 +38,14 @@ def origin(text: str) -> str:
     if not ORIGIN.fullmatch(written):
         raise ValueError(f"{text!r} is no origin such as https://app.example:8443, nor a lone *")
     return written
+
+
+def livekit(url: str) -> str:
+    """The address of LiveKit's API, without blanks around it."""
+    try:
+        return str(LIVEKIT.validate_python(url.strip())).removesuffix("/")
+    except ValidationError:
+        raise ValueError("must be an address such as https://livekit.example or wss://…") from None
 
 
 def redis(url: str) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from livekit.protocol.models import ParticipantInfo
 from pydantic.fields import FieldInfo
 
 from models.facts import Rules
@@ -104,6 +105,7 @@ def test_blanks_around_a_key_pair_are_not_part_of_it(environment: Environment) -
 ORIGINS = ("https://a.example", "https://b.example")
 TAKEN: list[tuple[str, str, Any]] = [
     ("LIVEKIT_URL", "wss://live.example", "wss://live.example"),
+    ("LIVEKIT_URL", " http://127.0.0.1:7880 ", "http://127.0.0.1:7880"),
     ("DATABASE_URL", "postgresql://u:p@db/rollcall", "postgresql://u:p@db/rollcall"),
     ("DATABASE_URL", "postgres://u:p@db/rollcall", "postgres://u:p@db/rollcall"),
     ("DATABASE_URL", "sqlite:////srv/rollcall.db", "sqlite:////srv/rollcall.db"),
@@ -163,6 +165,15 @@ REFUSED = [
     ("LIVEKIT_KEYS", "no pair"),
     ("LIVEKIT_KEYS", "key: "),
     ("LIVEKIT_KEYS", "good: secret, : secret"),
+    ("LIVEKIT_URL", "nonsense"),
+    ("LIVEKIT_URL", " "),
+    ("LIVEKIT_URL", "ftp://live.example"),
+    ("LIVEKIT_URL", "https://"),
+    ("LIVEKIT_URL", "https://[live"),
+    ("LIVEKIT_URL", "https://live.example:port"),
+    ("PERSON_KINDS", "STANDRD"),
+    ("PERSON_KINDS", "STANDARD, 7"),
+    ("PERSON_KINDS", ","),
     ("DATABASE_URL", "mysql://u:s3cret@db/rollcall"),
     ("DATABASE_URL", "mssql+pyodbc://u:s3cret@db/rollcall"),
     ("DATABASE_URL", "rollcall.db"),
@@ -230,6 +241,12 @@ def test_a_variable_is_taken(environment: Environment, name: str, value: str, me
 def test_every_variable_has_a_row() -> None:
     tested = {name.lower() for name, _, _ in TAKEN} | {"livekit_keys"}
     assert tested | {"livekit_api_key", "livekit_api_secret"} == set(Settings.model_fields)
+
+
+def test_a_person_may_be_of_any_kind_that_livekit_knows(environment: Environment) -> None:
+    kinds = tuple(ParticipantInfo.Kind.keys())
+    environment(PERSON_KINDS=",".join(kinds))
+    assert load().person_kinds == kinds
 
 
 @pytest.mark.parametrize(("name", "value"), REFUSED)
