@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from dotenv import dotenv_values
 from pydantic import Field, StringConstraints, ValidationError, field_validator
 from pydantic.fields import FieldInfo
+from pydantic_core import PydanticCustomError
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -100,6 +101,8 @@ class Settings(BaseSettings):
 
         The last of the validators that come before parsing is the first to run.
         """
+        if isinstance(value, _BadFile):
+            raise PydanticCustomError("bad_file", "{why}", {"why": str(value)})
         field = cls.model_fields[info.field_name]
         return field.default if value == "" and not field.is_required() else value
 
@@ -185,6 +188,8 @@ def load(**given: Any) -> Settings:
         return Settings(**given)
     except ValidationError as error:
         raise BadSettings("\n".join(_line(one) for one in error.errors())) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadSettings(f".env can't be read: {error}") from None
 
 
 class _NamedFiles(PydanticBaseSettingsSource):
@@ -196,9 +201,12 @@ class _NamedFiles(PydanticBaseSettingsSource):
         if not path:
             return None, field_name, False
         try:
-            return Path(path).read_text(encoding="utf-8").strip(), field_name, False
+            value: Any = Path(path).read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
-            raise BadSettings(f"{name}: {path} can't be read: {error}") from None
+            value = _BadFile(f"{path} can't be read: {error}")
+        if value == "" != field.default:  # whoever names a file does not mean the default
+            value = _BadFile(f"{path} is empty")
+        return value, field_name, False
 
     def __call__(self) -> dict[str, Any]:
         found = {
@@ -206,6 +214,10 @@ class _NamedFiles(PydanticBaseSettingsSource):
             for name, field in self.settings_cls.model_fields.items()
         }
         return {name: value for name, value in found.items() if value is not None}
+
+
+class _BadFile(Exception):
+    """Stands for the value of a file that has none, so that it is told with all that is wrong."""
 
 
 def _pair_lines(value: str) -> list[str]:
@@ -216,4 +228,6 @@ def _line(error: Any) -> str:
     name = "_".join(str(part) for part in error["loc"]).upper()
     if error["type"] == "missing":
         return f"{name} is not set"
+    if error["type"] == "bad_file":
+        name = f"{name}_FILE"
     return f"{name}: {error['msg'].removeprefix('Value error, ')}"

@@ -316,6 +316,26 @@ def test_a_file_that_cannot_be_read_is_named(environment: Environment, tmp_path:
     assert complaint().startswith("DATABASE_URL_FILE: ")
 
 
+def test_an_empty_file_is_named_unless_empty_is_a_value(
+    environment: Environment, tmp_path: Path
+) -> None:
+    (tmp_path / "empty").write_text("\n")
+    environment(DATABASE_URL_FILE="empty", LIVEKIT_KEYS_FILE="empty")
+    assert complaint() == "DATABASE_URL_FILE: empty is empty"
+
+
+def test_bad_files_are_told_with_everything_else(environment: Environment) -> None:
+    environment(LIVEKIT_API_SECRET_FILE="/nope", LIVEKIT_KEYS_FILE="/nope2", PORT="x")
+    names = [line.partition(":")[0] for line in complaint().splitlines()]
+    assert names == ["LIVEKIT_API_SECRET_FILE", "LIVEKIT_KEYS_FILE", "PORT"]
+
+
+@pytest.mark.usefixtures("environment")
+def test_a_dotenv_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes("LIVEKIT_API_KEY=clé".encode("latin-1"))
+    assert complaint().startswith(".env can't be read: ")
+
+
 def test_a_dotenv_file_is_read_and_the_environment_wins(
     environment: Environment, tmp_path: Path
 ) -> None:

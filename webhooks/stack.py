@@ -70,8 +70,8 @@ def run(data: Path) -> int:
 
     On a database and a Valkey in `data`, unless the environment or .env names others.
     """
-    known = dotenv_values(".env") | os.environ
     settings = load()
+    known = dotenv_values(".env") | os.environ
     with ExitStack() as until_stopped:
         until_stopped.enter_context(_only_one_in(data))
         _check_port(settings.port)
