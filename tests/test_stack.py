@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+from contextlib import suppress
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,9 @@ import orjson
 import psutil
 import pytest
 
+from models.settings import Settings
 from tests.faults import free_port, until
-from tests.stack import PATIENCE_SECONDS, started
+from tests.stack import PATIENCE_SECONDS, ROOT, started
 from webhooks.__main__ import STOP_SECONDS
 
 KEYS = {"LIVEKIT_API_KEY": "devkey", "LIVEKIT_API_SECRET": "devsecret"}
@@ -81,6 +83,37 @@ def test_a_missing_key_is_told(tmp_path: Path) -> None:
     with started(data=tmp_path) as stack:
         assert stack.process.wait(PATIENCE_SECONDS) == 1
         stack.says("LIVEKIT_API_KEY")
+
+
+@pytest.mark.parametrize(("line", "given"), [("LOG_FORMAT=json", ""), ("", "console")])
+def test_on_a_terminal_logs_are_for_people_unless_a_dotenv_file_says_otherwise(
+    tmp_path: Path, line: str, given: str
+) -> None:
+    (tmp_path / "Procfile").write_text('release: true\nweb: echo "given <$LOG_FORMAT>"\n')
+    (tmp_path / ".env").write_text(f"{line}\nREDIS_URL=redis://127.0.0.1\n")
+    code = f"""
+from pathlib import Path
+from webhooks import stack
+stack.ROOT = Path({str(tmp_path)!r})
+stack.main(["--data", "data"])
+"""
+    assert f"given <{given}>" in _on_a_terminal(code, KEYS | {"PORT": str(free_port())})
+
+
+def _on_a_terminal(code: str, environment: dict[str, str]) -> str:
+    """What that Python says whose output is a terminal."""
+    ours, theirs = os.openpty()
+    unset = {name.upper() for name in Settings.model_fields}
+    kept = {name: value for name, value in os.environ.items() if name not in unset}
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(command, env=kept | environment, cwd=ROOT, stdout=theirs, stderr=theirs):
+        os.close(theirs)
+        told = b""
+        with suppress(OSError):  # once nobody is left who could say more
+            while some := os.read(ours, 4096):
+                told += some
+        os.close(ours)
+    return told.decode()
 
 
 def _present(port: int, session: str, token: str) -> int:

@@ -81,7 +81,7 @@ def run(data: Path) -> int:
             kept = valkey.running(data / "valkey", port=DEFAULT_REDIS_PORT)
             os.environ["REDIS_URL"] = until_stopped.enter_context(kept)
         click.echo(f"Rollcall starts on http://127.0.0.1:{settings.port}/. Ctrl-C stops it.")
-        return _work(_procfile())
+        return _work(_procfile(), settings)
 
 
 def demo(data: Path) -> int:
@@ -92,13 +92,14 @@ def demo(data: Path) -> int:
     with ExitStack() as until_stopped:
         until_stopped.enter_context(_only_one_in(data))
         os.environ.update(_demo_environment(data))
-        _check_port(load().port)
+        settings = load()
+        _check_port(settings.port)
         if not _names(os.environ, "REDIS_URL"):
             kept = valkey.running(data / "valkey", durable=False)
             os.environ["REDIS_URL"] = until_stopped.enter_context(kept)
         for old in (*data.glob("rollcall.db*"), *data.glob("metrics/*.db")):
             old.unlink()
-        return _work(_procfile() | {"class": "python -m webhooks.demo"})
+        return _work(_procfile() | {"class": "python -m webhooks.demo"}, settings)
 
 
 def _demo_environment(data: Path) -> dict[str, str]:
@@ -150,10 +151,10 @@ def _procfile() -> dict[str, str]:
     return lines
 
 
-def _work(lines: Mapping[str, str]) -> int:
-    """The release, then all the others."""
+def _work(lines: Mapping[str, str], settings: Settings) -> int:
+    """The release, then all the others. They write to pipes, and can't see a terminal."""
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    if sys.stdout.isatty() and not os.environ.get("LOG_FORMAT"):
+    if sys.stdout.isatty() and settings.log_format is None:
         os.environ["LOG_FORMAT"] = "console"
     code = _supervise({RELEASE: lines[RELEASE]})
     if code:
