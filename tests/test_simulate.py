@@ -18,6 +18,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import islice, pairwise
+from pathlib import Path
 from types import TracebackType
 from typing import Any, ParamSpec
 
@@ -598,6 +599,18 @@ class TestCommand:
         result = CliRunner().invoke(simulate, [], env=keys() | {name: ""})
         assert result.exit_code == 2
         assert name in result.output
+
+    def test_a_secret_may_stand_in_a_file(self, tmp_path: Path) -> None:
+        (tmp_path / "secret").write_text(f"{SECRET}\n")
+        environment = {
+            "LIVEKIT_API_KEY": KEY,
+            "LIVEKIT_API_SECRET": "",
+            "LIVEKIT_API_SECRET_FILE": str(tmp_path / "secret"),
+        }
+        with posts_answered_with(204) as (url, _):
+            arguments = ["--url", url, "--people", "1", "--seconds", "1", "--flat-out"]
+            result = CliRunner().invoke(simulate, arguments, env=environment)
+        assert result.exit_code == 0, result.output
 
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
     def test_a_signal_ends_a_living_class_cleanly(self, number: signal.Signals) -> None:

@@ -35,8 +35,6 @@ def main() -> None:
     _wait_until_ready(settings.port)
     _register(settings)
     _say_where(settings)
-    os.environ["LIVEKIT_API_KEY"] = settings.livekit_api_key
-    os.environ["LIVEKIT_API_SECRET"] = settings.livekit_api_secret
     simulate = ["flask", "simulate", "--forever", "--room", ROOM, "--people", str(PEOPLE)]
     os.execvp("flask", simulate)  # noqa: S606, S607  (of our own .venv)
 

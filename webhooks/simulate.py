@@ -9,7 +9,7 @@ import json
 import os
 import signal
 from collections import defaultdict
-from collections.abc import Coroutine, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from time import perf_counter
@@ -19,6 +19,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from models.settings import BadSettings, load
 from webhooks.livekit_event import Event
 from webhooks.livekit_plan import LONGEST_TAIL, Plan, endless_classes, plan_classes
 from webhooks.livekit_sender import (
@@ -84,6 +85,18 @@ def _default_url() -> str:
     return f"http://127.0.0.1:{os.environ.get('PORT') or 8000}/webhooks/livekit"
 
 
+def _configured(name: str) -> Callable[[], str]:
+    """An option's default that is that setting, from wherever the receiver has it."""
+
+    def value() -> str:
+        try:
+            return str(getattr(load(), name))
+        except BadSettings as error:
+            raise click.UsageError(str(error)) from None
+
+    return value
+
+
 @click.command("simulate")
 @click.option("--rooms", type=click.IntRange(1, 10_000), default=1, show_default=True)
 @click.option(
@@ -97,8 +110,10 @@ def _default_url() -> str:
 @click.option("--room", help="The one room's name.")
 @click.option("--room-prefix", default="class", show_default=True, help="PREFIX-001 and so on.")
 @click.option("--url", default=_default_url, show_default="this machine's $PORT")
-@click.option("--key", envvar="LIVEKIT_API_KEY", show_envvar=True, required=True)
-@click.option("--secret", envvar="LIVEKIT_API_SECRET", show_envvar=True, required=True)
+@click.option("--key", default=_configured("livekit_api_key"), show_default="LIVEKIT_API_KEY")
+@click.option(
+    "--secret", default=_configured("livekit_api_secret"), show_default="LIVEKIT_API_SECRET"
+)
 @click.option("--within", type=click.FloatRange(0, min_open=True), help="Stop after these seconds.")
 @click.option("--json", "as_json", is_flag=True, help="The report as one JSON object.")
 @click.pass_context
