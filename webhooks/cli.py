@@ -20,10 +20,14 @@ from webhooks import (
 from webhooks.context import EXTENSION, backend
 from webhooks.doctor import doctor
 from webhooks.events_cli import events
+from webhooks.ranges import FiniteRange
 from webhooks.sessions_cli import sessions
 from webhooks.simulate import simulate
 from webhooks.users_cli import users
 from worker.backend import UNHURRIED, Backend
+
+MOST_HOURS = 10 * 366 * 24
+"""Ten years: longer than any key should last."""
 
 
 def create_app() -> Flask:
@@ -41,7 +45,9 @@ def create_app() -> Flask:
 @click.option("--user", help="The identity that it is made out to.")
 @click.option("--name", help="The name that people see.")
 @click.option("--admin", is_flag=True, help="Everybody's attendance in that room too.")
-@click.option("--hours", type=click.FloatRange(0, min_open=True), default=6.0, show_default=True)
+@click.option(
+    "--hours", type=FiniteRange(0, MOST_HOURS, min_open=True), default=6.0, show_default=True
+)
 def token(
     *, ops: bool, room: str | None, user: str | None, name: str | None, admin: bool, hours: float
 ) -> None:

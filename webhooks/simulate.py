@@ -34,6 +34,10 @@ from webhooks.livekit_sender import (
     Target,
     sending,
 )
+from webhooks.ranges import FiniteRange
+
+_LONGEST: Final = 604_800
+"""A week in seconds: all of a class's events are made before it begins."""
 
 # Past the last event, LiveKit's retries take 28 s at most, and what waits behind them ages out.
 _PATIENCE: Final = timedelta(seconds=60)
@@ -102,8 +106,10 @@ def _configured(name: str) -> Callable[[], str]:
 @click.option(
     "--people", type=click.IntRange(1, 3000), default=30, show_default=True, help="A room."
 )
-@click.option("--seconds", type=click.FloatRange(1), help="How long a class lasts.  [default: 60]")
-@click.option("--speed", type=click.FloatRange(0.01, 1000), default=1.0, help="Times faster.")
+@click.option(
+    "--seconds", type=FiniteRange(1, _LONGEST), help="How long a class lasts.  [default: 60]"
+)
+@click.option("--speed", type=FiniteRange(0.01, 1000), default=1.0, help="Times faster.")
 @click.option("--seed", type=int, default=1, show_default=True, help="Who comes and goes when.")
 @click.option("--flat-out", is_flag=True, help="As fast as the receiver answers.")
 @click.option("--forever", is_flag=True, help="Living classes, until SIGINT or SIGTERM.")
@@ -114,7 +120,9 @@ def _configured(name: str) -> Callable[[], str]:
 @click.option(
     "--secret", default=_configured("livekit_api_secret"), show_default="LIVEKIT_API_SECRET"
 )
-@click.option("--within", type=click.FloatRange(0, min_open=True), help="Stop after these seconds.")
+@click.option(
+    "--within", type=FiniteRange(0, _LONGEST, min_open=True), help="Stop after these seconds."
+)
 @click.option("--json", "as_json", is_flag=True, help="The report as one JSON object.")
 @click.pass_context
 def simulate(
