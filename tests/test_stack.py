@@ -8,18 +8,22 @@ import socket
 import subprocess
 import sys
 from contextlib import suppress
+from datetime import UTC, datetime
 from http.client import HTTPConnection
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import orjson
 import psutil
 import pytest
+from honcho.printer import Message
 
 from models.settings import Settings
 from tests.faults import free_port, until
 from tests.stack import PATIENCE_SECONDS, ROOT, started
 from webhooks.__main__ import STOP_SECONDS
+from webhooks.stack import _Terminal
 
 KEYS = {"LIVEKIT_API_KEY": "devkey", "LIVEKIT_API_SECRET": "devsecret"}
 
@@ -147,3 +151,14 @@ def test_a_web_process_that_still_starts_can_be_stopped(tmp_path: Path) -> None:
     finally:
         process.kill()
         process.wait()
+
+
+def test_a_signal_that_comes_while_a_line_is_written_stops_the_stack_all_the_same() -> None:
+    """Its handler writes a line of its own into the one at hand, which Python refuses."""
+
+    class Writing(StringIO):
+        def write(self, _: str) -> int:
+            raise RuntimeError("reentrant call inside <_io.BufferedWriter name='<stdout>'>")
+
+    stopping = Message("line", b"SIGTERM received", datetime.now(UTC), "system", None)
+    _Terminal(Writing()).write(stopping)

@@ -191,10 +191,11 @@ class _Processes(Manager):  # type: ignore[misc]  # Honcho ships no types
 
 
 class _Terminal(Printer):  # type: ignore[misc]
-    """Honcho's. A terminal that was closed is no reason to leave the processes alone."""
+    """Honcho's. A terminal that was closed is no reason to leave the processes alone, nor a signal
+    that comes while a line is written: its handler writes one as well, which Python refuses."""
 
     def write(self, message: Message) -> None:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, RuntimeError):
             super().write(message)
 
 
@@ -206,7 +207,8 @@ def _let_signals_interrupt() -> None:
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
-    asked_to_stop.set()
+    if not asked_to_stop.is_set():
+        asked_to_stop.set()
     raise KeyboardInterrupt
 
 
