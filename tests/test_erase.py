@@ -9,10 +9,11 @@ from redis import Redis
 from sqlalchemy import select, update
 
 from models import db, erasure
+from models import event as events
 from models.room import rooms
 from models.settings import Settings
 from models.webhook_event import pending_row, webhook_events
-from tests.build import aborted, joined, left, room_finished, room_started
+from tests.build import aborted, joined, left, room_finished, room_started, webhook
 from tests.doors import (
     Rollcall,
     Row,
@@ -24,12 +25,14 @@ from tests.doors import (
     ops_token,
     problem,
     rows,
+    serving,
     token,
     told,
     wait_for,
     waits_for_a_lock,
     without,
 )
+from tests.faults import free_port
 from tests.terminal import Terminal
 from worker import erase, jobs, spool
 
@@ -221,6 +224,50 @@ def test_a_drain_that_has_their_events_in_hand_brings_nobody_back(
                 assert drained.result(20) == 2
                 assert done.result(20).cycles == 5
     assert is_gone(a_class)
+
+
+def spooled(rollcall: Rollcall) -> None:
+    """Somebody of whom nothing is known came while the database was away."""
+    came = joined("14:32", sid="PA_5", **THEIR)
+    payload = events.redact(webhook(came))
+    spool.add(rollcall.backend.redis, pending_row(came, payload, received_at=came.created_at))
+
+
+@on_sqlite
+def test_whoever_is_only_in_the_spool_is_erased(rollcall: Rollcall, terminal: Terminal) -> None:
+    spooled(rollcall)
+    assert terminal.json("users", "erase", SOMEBODY, "--dry-run")["events"] == 1
+    assert terminal.json("users", "erase", SOMEBODY, "--yes")["events"] == 1
+    rollcall.drain()
+    assert is_gone(rollcall)
+
+
+@on_sqlite
+def test_the_api_erases_whoever_is_only_in_the_spool(rollcall: Rollcall) -> None:
+    spooled(rollcall)
+    assert told(delete(rollcall)) == {"cycles": 1, "events": 1, "sessions": 0}
+    rollcall.drain()
+    assert is_gone(rollcall)
+
+
+@on_sqlite
+def test_without_redis_an_erasure_says_that_it_is_not_all(settings: Settings) -> None:
+    gone = settings.model_copy(update={"redis_url": f"redis://127.0.0.1:{free_port()}"})
+    with serving(gone) as rollcall:
+        terminal = Terminal(rollcall.client.application)
+        result = terminal("users", "erase", SOMEBODY, "--yes")
+        assert result.exit_code == 1
+        assert "Redis does not answer" in result.stderr
+        rollcall.put_in([joined(**THEIR)])
+        answer = delete(rollcall)
+        assert problem(answer) == (503, "redis-down")
+        assert answer.headers["Retry-After"]
+        assert rollcall.ledger()[0]["user_id"] == SOMEBODY
+        result = terminal("users", "erase", SOMEBODY, "--yes")
+        assert result.exit_code == 1
+        assert "Erased them from 1 visit, 1 event" in result.stdout
+        assert "run this again when it answers" in result.stderr
+        assert SOMEBODY not in str(everything(rollcall))
 
 
 @on_sqlite

@@ -32,7 +32,7 @@ MEANINGS = {
     404: "There is no such thing, or no such path.",
     413: "The body is too large.",
     429: "Too much for one person, at once or in all; nothing was stored.",
-    503: "The database does not answer; nothing was stored. Send it again.",
+    503: "The database (or Redis, if needed) does not answer; nothing was stored. Send it again.",
 }
 """What each status tells a caller."""
 

@@ -6,11 +6,9 @@ Whatever stops it later, running it again finishes with the same pseudonym.
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import asdict, dataclass
 
 import structlog
-from redis.exceptions import RedisError
 
 from models import db, erasure
 from worker import spool
@@ -32,6 +30,16 @@ class Erased:
     sessions: int
 
 
+def fetch(backend: Backend) -> None:
+    """Have what still waits in Redis come into the ledger, as a drain does: there it is found.
+
+    Call it before `known` and `erase`. Raises RedisError: what they find may then not be all, and
+    what is fetched later would bring the person back.
+    """
+    while spool.copy(backend) == spool.BATCH:
+        pass
+
+
 def known(backend: Backend, user_id: str) -> Erased:
     """How much `erase` would find; nothing is changed."""
     with db.reading(backend.engine) as conn:
@@ -47,7 +55,6 @@ def erase(backend: Backend, user_id: str) -> Erased:
 
     How much of them there was. Events that come later for their cycles take the pseudonym too.
     """
-    _empty_spool(backend)
     with db.reading(backend.engine) as conn:
         session_ids = erasure.expecting(conn, user_id)
     with db.writing(backend.engine) as conn:
@@ -64,13 +71,6 @@ def erase(backend: Backend, user_id: str) -> Erased:
     done = Erased(len(guarded), events, len(session_ids))
     log.info("user.erased", **asdict(done))
     return done
-
-
-def _empty_spool(backend: Backend) -> None:
-    """What still waits in Redis comes into the ledger, where it is found."""
-    with contextlib.suppress(RedisError):
-        while spool.copy(backend) == spool.BATCH:
-            pass
 
 
 def _rename_cycles(backend: Backend, guarded: dict[str, set[str]], pseudonym: str) -> None:
