@@ -15,7 +15,7 @@ from models import db
 from models.settings import Settings
 from models.webhook_event import webhook_events
 from tests import build
-from tests.doors import on_sqlite
+from tests.doors import ago, on_sqlite
 from tests.faults import free_port
 from webhooks.app import create_app
 from webhooks.doctor import doctor
@@ -75,6 +75,22 @@ def test_events_that_wait_too_long_or_failed_are_told(
     with db.writing(backend.engine) as conn:
         conn.execute(update(webhook_events).values(status="failed"))
     assert "flask events replay" in line(examined(app), "failed")
+
+
+@pytest.mark.parametrize(
+    ("received_at", "waits"),
+    [(ago(days=3), "the oldest for 2592"), (ago(minutes=-1), "the oldest for 0 s")],
+    ids=["days", "ahead of our clock"],
+)
+def test_the_age_of_what_waits_is_all_of_it_and_never_negative(
+    app: Flask, client: FlaskClient, backend: Backend, received_at: datetime, waits: str
+) -> None:
+    post(client, sent_at=datetime.now(UTC))
+    with db.writing(backend.engine) as conn:
+        conn.execute(update(webhook_events).values(received_at=received_at))
+    assert waits in line(examined(app), "pending")
+    assert client.get("/readyz").json["pending_age_seconds"] >= 0  # type: ignore[index]
+    assert "\nrollcall_oldest_pending_seconds -" not in client.get("/metrics").text
 
 
 @pytest.mark.parametrize("scheme", ["postgresql", "redis"])

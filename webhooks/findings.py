@@ -66,13 +66,15 @@ def database(here: Backend, now: datetime) -> Iterator[Finding]:
 
 def _pending(conn: Connection, now: datetime) -> Finding:
     oldest = webhook_event.oldest_pending(conn)
-    waited = now - oldest if oldest else timedelta(0)
+    # Another host's clock may be ahead of ours.
+    waited = max(now - oldest, timedelta(0)) if oldest else timedelta(0)
+    seconds = waited.total_seconds()
     return Finding(
         "pending",
         well=waited < WAITS_TOO_LONG,
-        seen=f"{webhook_event.pending(conn)} waiting, the oldest for {waited.seconds} s",
+        seen=f"{webhook_event.pending(conn)} waiting, the oldest for {seconds:.0f} s",
         todo="are workers and the scheduler running? see below",
-        seconds=round(waited.total_seconds(), 1),
+        seconds=round(seconds, 1),
     )
 
 

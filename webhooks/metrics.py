@@ -62,7 +62,7 @@ def _of_database() -> Iterator[GaugeMetricFamily]:
         log.warning("metrics.database_down", error=type(error).__name__)
         yield _gauge("rollcall_database_up", "Whether the database answers.", 0)
         return
-    age = (present() - oldest).total_seconds() if oldest else 0.0
+    age = max((present() - oldest).total_seconds(), 0.0) if oldest else 0.0
     yield _gauge("rollcall_database_up", "Whether the database answers.", 1)
     yield _gauge("rollcall_events_pending", "Events that wait to be applied.", waiting)
     yield _gauge("rollcall_oldest_pending_seconds", "How long the oldest has waited.", age)
