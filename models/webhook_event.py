@@ -74,7 +74,9 @@ webhook_events = Table(
 MAX_ERROR_LENGTH = 1_000
 LATEST = 50
 PENDING = text("status = 'pending'")
-"""In the words of its index."""
+FAILED = text("status = 'failed' AND status <> 'applied'")
+UNREADABLE = text("status = 'unreadable' AND status <> 'applied'")
+"""In the words of their indexes, so that they are found."""
 
 LOOK = 4
 """Batches among whose rows a drain looks for rooms that are free: as many workers find a full one
@@ -218,11 +220,17 @@ def pending(conn: Connection) -> int:
 
 
 def failed(conn: Connection) -> int:
-    """How many rows failed, or could not be read."""
+    """How many rows failed."""
     statement = select(func.count()).select_from(webhook_events)
-    # In the words of its index, so that it is found.
-    unwell = text("status IN ('failed', 'unreadable') AND status <> 'applied'")
-    return conn.execute(statement.where(unwell)).scalar_one()
+    return conn.execute(statement.where(FAILED)).scalar_one()
+
+
+def unreadable(conn: Connection, *, since: datetime | None = None) -> int:
+    """How many rows could not be read; only those received since then."""
+    statement = select(func.count()).select_from(webhook_events).where(UNREADABLE)
+    if since is not None:
+        statement = statement.where(webhook_events.c.received_at >= since)
+    return conn.execute(statement).scalar_one()
 
 
 def oldest_pending(conn: Connection) -> datetime | None:

@@ -93,6 +93,24 @@ def test_the_age_of_what_waits_is_all_of_it_and_never_negative(
     assert "\nrollcall_oldest_pending_seconds -" not in client.get("/metrics").text
 
 
+def test_an_unreadable_webhook_is_told_for_a_day_and_is_no_failed_event(
+    app: Flask, client: FlaskClient, backend: Backend
+) -> None:
+    body, token = build.signed({"event": "participant_joined"})
+    client.post("/webhooks/livekit", data=body, headers={"Authorization": token})
+    assert line(examined(app), "failed").startswith("ok")
+    seen = line(examined(app), "unreadable")
+    assert seen.startswith("NOT")
+    assert "1 in the last day" in seen
+    assert "flask events list --status unreadable" in seen
+    assert "\nrollcall_events_failed 0.0" in client.get("/metrics").text
+    assert "\nrollcall_events_unreadable 1.0" in client.get("/metrics").text
+    with db.writing(backend.engine) as conn:
+        conn.execute(update(webhook_events).values(received_at=ago(days=2)))
+    assert line(examined(app), "unreadable").startswith("ok")
+    assert "1 in all" in line(examined(app), "unreadable")
+
+
 @pytest.mark.parametrize("scheme", ["postgresql", "redis"])
 def test_what_does_not_answer_is_named(settings: Settings, scheme: str) -> None:
     url = f"{scheme}://127.0.0.1:{free_port()}/0"

@@ -21,6 +21,9 @@ WAITS_TOO_LONG = timedelta(seconds=30)
 CLOCKS_APART = timedelta(seconds=30)
 """Tokens are good for 60 s around now; half of that is worth a warning."""
 
+RECENT = timedelta(days=1)
+"""How long an unreadable webhook is worth a look: it stays in the ledger, and nothing mends it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -58,7 +61,12 @@ def database(here: Backend, now: datetime) -> Iterator[Finding]:
                 todo="run `alembic upgrade head` (the Procfile's release)",
             )
             if current:
-                yield from (_pending(conn, now), _failed(conn), _clock(conn))
+                yield from (
+                    _pending(conn, now),
+                    _failed(conn),
+                    _unreadable(conn, now),
+                    _clock(conn),
+                )
     except SQLAlchemyError as error:
         seen = f"does not answer ({type(error).__name__})"
         yield Finding("database", well=False, seen=seen, todo="check DATABASE_URL and the server")
@@ -81,7 +89,17 @@ def _pending(conn: Connection, now: datetime) -> Finding:
 def _failed(conn: Connection) -> Finding:
     count = webhook_event.failed(conn)
     todo = "`flask events list --status failed`, mend the cause, `flask events replay`"
-    return Finding("failed", well=count == 0, seen=f"{count} failed or unreadable", todo=todo)
+    return Finding("failed", well=count == 0, seen=f"{count} failed", todo=todo)
+
+
+def _unreadable(conn: Connection, now: datetime) -> Finding:
+    lately, count = (webhook_event.unreadable(conn, since=at) for at in (now - RECENT, None))
+    return Finding(
+        "unreadable",
+        well=lately == 0,
+        seen=f"{lately} in the last day, {count} in all",
+        todo="`flask events list --status unreadable` says what was not understood",
+    )
 
 
 def _clock(conn: Connection) -> Finding:

@@ -56,7 +56,8 @@ def _of_database() -> Iterator[GaugeMetricFamily]:
     try:
         with db.reading(backend().engine) as conn:
             waiting, oldest = webhook_event.pending(conn), webhook_event.oldest_pending(conn)
-            failed, since = webhook_event.failed(conn), present() - backend().rules.max_cycle
+            failed, unreadable = webhook_event.failed(conn), webhook_event.unreadable(conn)
+            since = present() - backend().rules.max_cycle
             inside = cycle.open_count(conn, since=since)
     except SQLAlchemyError as error:
         log.warning("metrics.database_down", error=type(error).__name__)
@@ -66,7 +67,8 @@ def _of_database() -> Iterator[GaugeMetricFamily]:
     yield _gauge("rollcall_database_up", "Whether the database answers.", 1)
     yield _gauge("rollcall_events_pending", "Events that wait to be applied.", waiting)
     yield _gauge("rollcall_oldest_pending_seconds", "How long the oldest has waited.", age)
-    yield _gauge("rollcall_events_failed", "Failed and unreadable events in the ledger.", failed)
+    yield _gauge("rollcall_events_failed", "Failed events in the ledger.", failed)
+    yield _gauge("rollcall_events_unreadable", "Unreadable events in the ledger.", unreadable)
     yield _gauge("rollcall_open_cycles", "Visits that nobody has ended, of late.", inside)
 
 

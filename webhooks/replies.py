@@ -191,8 +191,8 @@ class Ready(Reply):
     ready: bool = Field(description="Without Redis everything is slower, no less: it is no reason.")
     pending_age_seconds: float | None = Field(description="Age of the oldest event to be applied.")
     checks: dict[str, Check] = Field(
-        description="By what was looked at: `database`, `migrations`, `pending`, `failed`, `clock`,"
-        " `redis`, `workers`, `scheduler`."
+        description="By what was looked at: `database`, `migrations`, `pending`, `failed`,"
+        " `unreadable`, `clock`, `redis`, `workers`, `scheduler`."
     )
 
 
