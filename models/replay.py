@@ -14,6 +14,10 @@ from models.webhook_event import webhook_events
 REPLAYABLE = ("applied", "ignored", "failed")
 """What is pending is on its way already, and of the unreadable nothing was kept."""
 
+PUT_BACK = "put back to be applied again"
+"""What tells such a row from one that waits for the first time, until it is applied: in place of an
+error, unless it has one."""
+
 IS_REPLAYABLE = webhook_events.c.status.in_(
     [bindparam(None, status, literal_execute=True) for status in REPLAYABLE]
 )
@@ -47,7 +51,8 @@ def put_back(conn: Connection, ids: Iterable[int]) -> int:
     statement = update(webhook_events).where(
         webhook_events.c.id.in_(list(ids)), webhook_events.c.status.in_(REPLAYABLE)
     )
-    return conn.execute(statement.values(status="pending", attempts=attempts)).rowcount
+    error = func.coalesce(webhook_events.c.error, PUT_BACK)
+    return conn.execute(statement.values(status="pending", attempts=attempts, error=error)).rowcount
 
 
 def statuses(conn: Connection, ids: Iterable[int]) -> Counter[str]:

@@ -233,10 +233,17 @@ def unreadable(conn: Connection, *, since: datetime | None = None) -> int:
     return conn.execute(statement).scalar_one()
 
 
-def oldest_pending(conn: Connection) -> datetime | None:
-    """When the oldest pending row was received; None when there is none."""
-    statement = select(webhook_events.c.received_at).where(PENDING)
-    return conn.execute(statement.order_by(webhook_events.c.id).limit(1)).scalar()
+def oldest_pending(conn: Connection, *, untried: bool = False) -> datetime | None:
+    """When the oldest pending row was received; None when there is none.
+
+    With `untried`, of those that wait for the first time: what a replay put back was received long
+    ago, and has not waited since.
+    """
+    column = webhook_events.c
+    statement = select(column.received_at).where(PENDING)
+    if untried:
+        statement = statement.where(column.error.is_(None))  # see models/replay.py
+    return conn.execute(statement.order_by(column.id).limit(1)).scalar()
 
 
 def _in_free_rooms(conn: Connection, limit: int) -> tuple[list[int], bool]:

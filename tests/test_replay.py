@@ -30,6 +30,7 @@ from tests.doors import (
     Rollcall,
     Row,
     a_worker,
+    ago,
     aside,
     bearer,
     on_sqlite,
@@ -131,6 +132,23 @@ def test_replaying_what_was_applied_changes_no_table_and_no_status(rollcall: Rol
     assert everything(rollcall) == before
     assert rollcall.seen("98") == seen
     assert without(told(rollcall.roster("98")), "as_of") == roster
+
+
+@pytest.mark.parametrize("status", ["applied", "failed", "ignored"])
+def test_what_a_replay_put_back_is_not_as_old_as_it_was_received(
+    rollcall: Rollcall, status: str
+) -> None:
+    rollcall.put_in([joined(), left()], status=status, attempts=1, received_at=ago(days=3))
+    ask(rollcall, status=status)
+    assert count(rollcall, "pending") == 2
+    ready = rollcall.client.get("/readyz").json
+    assert ready is not None
+    assert ready["checks"]["pending"] == {"well": True, "seen": "2 waiting, the oldest for 0 s"}
+    assert "\nrollcall_oldest_pending_seconds 0.0" in rollcall.client.get("/metrics").text
+    rollcall.put_in([joined(sid="PA_new")], received_at=ago(minutes=2))
+    ready = rollcall.client.get("/readyz").json
+    assert ready is not None
+    assert ready["pending_age_seconds"] >= 120
 
 
 def test_a_replay_rings(rollcall: Rollcall) -> None:

@@ -73,7 +73,7 @@ def database(here: Backend, now: datetime) -> Iterator[Finding]:
 
 
 def _pending(conn: Connection, now: datetime) -> Finding:
-    oldest = webhook_event.oldest_pending(conn)
+    oldest = webhook_event.oldest_pending(conn, untried=True)
     # Another host's clock may be ahead of ours.
     waited = max(now - oldest, timedelta(0)) if oldest else timedelta(0)
     seconds = waited.total_seconds()

@@ -55,7 +55,8 @@ class _Present:
 def _of_database() -> Iterator[GaugeMetricFamily]:
     try:
         with db.reading(backend().engine) as conn:
-            waiting, oldest = webhook_event.pending(conn), webhook_event.oldest_pending(conn)
+            waiting = webhook_event.pending(conn)
+            oldest = webhook_event.oldest_pending(conn, untried=True)
             failed, unreadable = webhook_event.failed(conn), webhook_event.unreadable(conn)
             since = present() - backend().rules.max_cycle
             inside = cycle.open_count(conn, since=since)
@@ -66,7 +67,8 @@ def _of_database() -> Iterator[GaugeMetricFamily]:
     age = max((present() - oldest).total_seconds(), 0.0) if oldest else 0.0
     yield _gauge("rollcall_database_up", "Whether the database answers.", 1)
     yield _gauge("rollcall_events_pending", "Events that wait to be applied.", waiting)
-    yield _gauge("rollcall_oldest_pending_seconds", "How long the oldest has waited.", age)
+    told = "How long the oldest has waited, but for those that a replay put back."
+    yield _gauge("rollcall_oldest_pending_seconds", told, age)
     yield _gauge("rollcall_events_failed", "Failed events in the ledger.", failed)
     yield _gauge("rollcall_events_unreadable", "Unreadable events in the ledger.", unreadable)
     yield _gauge("rollcall_open_cycles", "Visits that nobody has ended, of late.", inside)
