@@ -67,7 +67,8 @@ def show(event_id: str, *, as_json: bool) -> None:
     parts = {name: detail.pop(name) for name in ("payload", "changed")}
     width = max(len(name) for name in detail)
     for name, value in detail.items():
-        click.echo(f"{name:<{width}}  {'-' if value is None else value}")
+        said = "-" if value is None else terminal.printable(str(value))
+        click.echo(f"{name:<{width}}  {said}")
     for name, value in parts.items():
         click.echo(f"\n{name}")
         terminal.show_json(value)
@@ -136,7 +137,7 @@ def _table(found: Sequence[Entry]) -> Table:
         table.add_column(title, overflow="fold")
     for one in found:
         row = (one.event, one.room_name, one.user_id, one.session_id, one.event_id, one.error)
-        told = ("-" if word is None else escape(word) for word in row)
+        told = ("-" if word is None else escape(terminal.printable(word)) for word in row)
         table.add_row(instant(one.received_at), one.status, *told)
     return table
 
@@ -171,7 +172,7 @@ def _tell_import(tally: Tally) -> None:
         if lines:
             click.echo(f"{many(len(lines), 'line')} {what}:", err=True)
         for number, reason in lines[:SHOWN]:
-            click.echo(f"  line {number}: {reason}", err=True)
+            click.echo(f"  line {number}: {terminal.printable(reason)}", err=True)
         if len(lines) > SHOWN:
             rest = ", ".join(str(number) for number, _ in lines[SHOWN:])
             click.echo(f"  and lines {rest}", err=True)

@@ -110,7 +110,7 @@ def _walk(session_id: str | None, step: Step, *, quiet: bool) -> Seen:
                 seen.add(find, found)
                 shown.update(1)
                 for difference in () if quiet else found.differences:
-                    click.echo(str(difference))
+                    click.echo(terminal.printable(str(difference)))
     except KeyboardInterrupt:
         seen.stopped = True
     return seen

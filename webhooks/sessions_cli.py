@@ -38,7 +38,8 @@ def index(*, as_json: bool, from_: str | None, **options: Any) -> None:
     table = Table("session", "room", "begins", "minutes", "made by", box=None, pad_edge=False)
     for one in found:
         begins, minutes = answers.instant(one.scheduled_at) or "-", str(one.duration_minutes)
-        table.add_row(escape(one.id), escape(one.room_name), begins, minutes, one.made_by)
+        names = (escape(terminal.printable(word)) for word in (one.id, one.room_name))
+        table.add_row(*names, begins, minutes, one.made_by)
     Console().print(table)
     if following:
-        click.echo(f"More with --after {following}", err=True)
+        click.echo(f"More with --after {terminal.printable(following)}", err=True)

@@ -27,6 +27,10 @@ as_json = click.option("--json", "as_json", is_flag=True, help="For a program to
 dry_run = click.option("--dry-run", is_flag=True, help="Say what would happen; change nothing.")
 yes = click.option("--yes", is_flag=True, help="Don't ask: I know what this removes.")
 
+_STEERING = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Control characters, separators of lines, embeddings and overrides of direction, and halves of
+characters, which no terminal can be sent."""
+
 _FILTERS = (
     click.option("--status", help="pending, applied, ignored, failed or unreadable."),
     click.option("--event", help="Its kind, such as participant_joined."),
@@ -84,8 +88,15 @@ def confirm(question: str, *, sure: bool) -> None:
     click.confirm(question, abort=True, err=True)
 
 
+def printable(text: str) -> str:
+    """Text of anybody's as a terminal may have it: what would steer it, forge a line or turn the
+    reading order is escaped as in JSON. The letters of every script stay."""
+    return _STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
 def show_json(told: object) -> None:
-    click.echo(orjson.dumps(told, option=orjson.OPT_INDENT_2).decode())
+    lines = orjson.dumps(told, option=orjson.OPT_INDENT_2).decode().split("\n")
+    click.echo("\n".join(map(printable, lines)))  # JSON itself escapes no more than below a space
 
 
 def bar(label: str, *, length: int | None) -> Any:
