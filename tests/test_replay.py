@@ -311,7 +311,7 @@ def test_ctrl_c_stops_a_replay_and_a_second_run_finishes_it(
     wait_for(lambda: count(rollcall, "applied") == 2_000)
 
 
-def run(*words: str, settings: Settings) -> subprocess.Popen[str]:
+def run(*words: str, settings: Settings, stdout: int = subprocess.PIPE) -> subprocess.Popen[str]:
     """A command in a process of its own."""
     names = ("livekit_api_key", "livekit_api_secret", "database_url", "redis_url")
     environment = os.environ | {name.upper(): str(getattr(settings, name)) for name in names}
@@ -320,6 +320,6 @@ def run(*words: str, settings: Settings) -> subprocess.Popen[str]:
         cwd=ROOT,
         env=environment,
         text=True,
-        stdout=subprocess.PIPE,
+        stdout=stdout,
         stderr=subprocess.PIPE,
     )

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
+import struct
+import termios
+from contextlib import suppress
+from fcntl import ioctl
 
 import pytest
 
 from models import db
 from models.cycle import cycles
+from models.settings import Settings
 from tests.build import joined
 from tests.doors import Rollcall, on_sqlite
 from tests.terminal import Terminal
+from tests.test_replay import run
 from webhooks.terminal import printable
 
 HOSTILE = "a\nforged \x1b[31m\x1b]0;owned\x07\x9b1m\x7f\u202eb"
@@ -53,3 +61,59 @@ def test_no_name_steers_the_terminal_or_forges_a_line(
         assert not set("\x1b\x07\x9b\x7f\u202e") & set(said), words
         assert "\nforged" not in said, words
     assert terminal.json("events", "show", "EV_1")["user_id"] == json.loads(json.dumps(HOSTILE))
+
+
+LONG_ID = "EV_participant_joined_of_the_reconciler_PA_gLSkHqJzVTmz"
+LONG_SESSION = "a-class-with-a-long-name@2026-11-23"
+
+
+@pytest.fixture
+def a_long_name(rollcall: Rollcall) -> Rollcall:
+    rollcall.put(LONG_SESSION, room_name="a room whose name is long as well, :warning: and [b]")
+    error = "DataError: a sentence that is longer than any terminal is wide, whatever it says"
+    told = joined(event_id=LONG_ID, room_name="a room whose name is long as well", user="u" * 40)
+    rollcall.put_in([told], status="failed", error=error)
+    return rollcall
+
+
+@on_sqlite
+def test_in_a_pipe_every_row_is_one_line(a_long_name: Rollcall, terminal: Terminal) -> None:
+    [row] = [line for line in terminal("events", "list").stdout.splitlines() if LONG_ID in line]
+    assert "DataError: a sentence that is longer than any terminal is wide, whatever" in row
+    assert "u" * 40 in row
+    [row] = [line for line in terminal("sessions", "list").stdout.splitlines() if "@" in line]
+    assert row.startswith(f"{LONG_SESSION}  a room whose name is long as well, :warning: and [b] ")
+
+
+def on_a_terminal(*words: str, settings: Settings, columns: int) -> str:
+    """What somebody sees before whom the command runs, of so many columns."""
+    ours, theirs = pty.openpty()
+    ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    process = run(*words, settings=settings, stdout=theirs)
+    os.close(theirs)
+    said = b""
+    with suppress(OSError):  # so its end is told on Linux
+        while some := os.read(ours, 4096):
+            said += some
+    os.close(ours)
+    process.communicate(timeout=20)
+    return said.decode()
+
+
+@on_sqlite
+@pytest.mark.parametrize("columns", [40, 100])
+def test_on_a_terminal_no_id_that_is_copied_is_cut(
+    a_long_name: Rollcall, settings: Settings, columns: int
+) -> None:
+    said = on_a_terminal("events", "list", settings=settings, columns=columns)
+    assert LONG_ID in said
+    assert "u" * 40 not in said
+    assert LONG_SESSION in on_a_terminal("sessions", "list", settings=settings, columns=columns)
+
+
+@on_sqlite
+def test_an_empty_list_says_so(terminal: Terminal) -> None:
+    for group in ("events", "sessions"):
+        result = terminal(group, "list")
+        assert result.stdout == ""
+        assert f"No {group[:-1]} matches." in result.stderr

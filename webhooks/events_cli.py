@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
 from typing import IO, Any
 
 import click
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from models import db, entry, retention
 from models.entry import Entry
@@ -25,6 +21,8 @@ from worker import prune as pruning
 
 SHOWN = 20
 """Lines of an import that are named one by one."""
+
+COLUMNS = ("received", "status", "event", "room", "user", "session", "id", "error")
 
 events = Group("events", help="The ledger: what came, what became of it, and once more.")
 
@@ -43,7 +41,7 @@ def index(*, as_json: bool, **options: Any) -> None:
         terminal.show_json(told)
         return
     if found:
-        Console().print(_table(found))
+        terminal.show_table(COLUMNS, map(_row, found), copied="id")
     else:
         click.echo("No event matches.", err=True)
     if told["next"]:
@@ -131,15 +129,9 @@ def prune(*, days: int | None, dry_run: bool, yes: bool, as_json: bool) -> None:
         click.echo(f"Removed {many(removed, 'event')}.")
 
 
-def _table(found: Sequence[Entry]) -> Table:
-    table = Table(box=None, pad_edge=False)
-    for title in ("received", "status", "event", "room", "user", "session", "id", "error"):
-        table.add_column(title, overflow="fold")
-    for one in found:
-        row = (one.event, one.room_name, one.user_id, one.session_id, one.event_id, one.error)
-        told = ("-" if word is None else escape(terminal.printable(word)) for word in row)
-        table.add_row(instant(one.received_at), one.status, *told)
-    return table
+def _row(one: Entry) -> tuple[str | None, ...]:
+    when = (instant(one.received_at), one.status, one.event)
+    return (*when, one.room_name, one.user_id, one.session_id, one.event_id, one.error)
 
 
 def _size(file: IO[bytes]) -> int | None:

@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from models import db, session
+from models.facts import Session
 from webhooks import answers, terminal
 from webhooks.bodies import PageQuery
 from webhooks.context import unhurried
 from webhooks.group import Group
+
+COLUMNS = ("session", "room", "begins", "minutes", "made by")
 
 sessions = Group("sessions", help="Classes and meetings, and their attendance.")
 
@@ -35,11 +35,14 @@ def index(*, as_json: bool, from_: str | None, **options: Any) -> None:
         told = [answers.session(one) for one in found]
         terminal.show_json({"sessions": told, "next": following})
         return
-    table = Table("session", "room", "begins", "minutes", "made by", box=None, pad_edge=False)
-    for one in found:
-        begins, minutes = answers.instant(one.scheduled_at) or "-", str(one.duration_minutes)
-        names = (escape(terminal.printable(word)) for word in (one.id, one.room_name))
-        table.add_row(*names, begins, minutes, one.made_by)
-    Console().print(table)
+    if found:
+        terminal.show_table(COLUMNS, map(_row, found), copied="session")
+    else:
+        click.echo("No session matches.", err=True)
     if following:
         click.echo(f"More with --after {terminal.printable(following)}", err=True)
+
+
+def _row(one: Session) -> tuple[str | None, ...]:
+    begins, minutes = answers.instant(one.scheduled_at), str(one.duration_minutes)
+    return (one.id, one.room_name, begins, minutes, one.made_by)

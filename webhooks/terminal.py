@@ -6,7 +6,7 @@ import re
 import resource
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
@@ -16,12 +16,19 @@ from typing import Any, TypeVar
 import click
 import orjson
 from pydantic import BaseModel, ValidationError
+from rich.cells import cell_len
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 Asked = TypeVar("Asked", bound=BaseModel)
 
 INTERRUPTED = 130
 """The exit status of what Ctrl-C stopped."""
+
+PIPE_WIDTH = 1_000_000
+"""No line of a table is longer."""
 
 as_json = click.option("--json", "as_json", is_flag=True, help="For a program to read.")
 dry_run = click.option("--dry-run", is_flag=True, help="Say what would happen; change nothing.")
@@ -97,6 +104,23 @@ def printable(text: str) -> str:
 def show_json(told: object) -> None:
     lines = orjson.dumps(told, option=orjson.OPT_INDENT_2).decode().split("\n")
     click.echo("\n".join(map(printable, lines)))  # JSON itself escapes no more than below a space
+
+
+def show_table(titles: Sequence[str], rows: Iterable[Sequence[str | None]], *, copied: str) -> None:
+    """Rows under their titles, escaped; what is None is a dash.
+
+    Nothing is folded in a pipe or a file, where somebody looks for it. On a terminal the column of
+    that title never is, from which an id is copied: the others are, or else its lines run over.
+    """
+    table = Table(box=None, pad_edge=False)
+    told = [["-" if one is None else printable(one) for one in row] for row in rows]
+    for at, title in enumerate(titles):
+        widest = max((cell_len(row[at]) for row in told), default=0) if title == copied else None
+        table.add_column(title, overflow="fold", no_wrap=title == copied, min_width=widest)
+    for row in told:
+        table.add_row(*map(Text, row))
+    width = None if sys.stdout.isatty() else PIPE_WIDTH
+    Console(width=width).print(table, crop=False)
 
 
 def bar(label: str, *, length: int | None) -> Any:
