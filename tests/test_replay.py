@@ -37,10 +37,12 @@ from tests.doors import (
     ops_token,
     problem,
     rows,
+    serving,
     told,
     wait_for,
     without,
 )
+from tests.faults import free_port
 from tests.terminal import Terminal
 from tests.test_drain import a_day
 from worker import jobs, replay
@@ -241,6 +243,17 @@ def test_without_a_worker_a_replay_waits_for_nobody(rollcall: Rollcall, terminal
     assert "2,000 of 2,000 events went back" in result.stdout
     assert "No worker is running" in result.stderr
     assert count(rollcall, "pending") == 2_000
+
+
+@on_sqlite
+def test_without_redis_a_replay_says_so(settings: Settings) -> None:
+    gone = settings.model_copy(update={"redis_url": f"redis://127.0.0.1:{free_port()}"})
+    with serving(gone) as rollcall:
+        rollcall.put_in([joined()], status="failed")
+        result = Terminal(rollcall.client.application)("events", "replay")
+        assert "Redis does not answer: they wait until it does." in result.stderr
+        assert "No worker" not in result.stderr
+        assert count(rollcall, "pending") == 1
 
 
 @on_sqlite

@@ -15,6 +15,7 @@ from webhooks.context import present, unhurried
 from webhooks.event_bodies import Replay
 from webhooks.events_cli import events
 from webhooks.terminal import INTERRUPTED, many
+from worker import backlog
 from worker import replay as replaying
 from worker.replay import Progress, Stalled
 
@@ -71,8 +72,14 @@ def _run(
         click.echo(f"Stopped. {_how_to_go_on(asked.filters, progress.at)}", err=True)
         return progress, INTERRUPTED
     if progress.waiting:
-        click.echo("No worker is running: they wait until one does.", err=True)
+        click.echo(_why_they_wait(), err=True)
     return progress, 1 if progress.failed else 0
+
+
+def _why_they_wait() -> str:
+    if backlog.workers(unhurried()) is None:
+        return "Redis does not answer: they wait until it does."
+    return "No worker is running: they wait until one does."
 
 
 def _how_to_go_on(asked: Filters, at: Cursor | None) -> str:

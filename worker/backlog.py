@@ -32,12 +32,12 @@ def give_way(backend: Backend) -> None:
         ring(backend)
 
 
-def workers(backend: Backend) -> int:
-    """How many workers are alive; none without Redis."""
+def workers(backend: Backend) -> int | None:
+    """How many workers are alive; None when Redis, which knows, does not answer."""
     try:
         return crew.workers(backend.redis)
     except RedisError:
-        return 0
+        return None
 
 
 def ring(backend: Backend) -> None:

@@ -77,7 +77,8 @@ def replay(
     the same. Without any worker nothing is waited for. Raises Stalled.
     """
     asked = replace(asked, until=min(asked.until or now, now))
-    run = _Run(backend, Progress(at=after), watched=backlog.workers(backend) > 0, patience=patience)
+    watched = bool(backlog.workers(backend))
+    run = _Run(backend, Progress(at=after), watched=watched, patience=patience)
     started = monotonic()
     while limit is None or run.progress.put_back < limit:
         size = _size(rate, limit, run.progress.put_back)
