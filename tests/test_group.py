@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+import click
+import pytest
 from flask import Flask
 from sqlalchemy import make_url, text
 from sqlalchemy.exc import ProgrammingError
@@ -78,6 +81,35 @@ def wait() -> None:
 def mistake() -> None:
     with db.reading(unhurried().engine) as conn:
         conn.execute(text("SELECT nothing"))
+
+
+@group.command()
+def interrupted() -> None:
+    signal.raise_signal(signal.SIGINT)
+
+
+@group.command()
+def ask() -> None:
+    def type_ctrl_c(_: str) -> str:
+        raise KeyboardInterrupt
+
+    click.termui.visible_prompt_func = type_ctrl_c  # the test's runner puts it back
+    click.confirm("Really?", abort=True)
+
+
+@group.command()
+def ask_in_vain() -> None:
+    click.confirm("Really?", abort=True)
+
+
+@on_sqlite
+@pytest.mark.parametrize(
+    ("command", "status"), [("interrupted", 130), ("ask", 130), ("ask-in-vain", 1)]
+)
+def test_ctrl_c_ends_a_command_with_130_and_a_no_with_1(
+    app: Flask, command: str, status: int
+) -> None:
+    assert app.test_cli_runner().invoke(group, [command], input="n").exit_code == status
 
 
 @on_postgresql

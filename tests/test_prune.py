@@ -18,6 +18,7 @@ from models.webhook_event import webhook_events
 from tests.build import joined, left
 from tests.doors import Rollcall, a_worker, ago, on_postgresql, on_sqlite, working
 from tests.terminal import Terminal
+from tests.test_replay import interrupted
 from worker import bell, jobs, prune, schedule
 
 LONG_AGO = ago(days=40)
@@ -72,6 +73,19 @@ def test_it_goes_in_small_batches(rollcall: Rollcall) -> None:
     before = prune.bound(rollcall.backend, datetime.now(UTC))
     sizes = list(prune.batches(rollcall.backend, before=before))
     assert sizes == [prune.BATCH, prune.BATCH, 1]
+
+
+@on_sqlite
+def test_ctrl_c_stops_between_two_batches_and_tells_what_is_gone(
+    rollcall: Rollcall, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep(rollcall, (joined(sid=f"PA_{n}") for n in range(prune.BATCH + 1)))
+    monkeypatch.setattr(prune, "batches", interrupted(prune.batches))
+    result = terminal("events", "prune", "--yes")
+    assert result.exit_code == 130
+    assert "Removed 500 events." in result.stdout
+    assert "Stopped. Run it again to go on." in result.stderr
+    assert len(kept(rollcall)) == 1
 
 
 @on_postgresql

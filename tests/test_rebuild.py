@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import pty
 import random
+import signal
+from time import sleep
 from typing import Any
 
 import pytest
@@ -30,7 +34,8 @@ from tests.doors import (
 )
 from tests.terminal import Terminal
 from tests.test_drain import a_day
-from worker import jobs
+from tests.test_replay import interrupted, run
+from worker import jobs, rebuild
 
 PA_1 = cycles.c.cycle_id == "PA_1"
 
@@ -219,6 +224,40 @@ def test_what_no_event_tells_of_goes_only_on_somebodys_word(
     assert "--yes removes them" in terminal("sessions", "rebuild", "--all").stderr
     assert terminal.json("sessions", "rebuild", "--all", "--yes")["left"] == 0
     assert a_class.facts() == facts
+
+
+@on_sqlite
+def test_ctrl_c_at_the_question_leaves_what_was_mended_told(
+    a_class: Rollcall, settings: Settings, terminal: Terminal
+) -> None:
+    mendable = update(cycles).where(PA_1).values(left_at=at("14:25"))
+    change(a_class, made_up(cycle_id="PA_made_up", room_sid="RM_1"), mendable)
+    ours, theirs = pty.openpty()
+    process = run("sessions", "rebuild", "--all", settings=settings, stdin=theirs)
+    assert process.stderr is not None
+    asked = ""
+    while "Remove 1 room or visit" not in asked:
+        asked += process.stderr.read(1)
+    sleep(0.2)  # until it waits for the answer
+    process.send_signal(signal.SIGINT)
+    said, errors = process.communicate(timeout=20)
+    os.close(ours)
+    os.close(theirs)
+    assert process.returncode == 130, errors
+    assert "1 difference mended." in said
+    assert "What was mended stays mended." in errors
+    assert len(differences(terminal)) == 1
+
+
+@on_sqlite
+def test_a_verify_that_is_stopped_mended_nothing(
+    a_class: Rollcall, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rebuild, "extents", interrupted(rebuild.extents))
+    result = terminal("events", "verify")
+    assert result.exit_code == 130
+    assert "Stopped before the end." in result.stderr
+    assert "mended" not in result.stderr
 
 
 # --- what was pruned ------------------------------------------------------------------------------

@@ -7,13 +7,13 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event as Flag
 from time import monotonic
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from redis import Redis
@@ -49,6 +49,7 @@ from worker import jobs, replay
 from worker.__main__ import Worker
 from worker.bell import QUEUE
 
+T = TypeVar("T")
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -324,7 +325,34 @@ def test_ctrl_c_stops_a_replay_and_a_second_run_finishes_it(
     wait_for(lambda: count(rollcall, "applied") == 2_000)
 
 
-def run(*words: str, settings: Settings, stdout: int = subprocess.PIPE) -> subprocess.Popen[str]:
+@on_sqlite
+def test_a_stopped_replay_of_single_events_is_just_run_again(
+    rollcall: Rollcall, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rollcall.put_in([joined(event_id="one")], status="applied")
+    monkeypatch.setattr(replay, "replay", interrupted(replay.replay))
+    result = terminal("events", "replay", "one")
+    assert result.exit_code == 130
+    assert "Stopped. Run it again to go on." in result.stderr
+    result = terminal("events", "replay", "--status=applied")
+    assert result.exit_code == 0, "there is none left"
+
+
+def interrupted(steps: Callable[..., Iterator[T]]) -> Callable[..., Iterator[T]]:
+    """The same steps, with Ctrl-C pressed after the first."""
+
+    def pressed(*args: Any, **options: Any) -> Iterator[T]:
+        for number, step in enumerate(steps(*args, **options)):
+            if number == 0:
+                signal.raise_signal(signal.SIGINT)
+            yield step
+
+    return pressed
+
+
+def run(
+    *words: str, settings: Settings, stdin: int | None = None, stdout: int = subprocess.PIPE
+) -> subprocess.Popen[str]:
     """A command in a process of its own."""
     names = ("livekit_api_key", "livekit_api_secret", "database_url", "redis_url")
     environment = os.environ | {name.upper(): str(getattr(settings, name)) for name in names}
@@ -333,6 +361,7 @@ def run(*words: str, settings: Settings, stdout: int = subprocess.PIPE) -> subpr
         cwd=ROOT,
         env=environment,
         text=True,
+        stdin=stdin,
         stdout=stdout,
         stderr=subprocess.PIPE,
     )

@@ -14,11 +14,12 @@ from livekit.api import ListRoomsRequest, LiveKitAPI, ServerError
 from models.settings import Settings
 from webhooks.context import backend, present
 from webhooks.findings import Finding, findings
+from webhooks.group import Command
 
 LIVEKIT_SECONDS = 5.0
 
 
-@click.command("doctor")
+@click.command("doctor", cls=Command)
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 @with_appcontext
 def doctor(*, as_json: bool) -> None:

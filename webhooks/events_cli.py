@@ -113,20 +113,25 @@ def prune(*, days: int | None, dry_run: bool, yes: bool, as_json: bool) -> None:
     before = pruning.bound(unhurried(), present(), days=days)
     with db.reading(unhurried().engine) as conn:
         count = retention.prunable(conn, before=before)
-    removed = 0
+    removed, stopped = 0, False
     if count and not dry_run:
         what = many(count, "event that was", "events that were")
         terminal.confirm(f"Remove {what} received before {instant(before)}?", sure=yes)
-        with terminal.bar("Pruning", length=count) as shown:
+        with terminal.ctrl_c() as stop, terminal.bar("Pruning", length=count) as shown:
             for batch in pruning.batches(unhurried(), before=before):
                 removed += batch
                 shown.update(batch)
+                if stopped := stop.is_set():
+                    break
     if as_json:
         terminal.show_json({"before": instant(before), "matched": count, "removed": removed})
     elif dry_run:
         click.echo(f"{many(count, 'event')} would be removed.")
     else:
         click.echo(f"Removed {many(removed, 'event')}.")
+    if stopped:
+        click.echo("Stopped. Run it again to go on.", err=True)
+        sys.exit(INTERRUPTED)
 
 
 def _row(one: Entry) -> tuple[str | None, ...]:

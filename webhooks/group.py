@@ -11,10 +11,12 @@ from sqlalchemy.exc import SQLAlchemyError
 from webhooks.context import backend, present
 from webhooks.findings import database, serves
 from webhooks.problems import OUTAGES
+from webhooks.terminal import INTERRUPTED
 
 
 class Command(click.Command):
-    """Without its database it ends with exit status 1 and the doctor's words.
+    """Without its database it ends with exit status 1 and the doctor's words, after Ctrl-C with 130
+    (click's own would be 1).
 
     An error for which the doctor finds no reason keeps its trace: it is a mistake of ours.
     """
@@ -22,6 +24,11 @@ class Command(click.Command):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
+        except (KeyboardInterrupt, click.Abort) as stop:
+            if not _by_ctrl_c(stop):
+                raise
+            click.echo("\nStopped.", err=True)
+            raise SystemExit(INTERRUPTED) from None
         except SQLAlchemyError as error:
             wrong = [one for one in database(backend(), present()) if not serves(one)]
             if not wrong and not isinstance(error, OUTAGES):
@@ -34,3 +41,8 @@ class Command(click.Command):
 
 class Group(AppGroup):
     command_class = Command
+
+
+def _by_ctrl_c(stop: BaseException) -> bool:
+    """click's questions make an Abort of Ctrl-C, as of a no and of the end of what is typed."""
+    return isinstance(stop, KeyboardInterrupt) or isinstance(stop.__context__, KeyboardInterrupt)

@@ -55,7 +55,8 @@ def verify(*, session_id: str | None, as_json: bool) -> None:
     else:
         click.echo(f"{many(seen.checked, 'room or visit', 'rooms and visits')} compared.")
         _tell_unverifiable(seen, "unverifiable")
-        _tell_stopped(seen)
+    if seen.stopped:
+        click.echo("Stopped before the end.", err=True)
     sys.exit(INTERRUPTED if seen.stopped else 1 if seen.differences else 0)
 
 
@@ -91,7 +92,9 @@ def rebuild(
         click.echo(f"{many(seen.checked, 'room or visit', 'rooms and visits')} derived, ", nl=False)
         click.echo(f"{mended} {what}.")
         _tell_unverifiable(seen, "they can't be derived any more, and stay as they are")
-        _tell_stopped(seen)
+    if seen.stopped:
+        rest = "" if dry_run else " What was mended stays mended."
+        click.echo(f"Stopped before the end.{rest}", err=True)
     refused = session_id is not None and seen.unverifiable > 0
     sys.exit(INTERRUPTED if seen.stopped else 1 if left or refused else 0)
 
@@ -131,11 +134,15 @@ def _remove_left(seen: Seen) -> int:
     if not sys.stdin.isatty():
         click.echo(f"{what} of which no event tells stay: --yes removes them.", err=True)
         return seen.untold
-    if not click.confirm(f"Remove {what} of which no event tells?", err=True):
-        return seen.untold
-    for find in seen.left:
-        rebuilding.rebuilt(unhurried(), find, remove=True, now=present())
-    return 0
+    left = seen.untold
+    try:
+        if click.confirm(f"Remove {what} of which no event tells?", err=True):
+            for find in seen.left:
+                left -= rebuilding.rebuilt(unhurried(), find, remove=True, now=present()).untold
+            left = 0
+    except (click.Abort, KeyboardInterrupt):  # what was mended before is still to be told
+        seen.stopped = True
+    return max(left, 0)
 
 
 def _tell_unverifiable(seen: Seen, what: str) -> None:
@@ -145,11 +152,6 @@ def _tell_unverifiable(seen: Seen, what: str) -> None:
         since = instant(retention.watermark(conn))
     count = many(seen.unverifiable, "room or visit", "rooms and visits")
     click.echo(f"{count} began before {since}, until when the ledger was pruned: {what}.")
-
-
-def _tell_stopped(seen: Seen) -> None:
-    if seen.stopped:
-        click.echo("Stopped before the end. What was mended stays mended.", err=True)
 
 
 def _as_json(seen: Seen) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import click
 
 from models import db
 from models import replay as replays
-from models.filters import Cursor, Filters
+from models.filters import Cursor
 from webhooks import terminal
 from webhooks.context import present, unhurried
 from webhooks.event_bodies import Replay
@@ -69,7 +69,7 @@ def _run(
         click.echo(str(error), err=True)
         return progress, 1
     if stop.is_set():
-        click.echo(f"Stopped. {_how_to_go_on(asked.filters, progress.at)}", err=True)
+        click.echo(f"Stopped. {_how_to_go_on(asked, progress.at)}", err=True)
         return progress, INTERRUPTED
     if progress.waiting:
         click.echo(_why_they_wait(), err=True)
@@ -82,8 +82,9 @@ def _why_they_wait() -> str:
     return "No worker is running: they wait until one does."
 
 
-def _how_to_go_on(asked: Filters, at: Cursor | None) -> str:
-    if at is None or asked.status == "failed":
+def _how_to_go_on(asked: Replay, at: Cursor | None) -> str:
+    """To put back the same few events twice changes nothing, and their ids are at hand already."""
+    if at is None or asked.event_ids or asked.filters.status == "failed":
         return "Run it again to go on."
     return f"Run it again with --after {at} to go on."
 
