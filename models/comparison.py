@@ -41,7 +41,7 @@ def compare(conn: Connection, extent: Extent, settings: Settings) -> Comparison:
     untold = [one for key, one in has_cycles.items() if key not in told.cycles and one.room_sid]
     if untold:
         derivation.add_elsewhere(conn, told, untold)
-    found = Comparison(extent, checked=len(has_rooms) + len(has_cycles), unmasked=told.unmasked)
+    found = Comparison(extent, unmasked=told.unmasked, unreadable=len(told.unreadable))
     watermark = retention.watermark(conn)  # last: a prune that came in between is covered
     found.rooms, found.untold_rooms = _compare(
         found, "room", has_rooms, told.rooms, told=told, merge=fold.merge_room, watermark=watermark
@@ -49,6 +49,7 @@ def compare(conn: Connection, extent: Extent, settings: Settings) -> Comparison:
     found.cycles, found.untold_cycles = _compare(
         found, "cycle", has_cycles, told.cycles, told=told, merge=fold.merge, watermark=watermark
     )
+    found.checked = len(has_rooms) + len(has_cycles) - len(found.kept)
     _compare_homes(conn, found, has_rooms, has_cycles, told=told, settings=settings)
     for event_id in told.unreadable:
         found.differ("event", event_id, "it was applied, and can't be read any more")

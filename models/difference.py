@@ -35,7 +35,8 @@ class Comparison:
     """What differs in an extent, and what it should be instead.
 
     `rooms` and `cycles` are to be written; of the untold ones no event tells; `kept` are the
-    unverifiable ones. `room_names` guard all of it.
+    unverifiable ones, which `checked` does not count; `unreadable` events can't be mended.
+    `room_names` guard all of it.
     """
 
     extent: Extent
@@ -46,12 +47,17 @@ class Comparison:
     cycles: list[Cycle] = field(default_factory=list)
     untold_rooms: list[Room] = field(default_factory=list)
     untold_cycles: list[Cycle] = field(default_factory=list)
+    unreadable: int = 0
     unmasked: dict[int, str] = field(default_factory=dict)
     room_names: set[str] = field(default_factory=set)
 
     @property
     def untold(self) -> int:
         return len(self.untold_rooms) + len(self.untold_cycles)
+
+    def mended(self, *, remove: bool) -> int:
+        """How many of the differences a rebuild mends, which may remove what no event tells of."""
+        return len(self.differences) - self.unreadable - (0 if remove else self.untold)
 
     def differ(self, what: str, key: str, told: str) -> None:
         self.differences.append(Difference(what, key, None, None, told))

@@ -218,8 +218,14 @@ def test_what_no_event_tells_of_goes_only_on_somebodys_word(
         ),
     )
     assert sum("no event of the ledger tells of it" in one for one in differences(terminal)) == 3
+    shown = terminal("sessions", "rebuild", "--all", "--dry-run")
+    assert shown.exit_code == 1
+    assert "1 difference would be mended." in shown.stdout
+    assert "3 rooms and visits of which no event tells stay: --yes removes them." in shown.stderr
+    assert terminal.json("sessions", "rebuild", "--all", "--dry-run", "--yes")["left"] == 0
     said = terminal.json("sessions", "rebuild", "--all", exits=1)
     assert said["left"] == 3
+    assert "session.rebuilt" not in terminal("sessions", "rebuild", "--all").output
     assert "PA_made_up" in str(a_class.facts())
     assert "--yes removes them" in terminal("sessions", "rebuild", "--all").stderr
     assert terminal.json("sessions", "rebuild", "--all", "--yes")["left"] == 0
@@ -260,6 +266,22 @@ def test_a_verify_that_is_stopped_mended_nothing(
     assert "mended" not in result.stderr
 
 
+@on_sqlite
+def test_an_event_that_cant_be_read_any_more_is_never_said_to_be_mended(
+    a_class: Rollcall, terminal: Terminal
+) -> None:
+    theirs = webhook_events.c.participant_sid == "PA_3"
+    change(a_class, update(webhook_events).where(theirs).values(payload={"event": "nonsense"}))
+    change(a_class, update(cycles).where(PA_1).values(left_at=at("14:25")))
+    for said, *words in (("would be mended", "--dry-run"), ("mended",)):
+        result = terminal("sessions", "rebuild", "--all", *words)
+        assert result.exit_code == 1
+        assert f", 2 differences {said}." in result.stdout
+        assert "1 event can't be read any more." in result.stderr
+        assert "1 room or visit of which no event tells stay" in result.stderr
+    assert terminal.json("sessions", "rebuild", "--all", exits=1)["left"] == 2
+
+
 # --- what was pruned ------------------------------------------------------------------------------
 
 
@@ -278,7 +300,7 @@ def test_what_began_before_the_prune_is_unverifiable_and_never_destroyed(
     assert terminal.json("events", "prune", "--yes")["removed"] == 2
     facts = rollcall.facts()
     assert (said := terminal.json("events", "verify"))["differences"] == []
-    assert said["unverifiable"] == 2
+    assert (said["unverifiable"], said["checked"]) == (2, 2)
     assert "unverifiable" in terminal("events", "verify").stdout
     result = terminal("sessions", "rebuild", "--session=98", "--yes")
     assert result.exit_code == 1

@@ -26,11 +26,13 @@ Step = Callable[[Find], Comparison]
 
 @dataclass(slots=True)
 class Seen:
-    """What a run found: `left` are the extents with something of which no event tells."""
+    """What a run found: `left` are the extents with something of which no event tells, `unreadable`
+    the events that can't be mended."""
 
     checked: int = 0
     unverifiable: int = 0
     untold: int = 0
+    unreadable: int = 0
     differences: list[Difference] = field(default_factory=list)
     left: list[Find] = field(default_factory=list)
     stopped: bool = False
@@ -39,6 +41,7 @@ class Seen:
         self.checked += found.checked
         self.unverifiable += len(found.kept)
         self.differences += found.differences
+        self.unreadable += found.unreadable
         if found.untold:
             self.untold += found.untold
             self.left.append(find)
@@ -83,7 +86,8 @@ def rebuild(
         return rebuilding.verified(unhurried(), find)
 
     seen = _walk(session_id, look if dry_run else mend, quiet=as_json)
-    left = 0 if dry_run or yes or seen.stopped else _remove_left(seen)
+    left = 0 if yes else _remove_left(seen, ask=not dry_run and not seen.stopped)
+    left += seen.unreadable
     if as_json:
         terminal.show_json(_as_json(seen) | {"left": left})
     else:
@@ -92,6 +96,8 @@ def rebuild(
         click.echo(f"{many(seen.checked, 'room or visit', 'rooms and visits')} derived, ", nl=False)
         click.echo(f"{mended} {what}.")
         _tell_unverifiable(seen, "they can't be derived any more, and stay as they are")
+        if seen.unreadable:
+            click.echo(f"{many(seen.unreadable, 'event')} can't be read any more.", err=True)
     if seen.stopped:
         rest = "" if dry_run else " What was mended stays mended."
         click.echo(f"Stopped before the end.{rest}", err=True)
@@ -126,12 +132,12 @@ def _check_known(session_id: str) -> None:
             raise click.UsageError(f"No session has the id {session_id}.")
 
 
-def _remove_left(seen: Seen) -> int:
+def _remove_left(seen: Seen, *, ask: bool) -> int:
     """Remove what no event tells of when somebody says so; how much is left."""
     if not seen.untold:
         return 0
     what = many(seen.untold, "room or visit", "rooms and visits")
-    if not sys.stdin.isatty():
+    if not ask or not sys.stdin.isatty():
         click.echo(f"{what} of which no event tells stay: --yes removes them.", err=True)
         return seen.untold
     left = seen.untold

@@ -56,7 +56,7 @@ def verified(backend: Backend, find: Find) -> Comparison:
 def rebuilt(backend: Backend, find: Find, *, remove: bool, now: datetime) -> Comparison:
     """The extent, compared and mended. With `remove`, what no event tells of goes too."""
     found = verified(backend, find)
-    if not found.differences:
+    if not found.mended(remove=remove):
         return found
     names = _guards(found)
     while True:
@@ -72,7 +72,8 @@ def rebuilt(backend: Backend, find: Find, *, remove: bool, now: datetime) -> Com
                 break
         # What guards it changed until it was held: let go, hold that too, and look again.
         names |= _guards(found)
-    log.info("session.rebuilt", session_id=found.extent.session_id, count=len(found.differences))
+    if mended := found.mended(remove=remove):
+        log.info("session.rebuilt", session_id=found.extent.session_id, count=mended)
     return found
 
 
