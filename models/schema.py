@@ -27,7 +27,18 @@ def is_current(conn: Connection) -> bool:
     return MigrationContext.configure(conn).get_current_revision() == newest()
 
 
+def is_ahead(conn: Connection) -> bool:
+    """Whether newer code migrated it: this code does not know its migration."""
+    at = MigrationContext.configure(conn).get_current_revision()
+    return at is not None and at not in _revisions()
+
+
 @cache
 def newest() -> str | None:
     """The revision that this code was written for."""
     return ScriptDirectory(str(MIGRATIONS)).get_current_head()
+
+
+@cache
+def _revisions() -> frozenset[str]:
+    return frozenset(one.revision for one in ScriptDirectory(str(MIGRATIONS)).walk_revisions())

@@ -9,7 +9,7 @@ import pytest
 from click.testing import Result
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import update
+from sqlalchemy import text, update
 
 from models import db
 from models.settings import Settings
@@ -30,7 +30,7 @@ def examined(app: Flask) -> Result:
 def line(result: Result, what: str) -> str:
     """The line on that; the next one says what to do."""
     lines = result.output.splitlines()
-    at = next(number for number, text in enumerate(lines) if text[5:].startswith(what))
+    at = next(number for number, said in enumerate(lines) if said[5:].startswith(what))
     return " ".join(lines[at : at + 2])
 
 
@@ -48,6 +48,23 @@ def test_without_workers_it_says_so_and_exits_1(app: Flask) -> None:
     assert line(result, "redis").startswith("ok")
     assert line(result, "workers").startswith("NOT")
     assert "start the Procfile's `worker`" in line(result, "workers")
+
+
+def test_a_database_that_newer_code_migrated_is_not_to_be_upgraded(
+    app: Flask, client: FlaskClient, backend: Backend
+) -> None:
+    with db.writing(backend.engine) as conn:
+        before = conn.execute(text("SELECT version_num FROM alembic_version")).scalar_one()
+        conn.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    try:
+        seen = line(examined(app), "migrations")
+        assert client.get("/readyz").status_code == 503
+    finally:  # PostgreSQL's is every test's
+        with db.writing(backend.engine) as conn:
+            conn.execute(text("UPDATE alembic_version SET version_num = :at"), {"at": before})
+    assert seen.startswith("NOT")
+    assert "newer than this code" in seen
+    assert "upgrade head" not in seen
 
 
 def test_clocks_that_are_apart_are_found_by_the_webhooks(app: Flask, client: FlaskClient) -> None:

@@ -54,12 +54,7 @@ def database(here: Backend, now: datetime) -> Iterator[Finding]:
         with db.reading(here.engine) as conn:
             current = schema.is_current(conn)
             yield Finding("database", well=True, seen=f"{here.engine.dialect.name} answers")
-            yield Finding(
-                "migrations",
-                well=current,
-                seen="newest" if current else "not the newest",
-                todo="run `alembic upgrade head` (the Procfile's release)",
-            )
+            yield _migrations(conn, current=current)
             if current:
                 yield from (
                     _pending(conn, now),
@@ -70,6 +65,16 @@ def database(here: Backend, now: datetime) -> Iterator[Finding]:
     except SQLAlchemyError as error:
         seen = f"does not answer ({type(error).__name__})"
         yield Finding("database", well=False, seen=seen, todo="check DATABASE_URL and the server")
+
+
+def _migrations(conn: Connection, *, current: bool) -> Finding:
+    if current:
+        return Finding("migrations", well=True, seen="newest")
+    if schema.is_ahead(conn):
+        seen, todo = "newer than this code", "deploy the code that migrated it"
+    else:
+        seen, todo = "not the newest", "run `alembic upgrade head` (the Procfile's release)"
+    return Finding("migrations", well=False, seen=seen, todo=todo)
 
 
 def _pending(conn: Connection, now: datetime) -> Finding:
