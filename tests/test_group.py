@@ -112,6 +112,12 @@ def test_ctrl_c_ends_a_command_with_130_and_a_no_with_1(
     assert app.test_cli_runner().invoke(group, [command], input="n").exit_code == status
 
 
+@on_sqlite
+def test_an_argument_that_is_no_text_is_refused(terminal: Terminal) -> None:
+    assert "'EVENT_ID': is not UTF-8." in terminal.refused("events", "show", "\udcff")
+    assert "'USER_ID': is not UTF-8." in terminal.refused("users", "erase", "\udcff")
+
+
 @on_postgresql
 def test_a_database_that_gave_up_may_be_asked_again(app: Flask) -> None:
     result = app.test_cli_runner().invoke(group, ["wait"])

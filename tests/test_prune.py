@@ -132,5 +132,6 @@ def test_nothing_goes_without_somebodys_word(rollcall: Rollcall, terminal: Termi
     keep(rollcall, [joined()])
     assert "Say so with --yes" in terminal.refused("events", "prune")
     assert "0" in terminal.refused("events", "prune", "--days=0")
+    assert "1<=x<=36500" in terminal.refused("events", "prune", "--days=99999999")
     assert len(kept(rollcall)) == 1
     assert terminal("events", "prune", "--yes").stdout == "Removed 1 event.\n"

@@ -296,6 +296,11 @@ def test_an_event_that_is_not_there_is_missed(rollcall: Rollcall, terminal: Term
         ("--since=tomorrow", "--since is not a time"),
         ("--rate=0", "0"),
         ("--limit=0", "0"),
+        ("--rate=nan", "not a number"),
+        ("--rate=inf", "range"),
+        ("--limit=99999999999999999999", "range"),
+        ("\udcff", "'[EVENT_IDS]...': is not UTF-8."),
+        ("--room-name=\udcff", "'--room-name': is not UTF-8."),
         ("--after=here", "--after is no cursor"),
     ],
 )

@@ -22,6 +22,9 @@ from worker import prune as pruning
 SHOWN = 20
 """Lines of an import that are named one by one."""
 
+MOST_DAYS = 36_500
+"""As for RETENTION_DAYS."""
+
 COLUMNS = ("received", "status", "event", "room", "user", "session", "id", "error")
 
 events = Group("events", help="The ledger: what came, what became of it, and once more.")
@@ -101,7 +104,7 @@ def import_file(file: IO[bytes], *, trusted: bool, as_json: bool) -> None:
 
 
 @events.command()
-@click.option("--days", type=click.IntRange(1), help="Instead of RETENTION_DAYS.")
+@click.option("--days", type=click.IntRange(1, MOST_DAYS), help="Instead of RETENTION_DAYS.")
 @terminal.dry_run
 @terminal.yes
 @terminal.as_json

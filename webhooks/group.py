@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import click
@@ -13,6 +14,8 @@ from webhooks.findings import database, serves
 from webhooks.problems import OUTAGES
 from webhooks.terminal import INTERRUPTED
 
+_HALVES = re.compile(r"[\ud800-\udfff]")
+
 
 class Command(click.Command):
     """Without its database it ends with exit status 1 and the doctor's words, after Ctrl-C with 130
@@ -22,6 +25,9 @@ class Command(click.Command):
     """
 
     def invoke(self, ctx: click.Context) -> Any:
+        for param in self.params:
+            if not _is_text(ctx.params.get(param.name or "")):
+                raise click.BadParameter("is not UTF-8.", ctx=ctx, param=param)
         try:
             return super().invoke(ctx)
         except (KeyboardInterrupt, click.Abort) as stop:
@@ -41,6 +47,13 @@ class Command(click.Command):
 
 class Group(AppGroup):
     command_class = Command
+
+
+def _is_text(value: Any) -> bool:
+    """Python keeps bytes of an argument that are no text as halves of characters, which no database
+    takes. (Names of files may have them.)"""
+    words = value if isinstance(value, tuple) else (value,)
+    return not any(isinstance(one, str) and _HALVES.search(one) for one in words)
 
 
 def _by_ctrl_c(stop: BaseException) -> bool:

@@ -23,8 +23,8 @@ from worker.replay import Progress, Stalled
 @events.command()
 @click.argument("event_ids", nargs=-1)
 @terminal.event_filters
-@click.option("--limit", type=click.IntRange(1), help="At most so many.")
-@click.option("--rate", type=click.FloatRange(0, min_open=True), help="At most so many a second.")
+@click.option("--limit", type=click.IntRange(1, terminal.MOST), help="At most so many.")
+@click.option("--rate", type=terminal.Rate(), help="At most so many a second.")
 @terminal.dry_run
 @terminal.as_json
 def replay(

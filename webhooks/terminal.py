@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import resource
 import signal
@@ -30,6 +31,9 @@ INTERRUPTED = 130
 PIPE_WIDTH = 1_000_000
 """No line of a table is longer."""
 
+MOST = 1_000_000_000
+"""Events that a command is asked for; no ledger has more."""
+
 as_json = click.option("--json", "as_json", is_flag=True, help="For a program to read.")
 dry_run = click.option("--dry-run", is_flag=True, help="Say what would happen; change nothing.")
 yes = click.option("--yes", is_flag=True, help="Don't ask: I know what this removes.")
@@ -48,6 +52,19 @@ _FILTERS = (
     click.option("--until", help="Received before."),
     click.option("--after", help="Beyond this place, which a page or a replay told."),
 )
+
+
+class Rate(click.FloatRange):
+    """So many a second. click takes `nan` for a number that is in every range."""
+
+    def __init__(self) -> None:
+        super().__init__(0, MOST, min_open=True)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        rate = super().convert(value, param, ctx)
+        if math.isnan(rate):
+            self.fail(f"{value!r} is not a number.", param, ctx)
+        return rate
 
 
 @contextmanager
