@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +109,25 @@ def test_a_line_that_is_too_long_for_a_webhook_costs_no_memory(
         log.write('{"event": "' + "x" * 9_000_000 + '"}\n')
         log.write(json.dumps(webhook(joined())))
     said = terminal.json("events", "import", str(file), "--trusted", exits=1)
-    assert ([one["line"] for one in said["unreadable"]], said["stored"]) == ([1], 1)
+    assert said["unreadable"] == [{"line": 1, "reason": "longer than any webhook"}]
+    assert said["stored"] == 1
+
+
+@on_sqlite
+def test_a_file_that_breaks_off_is_told_with_what_it_gave(
+    rollcall: Rollcall, terminal: Terminal, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def breaking(*given: Any) -> Iterator[tuple[int, bytes]]:
+        yield from lines(*given)
+        raise OSError(errno.EIO, "Input/output error")
+
+    lines = imports._lines
+    monkeypatch.setattr(imports, "_lines", breaking)
+    result = terminal("events", "import", write(file, [webhook(joined())]), "--trusted")
+    assert result.exit_code == 1
+    assert "Stored 1 event." in result.stdout
+    assert "The file can't be read on: Input/output error." in result.stderr
+    assert len(rollcall.ledger()) == 1
 
 
 @on_sqlite

@@ -85,7 +85,7 @@ def import_file(file: IO[bytes], *, trusted: bool, as_json: bool) -> None:
     A line is a webhook's body, or an object with `headers` and `body`. What is there already is
     not stored twice.
     """
-    tally, stopped = Tally(), False
+    tally, stopped, broke = Tally(), False, ""
     try:
         with terminal.bar("Importing", length=_size(file)) as shown:
             steps = imports.store(unhurried(), file, tally=tally, trusted=trusted, now=present())
@@ -93,6 +93,8 @@ def import_file(file: IO[bytes], *, trusted: bool, as_json: bool) -> None:
                 shown.update(read - shown.pos)
     except KeyboardInterrupt:
         stopped = True
+    except OSError as error:  # the file's alone: databases have errors of their own
+        broke = error.strerror or type(error).__name__
     if as_json:
         terminal.show_json(_as_json(tally))
     else:
@@ -100,7 +102,9 @@ def import_file(file: IO[bytes], *, trusted: bool, as_json: bool) -> None:
     if stopped:
         click.echo("Stopped. Import the file again to go on.", err=True)
         sys.exit(INTERRUPTED)
-    sys.exit(0 if tally.complete else 1)
+    if broke:
+        click.echo(f"The file can't be read on: {broke}. Import it again to go on.", err=True)
+    sys.exit(0 if tally.complete and not broke else 1)
 
 
 @events.command()

@@ -51,22 +51,29 @@ def store(
     """
     rows: list[dict[str, Any]] = []
     read = 0
-    for number, line in _lines(file, backend.settings.max_body_bytes):
-        read += len(line)
-        row = _row(line, number, tally, backend=backend, trusted=trusted, now=now)
-        if row is not None:
-            rows.append(row)
-        if len(rows) == BATCH:
-            _insert(backend, rows, tally)
-            yield read
-            rows = []
+    most = 2 * backend.settings.max_body_bytes + WRAPPING  # JSON text: a backslash for each quote
+    try:
+        for number, line in _lines(file, most):
+            read += len(line)
+            if len(line) == most:
+                tally.unreadable.append((number, "longer than any webhook"))
+                continue
+            row = _row(line, number, tally, backend=backend, trusted=trusted, now=now)
+            if row is not None:
+                rows.append(row)
+            if len(rows) == BATCH:
+                _insert(backend, rows, tally)
+                yield read
+                rows = []
+    except OSError:  # the file's: what it gave until then is as good as ever
+        _insert(backend, rows, tally)
+        raise
     _insert(backend, rows, tally)
     yield read
 
 
-def _lines(file: IO[bytes], max_body_bytes: int) -> Iterator[tuple[int, bytes]]:
-    """The lines by number; of one that is too long for a webhook only the beginning."""
-    most = 2 * max_body_bytes + WRAPPING  # a body as JSON text: each quote has a backslash
+def _lines(file: IO[bytes], most: int) -> Iterator[tuple[int, bytes]]:
+    """The lines by number; of one that is longer than `most` only so much."""
     number = 0
     while line := file.readline(most):
         number += 1
