@@ -372,6 +372,10 @@ def test_a_rebuild_and_a_drain_wait_for_each_other(
         (("events", "verify", "--session=none"), "No session has the id none."),
         (("sessions", "list", "--from=noon"), "--from is not a time"),
         (("sessions", "list", "--limit=0"), "--limit"),
+        (
+            ("sessions", "list", "--from=2026-11-24T00:00:00Z", "--to=2026-11-23T00:00:00Z"),
+            "--to must be later than --from.",
+        ),
     ],
     ids=str,
 )

@@ -28,6 +28,8 @@ sessions = Group("sessions", help="Classes and meetings, and their attendance.")
 def index(*, as_json: bool, from_: str | None, **options: Any) -> None:
     """Sessions by id."""
     asked = terminal.asked(PageQuery, options | {"from": from_})
+    if asked.since is not None and asked.until is not None and asked.until <= asked.since:
+        raise click.UsageError("--to must be later than --from.")
     with db.reading(unhurried().engine) as conn:
         found = session.page(conn, **asked.model_dump())
     following = found[-1].id if len(found) == asked.limit else None
