@@ -86,6 +86,7 @@ def test_events_that_wait_too_long_or_failed_are_told(
     with db.writing(backend.engine) as conn:
         conn.execute(update(webhook_events).values(received_at=long_ago))
     assert line(examined(app), "pending").startswith("NOT")
+    assert line(examined(app), "pending").endswith("are workers and the scheduler running?")
     assert client.get("/readyz").json["pending_age_seconds"] >= 300  # type: ignore[index]
     jobs.drain_batch(backend)
     assert line(examined(app), "pending").startswith("ok")
@@ -134,7 +135,10 @@ def test_what_does_not_answer_is_named(settings: Settings, scheme: str) -> None:
     gone = {"database_url": url} if scheme == "postgresql" else {"redis_url": url}
     app = create_app(settings.model_copy(update=gone))
     what = "database" if scheme == "postgresql" else "redis"
-    assert "does not answer" in line(examined(app), what)
+    told = examined(app)
+    assert "does not answer" in line(told, what)
+    if what == "database":
+        assert "does it have this database and user?" in line(told, what)
     assert app.test_client().get("/readyz").status_code == (503 if what == "database" else 200)
 
 

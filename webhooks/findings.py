@@ -63,8 +63,10 @@ def database(here: Backend, now: datetime) -> Iterator[Finding]:
                     _clock(conn),
                 )
     except SQLAlchemyError as error:
+        # Not the driver's words, which /readyz would tell everybody: hosts and names are in them.
         seen = f"does not answer ({type(error).__name__})"
-        yield Finding("database", well=False, seen=seen, todo="check DATABASE_URL and the server")
+        todo = "check DATABASE_URL and the server: does it have this database and user?"
+        yield Finding("database", well=False, seen=seen, todo=todo)
 
 
 def _migrations(conn: Connection, *, current: bool) -> Finding:
@@ -86,7 +88,7 @@ def _pending(conn: Connection, now: datetime) -> Finding:
         "pending",
         well=waited < WAITS_TOO_LONG,
         seen=f"{webhook_event.pending(conn)} waiting, the oldest for {seconds:.0f} s",
-        todo="are workers and the scheduler running? see below",
+        todo="are workers and the scheduler running?",
         seconds=round(seconds, 1),
     )
 
