@@ -39,7 +39,7 @@ class EventLine(Reply):
     source: Source
     status: Status
     attempts: Count = Field(description="How often it was tried until it was applied.")
-    error: str | None = Field(description="The last line of what went wrong.")
+    error: str | None = Field(description="What went wrong, or that it was put back.")
     room_sid: str | None
     room_name: str | None
     session_id: str | None = Field(description="The session of its room, or of its manual join.")
