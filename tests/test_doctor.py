@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import orjson
 import pytest
 from click.testing import Result
 from flask import Flask
@@ -21,6 +22,8 @@ from webhooks.app import create_app
 from webhooks.doctor import doctor
 from worker import jobs
 from worker.backend import Backend
+
+ROOT = Path(__file__).parents[1]
 
 
 def examined(app: Flask) -> Result:
@@ -48,6 +51,16 @@ def test_without_workers_it_says_so_and_exits_1(app: Flask) -> None:
     assert line(result, "redis").startswith("ok")
     assert line(result, "workers").startswith("NOT")
     assert "start the Procfile's `worker`" in line(result, "workers")
+
+
+@on_sqlite
+@pytest.mark.parametrize("language", ["en", "ar"])
+def test_the_console_has_a_word_for_all_that_is_looked_at(
+    client: FlaskClient, language: str
+) -> None:
+    path = ROOT / "webhooks" / "languages" / f"{language}.json"
+    named = orjson.loads(path.read_bytes())["ops"]["checks"]
+    assert client.get("/readyz").json["checks"].keys() == named.keys()  # type: ignore[index]
 
 
 def test_a_database_that_newer_code_migrated_is_not_to_be_upgraded(
