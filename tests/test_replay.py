@@ -296,7 +296,7 @@ def test_an_event_that_is_not_there_is_missed(rollcall: Rollcall, terminal: Term
         ("--since=tomorrow", "--since is not a time"),
         ("--rate=0", "0"),
         ("--limit=0", "0"),
-        ("--rate=nan", "not a number"),
+        ("--rate=nan", "not a finite number"),
         ("--rate=inf", "range"),
         ("--limit=99999999999999999999", "range"),
         ("\udcff", "'[EVENT_IDS]...': is not UTF-8."),

@@ -14,6 +14,7 @@ from webhooks import terminal
 from webhooks.context import present, unhurried
 from webhooks.event_bodies import Replay
 from webhooks.events_cli import events
+from webhooks.ranges import FiniteRange
 from webhooks.terminal import INTERRUPTED, many
 from worker import backlog
 from worker import replay as replaying
@@ -24,7 +25,9 @@ from worker.replay import Progress, Stalled
 @click.argument("event_ids", nargs=-1)
 @terminal.event_filters
 @click.option("--limit", type=click.IntRange(1, terminal.MOST), help="At most so many.")
-@click.option("--rate", type=terminal.Rate(), help="At most so many a second.")
+@click.option(
+    "--rate", type=FiniteRange(0, terminal.MOST, min_open=True), help="At most so many a second."
+)
 @terminal.dry_run
 @terminal.as_json
 def replay(

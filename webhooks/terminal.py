@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 import resource
 import signal
@@ -52,19 +51,6 @@ _FILTERS = (
     click.option("--until", help="Received before."),
     click.option("--after", help="Beyond this place, which a page or a replay told."),
 )
-
-
-class Rate(click.FloatRange):
-    """So many a second. click takes `nan` for a number that is in every range."""
-
-    def __init__(self) -> None:
-        super().__init__(0, MOST, min_open=True)
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        rate = super().convert(value, param, ctx)
-        if math.isnan(rate):
-            self.fail(f"{value!r} is not a number.", param, ctx)
-        return rate
 
 
 @contextmanager
