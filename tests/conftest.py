@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +23,9 @@ from tests.doors import Rollcall
 from tests.terminal import Terminal
 from webhooks.app import create_app
 from worker.backend import PATIENT, Backend
+
+# A shell has what it runs in the background ignore Ctrl-C, and so would all that tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 KEY, SECRET = "devkey", "devsecret-devsecret-devsecret-devsecret"
 
