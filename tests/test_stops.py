@@ -127,9 +127,9 @@ def test_a_web_process_that_is_asked_to_stop_finishes_what_it_took(
 
 @on_sqlite
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux signals a single thread")
-@pytest.mark.parametrize("which", ["parent", "child"])
+@pytest.mark.parametrize(("which", "status"), [("parent", 0), ("child", 1)])
 def test_a_web_process_hears_a_sigterm_for_which_nobody_woke_its_main_thread(
-    settings: Settings, tmp_path: Path, which: str
+    settings: Settings, tmp_path: Path, which: str, status: int
 ) -> None:
     """As one that comes just before that thread begins to wait: here another thread is told."""
     port = free_port()
@@ -141,7 +141,7 @@ def test_a_web_process_hears_a_sigterm_for_which_nobody_woke_its_main_thread(
         told = parent if which == "parent" else child
         other = next(thread.id for thread in told.threads() if thread.id != told.pid)
         assert ctypes.CDLL(None).tgkill(told.pid, other, signal.SIGTERM) == 0
-        web.wait(timeout=30)
+        assert web.wait(timeout=30) == status
 
 
 def test_a_killed_worker_s_batch_is_applied_by_the_next_one(

@@ -93,8 +93,10 @@ def _awake() -> Iterator[None]:
     """
     signal.signal(signal.SIGALRM, lambda *_: None)
     signal.setitimer(signal.ITIMER_REAL, 1, 1)
-    yield
-    signal.setitimer(signal.ITIMER_REAL, 0)  # it would kill a Python that ends, without handlers
+    try:
+        yield
+    finally:  # it would kill a Python that ends, without handlers
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def _stop_with_parent(parent: int) -> None:
