@@ -233,17 +233,23 @@ def unreadable(conn: Connection, *, since: datetime | None = None) -> int:
     return conn.execute(statement).scalar_one()
 
 
-def oldest_pending(conn: Connection, *, untried: bool = False) -> datetime | None:
-    """When the oldest pending row was received; None when there is none.
+def oldest_pending(conn: Connection) -> datetime | None:
+    """When the oldest pending row was received; None when there is none."""
+    statement = select(webhook_events.c.received_at).where(PENDING)
+    return conn.execute(statement.order_by(webhook_events.c.id).limit(1)).scalar()
 
-    With `untried`, of those that wait for the first time: what a replay put back was received long
-    ago, and has not waited since.
+
+def longest_wait(conn: Connection, *, now: datetime) -> timedelta:
+    """How long the oldest pending row has waited: not below zero, though another host's clock may
+    be ahead.
+
+    Those that a replay put back do not count: they were received long ago, and have not waited
+    since.
     """
     column = webhook_events.c
-    statement = select(column.received_at).where(PENDING)
-    if untried:
-        statement = statement.where(column.error.is_(None))  # see models/replay.py
-    return conn.execute(statement.order_by(column.id).limit(1)).scalar()
+    first_time = select(column.received_at).where(PENDING, column.error.is_(None))  # see replay.py
+    oldest = conn.execute(first_time.order_by(column.id).limit(1)).scalar()
+    return max(now - oldest, timedelta(0)) if oldest else timedelta(0)
 
 
 def _in_free_rooms(conn: Connection, limit: int) -> tuple[list[int], bool]:

@@ -80,9 +80,7 @@ def _migrations(conn: Connection, *, current: bool) -> Finding:
 
 
 def _pending(conn: Connection, now: datetime) -> Finding:
-    oldest = webhook_event.oldest_pending(conn, untried=True)
-    # Another host's clock may be ahead of ours.
-    waited = max(now - oldest, timedelta(0)) if oldest else timedelta(0)
+    waited = webhook_event.longest_wait(conn, now=now)
     seconds = waited.total_seconds()
     return Finding(
         "pending",

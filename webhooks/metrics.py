@@ -56,7 +56,7 @@ def _of_database() -> Iterator[GaugeMetricFamily]:
     try:
         with db.reading(backend().engine) as conn:
             waiting = webhook_event.pending(conn)
-            oldest = webhook_event.oldest_pending(conn, untried=True)
+            waited = webhook_event.longest_wait(conn, now=present())
             failed, unreadable = webhook_event.failed(conn), webhook_event.unreadable(conn)
             since = present() - backend().rules.max_cycle
             inside = cycle.open_count(conn, since=since)
@@ -64,11 +64,10 @@ def _of_database() -> Iterator[GaugeMetricFamily]:
         log.warning("metrics.database_down", error=type(error).__name__)
         yield _gauge("rollcall_database_up", "Whether the database answers.", 0)
         return
-    age = max((present() - oldest).total_seconds(), 0.0) if oldest else 0.0
     yield _gauge("rollcall_database_up", "Whether the database answers.", 1)
     yield _gauge("rollcall_events_pending", "Events that wait to be applied.", waiting)
     told = "How long the oldest has waited, but for those that a replay put back."
-    yield _gauge("rollcall_oldest_pending_seconds", told, age)
+    yield _gauge("rollcall_oldest_pending_seconds", told, waited.total_seconds())
     yield _gauge("rollcall_events_failed", "Failed events in the ledger.", failed)
     yield _gauge("rollcall_events_unreadable", "Unreadable events in the ledger.", unreadable)
     yield _gauge("rollcall_open_cycles", "Visits that nobody has ended, of late.", inside)
