@@ -29,6 +29,8 @@ Credential = Annotated[str, StringConstraints(strip_whitespace=True, min_length=
 KINDS = frozenset({"STANDARD", "INGRESS", "EGRESS", "SIP", "AGENT", "CONNECTOR", "BRIDGE"})
 """LiveKit's ParticipantInfo.Kind. Its own enum would have every web process load protobuf."""
 
+MAX_RETENTION_DAYS = 36_500
+
 Words = Annotated[tuple[str, ...], NoDecode]
 
 
@@ -70,7 +72,7 @@ class Settings(BaseSettings):
     person_kinds: Words = ("STANDARD", "SIP", "CONNECTOR")
     count_hidden: bool = False
     timezone: str = "UTC"
-    retention_days: int = Field(30, ge=1, le=36_500)
+    retention_days: int = Field(30, ge=1, le=MAX_RETENTION_DAYS)
     max_body_bytes: int = Field(2_097_152, ge=1024, le=67_108_864)
     cors_origins: Words = ()
     log_level: Literal["debug", "info", "warning", "error"] = "info"

@@ -10,6 +10,7 @@ import click
 
 from models import db, entry, retention
 from models.entry import Entry
+from models.settings import MAX_RETENTION_DAYS
 from webhooks import event_replies, imports, terminal
 from webhooks.answers import instant
 from webhooks.context import present, unhurried
@@ -21,9 +22,6 @@ from worker import prune as pruning
 
 SHOWN = 20
 """Lines of an import that are named one by one."""
-
-MOST_DAYS = 36_500
-"""As for RETENTION_DAYS."""
 
 COLUMNS = ("received", "status", "event", "room", "user", "session", "id", "error")
 
@@ -108,7 +106,9 @@ def import_file(file: IO[bytes], *, trusted: bool, as_json: bool) -> None:
 
 
 @events.command()
-@click.option("--days", type=click.IntRange(1, MOST_DAYS), help="Instead of RETENTION_DAYS.")
+@click.option(
+    "--days", type=click.IntRange(1, MAX_RETENTION_DAYS), help="Instead of RETENTION_DAYS."
+)
 @terminal.dry_run
 @terminal.yes
 @terminal.as_json
