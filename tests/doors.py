@@ -40,6 +40,9 @@ from worker.backend import PATIENT, Backend, Limits
 
 FACTS = (sessions, rooms, cycles)
 
+CHUNKED = {"HTTP_TRANSFER_ENCODING": "chunked", "wsgi.input_terminated": True}
+"""What the server says of a request whose body does not tell its length."""
+
 on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 on_postgresql = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -15,11 +15,10 @@ from sqlalchemy.exc import ProgrammingError
 
 from models import db
 from models.settings import Settings
-from tests.doors import on_postgresql, on_sqlite
+from tests.doors import on_postgresql, on_sqlite, serving
 from tests.faults import free_port
 from tests.terminal import Terminal
-from webhooks.app import create_app
-from webhooks.context import EXTENSION, UNHURRIED, unhurried
+from webhooks.context import unhurried
 from webhooks.group import Group
 
 COMMANDS = (
@@ -36,9 +35,8 @@ COMMANDS = (
 
 @contextmanager
 def on(database_url: str, settings: Settings) -> Iterator[Terminal]:
-    app = create_app(settings.model_copy(update={"database_url": database_url}))
-    with closing(app.extensions[EXTENSION]), closing(app.extensions[UNHURRIED]):
-        yield Terminal(app)
+    with serving(settings.model_copy(update={"database_url": database_url})) as rollcall:
+        yield Terminal(rollcall.client.application)
 
 
 @on_sqlite

@@ -16,6 +16,7 @@ from models.settings import Settings
 from models.webhook_event import webhook_events
 from tests.build import joined, left, room_finished
 from tests.doors import (
+    CHUNKED,
     Rollcall,
     ago,
     bearer,
@@ -378,12 +379,11 @@ def test_a_body_larger_than_any_beacon_is_a_413(planned: Rollcall, url: str) -> 
 
 @on_sqlite
 def test_a_chunked_body_is_read_to_its_end_or_refused_never_cut(planned: Rollcall) -> None:
-    chunked = {"HTTP_TRANSFER_ENCODING": "chunked", "wsgi.input_terminated": True}
     body = json.dumps({"session_id": "98"})
 
     def joined_with(size: int) -> int:
         return planned.client.post(
-            JOIN, data=body.ljust(size), headers=bearer(token()), environ_overrides=chunked
+            JOIN, data=body.ljust(size), headers=bearer(token()), environ_overrides=CHUNKED
         ).status_code
 
     assert [joined_with(size) for size in (100, 80_000)] == [201, 413]

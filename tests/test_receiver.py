@@ -29,6 +29,7 @@ from tests.build import (
     webhook,
 )
 from tests.doors import (
+    CHUNKED,
     Rollcall,
     disconnect,
     on_postgresql,
@@ -257,7 +258,6 @@ def test_the_largest_body_is_read(settings: Settings) -> None:
 
 @on_sqlite
 def test_a_chunked_body_is_read_to_its_end_or_refused_never_cut(settings: Settings) -> None:
-    chunked = {"HTTP_TRANSFER_ENCODING": "chunked", "wsgi.input_terminated": True}
     body = json.dumps(webhook(GOOD)).encode()
     with serving(settings.model_copy(update={"max_body_bytes": 4096})) as rollcall:
 
@@ -267,7 +267,7 @@ def test_a_chunked_body_is_read_to_its_end_or_refused_never_cut(settings: Settin
                 "/webhooks/livekit",
                 data=sent,
                 headers={"Authorization": signature},
-                environ_overrides=chunked,
+                environ_overrides=CHUNKED,
             ).status_code
 
         assert [answered(body.ljust(size)) for size in (4095, 4096, 4097)] == [204, 204, 413]
