@@ -1,1 +1,1 @@
-FLASK_APP=webhooks.cli
+FLASK_APP=webhooks.cli.commands

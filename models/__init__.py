@@ -1,1 +1,1 @@
-"""The domain and its tables: events are folded into facts, facts are viewed as answers."""
+"""The domain and its tables: events are folded into facts, facts are viewed as attendance."""

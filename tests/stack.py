@@ -17,7 +17,7 @@ from uuid import uuid4
 
 import psutil
 
-from models.settings import Settings
+from models.settings.settings import Settings
 
 ROOT = Path(__file__).parents[1]
 MARK = "ROLLCALL_TEST_STACK"

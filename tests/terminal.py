@@ -8,10 +8,10 @@ from typing import Any
 from click.testing import Result
 from flask import Flask
 
-from webhooks import rebuild_cli, replay_cli  # noqa: F401  (their commands)
-from webhooks.events_cli import events
-from webhooks.sessions_cli import sessions
-from webhooks.users_cli import users
+from webhooks.cli import rebuild as rebuild_cli  # noqa: F401  (their commands)
+from webhooks.cli.events import events
+from webhooks.cli.sessions import sessions
+from webhooks.cli.users import users
 
 GROUPS = {"events": events, "sessions": sessions, "users": users}
 

@@ -10,7 +10,7 @@ import jwt
 import pytest
 from werkzeug.test import TestResponse
 
-from models.settings import Settings
+from models.settings.settings import Settings
 from tests.build import SECRET, joined, signed
 from tests.doors import (
     Rollcall,

@@ -5,11 +5,13 @@ from __future__ import annotations
 import pytest
 from redis import Redis
 
-from models.settings import Settings
+from models.settings.settings import Settings
 from tests.build import joined
 from tests.doors import Rollcall, aside, on_sqlite, pausing, serving, wait_for, working
 from tests.faults import free_port
-from worker import bell, jobs
+from worker import jobs
+from worker.inbox import bell
+from worker.jobs import draining
 
 TAKE = "FROM webhook_events WHERE status = 'pending'"
 
@@ -58,7 +60,7 @@ def test_an_event_stored_between_the_answer_and_the_snapshot_is_applied_and_ring
     bell.answer(rollcall.backend.redis)  # what a drain does first
     rollcall.send(joined(sid="PA_2"))
     assert jobs_waiting(rollcall) == 2, "it rang anew"
-    assert jobs.drain_batch(rollcall.backend) == 2
+    assert draining.drain_batch(rollcall.backend) == 2
     assert cycles(rollcall) == ["PA_1", "PA_2"]
 
 
@@ -70,7 +72,7 @@ def test_an_event_stored_after_the_drains_snapshot_has_a_drain_of_its_own(
     with (
         serving(settings) as web,
         pausing(rollcall.backend.engine, after=TAKE) as pause,
-        aside(lambda: jobs.drain_batch(rollcall.backend)) as drained,
+        aside(lambda: draining.drain_batch(rollcall.backend)) as drained,
     ):
         pause.wait()
         with aside(lambda: web.send(joined(sid="PA_2"))) as sent:

@@ -12,9 +12,10 @@ import pytest
 from sqlalchemy import event as hooks
 from sqlalchemy import text
 
-from models import cycle, db, room, session
-from models.facts import Cycle, Person, Room, Session
-from models.settings import Settings
+from models.domain.facts import Cycle, Person, Room, Session
+from models.settings.settings import Settings
+from models.storage import db
+from models.tables import cycle, room, session
 from tests.build import at, joined, left, room_started
 from tests.doors import (
     Rollcall,
@@ -31,7 +32,7 @@ from tests.doors import (
     without,
 )
 from tests.faults import free_port
-from worker import cache
+from worker.cache import cache
 
 CYCLES = "ORDER BY visits.cycle_id"
 ROOMS = "FROM rooms WHERE"

@@ -8,8 +8,8 @@ import pytest
 
 from tests.build import KEY, SECRET
 from tests.doors import token, token_of
-from webhooks.callers import Callers, WebhookToken
-from webhooks.verify import LEEWAY, Rejected
+from webhooks.door.callers import Callers, WebhookToken
+from webhooks.door.verify import LEEWAY, Rejected
 
 HOUR = timedelta(hours=1)
 

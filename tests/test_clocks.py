@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from models.settings import Settings
+from models.settings.settings import Settings
 from tests.build import folded, joined, left, room_started, signed, webhook
 from tests.doors import Rollcall, Row, ago, on_sqlite, problem, serving, told
 

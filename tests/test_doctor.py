@@ -12,16 +12,16 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import text, update
 
-from models import db
-from models.settings import Settings
-from models.webhook_event import webhook_events
+from models.settings.settings import Settings
+from models.storage import db
+from models.tables.webhook_event import webhook_events
 from tests import build
 from tests.doors import ago, on_sqlite
 from tests.faults import free_port
 from webhooks.app import create_app
-from webhooks.doctor import doctor
-from worker import jobs
-from worker.backend import Backend
+from webhooks.cli.doctor import doctor
+from worker.jobs import draining
+from worker.process.backend import Backend
 
 ROOT = Path(__file__).parents[1]
 
@@ -58,7 +58,7 @@ def test_without_workers_it_says_so_and_exits_1(app: Flask) -> None:
 def test_the_console_has_a_word_for_all_that_is_looked_at(
     client: FlaskClient, language: str
 ) -> None:
-    path = ROOT / "webhooks" / "languages" / f"{language}.json"
+    path = ROOT / "webhooks" / "pages" / "languages" / f"{language}.json"
     named = orjson.loads(path.read_bytes())["ops"]["checks"]
     assert client.get("/readyz").json["checks"].keys() == named.keys()  # type: ignore[index]
 
@@ -101,7 +101,7 @@ def test_events_that_wait_too_long_or_failed_are_told(
     assert line(examined(app), "pending").startswith("NOT")
     assert line(examined(app), "pending").endswith("are workers and the scheduler running?")
     assert client.get("/readyz").json["pending_age_seconds"] >= 300  # type: ignore[index]
-    jobs.drain_batch(backend)
+    draining.drain_batch(backend)
     assert line(examined(app), "pending").startswith("ok")
     with db.writing(backend.engine) as conn:
         conn.execute(update(webhook_events).values(status="failed"))

@@ -17,11 +17,13 @@ from rq.timeouts import JobTimeoutException
 from sqlalchemy import Connection, Engine, select, text, update
 from sqlalchemy.exc import OperationalError
 
-from models import db, ledger, webhook_event
-from models.event import Event
-from models.session import sessions
-from models.settings import Settings
-from models.webhook_event import webhook_events
+from models.domain.event import Event
+from models.ledger import apply as ledger
+from models.settings.settings import Settings
+from models.storage import db
+from models.tables import webhook_event
+from models.tables.session import sessions
+from models.tables.webhook_event import webhook_events
 from tests.build import at, joined, left, room_finished, room_started, webhook
 from tests.doors import (
     Rollcall,
@@ -38,8 +40,9 @@ from tests.doors import (
     without,
 )
 from tests.faults import free_port
-from worker import bell, jobs
-from worker.backend import Backend
+from worker.inbox import bell
+from worker.jobs import draining
+from worker.process.backend import Backend
 
 
 def statuses(rollcall: Rollcall) -> list[str]:
@@ -163,7 +166,7 @@ def test_a_lost_connection_fails_no_event(rollcall: Rollcall, postgres_url: str)
     rollcall.send(joined(), left())
     with a_worker(rollcall.backend.settings) as other, db.writing(other.engine) as holding:
         db.lock(holding, ["quran-98"])
-        with aside(lambda: jobs.drain_batch(rollcall.backend)) as drained:
+        with aside(lambda: draining.drain_batch(rollcall.backend)) as drained:
             wait_for(lambda: waits_for_a_lock(postgres_url))
             assert statuses(rollcall) == ["pending", "pending"]
             holding.execute(
@@ -185,7 +188,7 @@ def test_a_deadlock_fails_no_event(rollcall: Rollcall, postgres_url: str) -> Non
     rollcall.send(joined(room="RM_2", room_name="other", names="shared"))
     with a_worker(rollcall.backend.settings) as other, db.writing(other.engine) as crossing:
         crossing.execute(select(sessions).with_for_update())
-        with aside(lambda: jobs.drain_batch(rollcall.backend)) as drained:
+        with aside(lambda: draining.drain_batch(rollcall.backend)) as drained:
             wait_for(lambda: waits_for_a_lock(postgres_url))
             # From here on each holds what the other wants; the database lets one of them go.
             crossing.execute(text("SET LOCAL deadlock_timeout = '5s'"))
@@ -207,8 +210,8 @@ def test_rqs_timeout_fails_no_event(rollcall: Rollcall) -> None:
     with a_worker(rollcall.backend.settings) as other, db.writing(other.engine) as holding:
         db.lock(holding, ["quran-98"])
         signal.setitimer(signal.ITIMER_REAL, 0.3)
-        with pytest.raises(jobs.NOBODYS_FAULT):
-            jobs.drain_batch(rollcall.backend)
+        with pytest.raises(draining.NOBODYS_FAULT):
+            draining.drain_batch(rollcall.backend)
     signal.signal(signal.SIGALRM, before)
     wait_for(lambda: is_up(rollcall.backend.engine))
     assert statuses(rollcall) == ["pending"]
@@ -226,7 +229,7 @@ def in_rooms(*names: str) -> list[Event]:
     ]
 
 
-def taken(conn: Connection, limit: int = jobs.BATCH) -> list[int]:
+def taken(conn: Connection, limit: int = draining.BATCH) -> list[int]:
     """What a drain takes, as places in the ledger's order; empty when no room is free."""
     ids = list(conn.execute(select(webhook_events.c.id).order_by(webhook_events.c.id)).scalars())
     found = webhook_event.take(conn, limit)
@@ -265,7 +268,7 @@ def test_a_row_that_somebody_holds_is_skipped_and_waited_for(rollcall: Rollcall)
     with a_worker(rollcall.backend.settings) as other, db.writing(other.engine) as holding:
         holding.execute(first)
         thread = ThreadPoolExecutor(1)
-        drained = thread.submit(lambda: jobs.work_off(rollcall.backend))
+        drained = thread.submit(lambda: draining.work_off(rollcall.backend))
         wait_for(lambda: statuses(rollcall) == ["pending", "applied", "applied"])
     drained.result(20)
     thread.shutdown()
@@ -283,7 +286,7 @@ def test_a_room_that_a_drain_holds_is_passed_over_and_applied_after_it_with_no_s
     with (
         a_worker(rollcall.backend.settings) as other,
         pausing(rollcall.backend.engine, after="INSERT INTO cycles") as pause,
-        aside(lambda: jobs.work_off(rollcall.backend)) as drained,
+        aside(lambda: draining.work_off(rollcall.backend)) as drained,
     ):
         pause.wait()
         with a_worker(rollcall.backend.settings) as web, db.writing(web.engine) as conn:
@@ -291,7 +294,7 @@ def test_a_room_that_a_drain_holds_is_passed_over_and_applied_after_it_with_no_s
             webhook_event.insert_rows(conn, [row])
         before = bell.queue(other.redis).count
         with counting(other.engine) as executed:
-            jobs.work_off(other)
+            draining.work_off(other)
         assert len([one for one in executed if "webhook_events" in one]) == 1, "it looked once"
         assert bell.queue(other.redis).count == before, "it rang for nobody"
         assert statuses(rollcall) == ["pending", "pending"]
@@ -309,14 +312,14 @@ def test_a_drain_that_held_a_room_for_nothing_looks_again(rollcall: Rollcall) ->
         a_worker(rollcall.backend.settings) as slow,
         pausing(slow.engine, after="SELECT webhook_events.id, webhook_events.room_name") as looked,
         pausing(slow.engine, after="pg_try_advisory_xact_lock") as holds,
-        aside(lambda: jobs.work_off(slow)) as drained,
+        aside(lambda: draining.work_off(slow)) as drained,
     ):
         looked.wait()
         assert rollcall.drain() == 1
         looked.over()
         holds.wait()
         rollcall.put_in([joined(sid="PA_late", room="RM_a", room_name="a")])
-        jobs.work_off(rollcall.backend)
+        draining.work_off(rollcall.backend)
         assert statuses(rollcall) == ["applied", "pending"]
         holds.over()
         drained.result(20)
@@ -326,18 +329,18 @@ def test_a_drain_that_held_a_room_for_nothing_looks_again(rollcall: Rollcall) ->
 def test_after_its_turn_a_drain_leaves_the_rest_to_another_job(
     rollcall: Rollcall, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(jobs, "TURN_SECONDS", 0)
-    rollcall.put_in(joined(sid=f"PA_{n}") for n in range(jobs.BATCH + 1))
-    jobs.work_off(rollcall.backend)
+    monkeypatch.setattr(draining, "TURN_SECONDS", 0)
+    rollcall.put_in(joined(sid=f"PA_{n}") for n in range(draining.BATCH + 1))
+    draining.work_off(rollcall.backend)
     assert statuses(rollcall).count("pending") == 1
     assert bell.queue(rollcall.backend.redis).count == 1
 
 
 def test_a_drain_that_is_asked_to_stop_ends_with_the_batch_at_hand(rollcall: Rollcall) -> None:
-    rollcall.put_in(joined(sid=f"PA_{n}") for n in range(jobs.BATCH + 1))
+    rollcall.put_in(joined(sid=f"PA_{n}") for n in range(draining.BATCH + 1))
     stopping = Flag()
     stopping.set()
-    jobs.work_off(rollcall.backend, stopping)
+    draining.work_off(rollcall.backend, stopping)
     assert statuses(rollcall).count("pending") == 1
     assert bell.queue(rollcall.backend.redis).count == 1
 
@@ -345,29 +348,29 @@ def test_a_drain_that_is_asked_to_stop_ends_with_the_batch_at_hand(rollcall: Rol
 def test_without_redis_a_drain_goes_on_to_the_end(
     rollcall: Rollcall, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(jobs, "TURN_SECONDS", 0)
-    rollcall.put_in(joined(sid=f"PA_{n}") for n in range(jobs.BATCH + 1))
+    monkeypatch.setattr(draining, "TURN_SECONDS", 0)
+    rollcall.put_in(joined(sid=f"PA_{n}") for n in range(draining.BATCH + 1))
     away = f"redis://127.0.0.1:{free_port()}/0"
     with a_worker(rollcall.backend.settings.model_copy(update={"redis_url": away})) as cut_off:
-        jobs.work_off(cut_off)
+        draining.work_off(cut_off)
     assert set(statuses(rollcall)) == {"applied"}
 
 
 @on_postgresql
 def test_a_full_batch_rings_for_more_hands_when_other_rooms_wait(rollcall: Rollcall) -> None:
     queue = bell.queue(rollcall.backend.redis)
-    rollcall.put_in(in_rooms(*["a"] * jobs.BATCH, "b"))
-    assert jobs.drain_batch(rollcall.backend) == jobs.BATCH
+    rollcall.put_in(in_rooms(*["a"] * draining.BATCH, "b"))
+    assert draining.drain_batch(rollcall.backend) == draining.BATCH
     assert queue.count == 1
-    assert jobs.drain_batch(rollcall.backend) == 1
+    assert draining.drain_batch(rollcall.backend) == 1
     assert queue.count == 1
-    assert jobs.drain_batch(rollcall.backend) == 0
+    assert draining.drain_batch(rollcall.backend) == 0
 
 
 def test_a_full_batch_of_the_only_room_rings_for_nobody(rollcall: Rollcall) -> None:
-    rollcall.put_in(in_rooms(*["a"] * (jobs.BATCH + 1)))
-    assert jobs.drain_batch(rollcall.backend) == jobs.BATCH
-    assert jobs.drain_batch(rollcall.backend) == 1
+    rollcall.put_in(in_rooms(*["a"] * (draining.BATCH + 1)))
+    assert draining.drain_batch(rollcall.backend) == draining.BATCH
+    assert draining.drain_batch(rollcall.backend) == 1
     assert bell.queue(rollcall.backend.redis).count == 0
 
 
@@ -404,7 +407,7 @@ def test_a_session_that_one_room_leaves_while_another_comes_stays(
         db.lock(conn, ["b"])
         ledger.apply(conn, [comes], now=at("11:00"), settings=settings)
         thread = ThreadPoolExecutor(1)
-        drained = thread.submit(lambda: jobs.drain_batch(rollcall.backend))
+        drained = thread.submit(lambda: draining.drain_batch(rollcall.backend))
         wait_for(lambda: waits_for_a_lock(postgres_url))
     assert drained.result(20) == 1
     thread.shutdown()
@@ -415,8 +418,8 @@ def test_a_session_that_one_room_leaves_while_another_comes_stays(
 
 def drained_or_retried(worker: Backend) -> int:
     try:
-        return jobs.drain_batch(worker)
-    except jobs.NOBODYS_FAULT:
+        return draining.drain_batch(worker)
+    except draining.NOBODYS_FAULT:
         return drained_or_retried(worker)
 
 

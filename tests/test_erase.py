@@ -8,11 +8,12 @@ import pytest
 from redis import Redis
 from sqlalchemy import select, update
 
-from models import db, erasure
-from models import event as events
-from models.room import rooms
-from models.settings import Settings
-from models.webhook_event import pending_row, webhook_events
+from models.domain import event as events
+from models.ledger import erasure
+from models.settings.settings import Settings
+from models.storage import db
+from models.tables.room import rooms
+from models.tables.webhook_event import pending_row, webhook_events
 from tests.build import aborted, joined, left, room_finished, room_started, webhook
 from tests.doors import (
     Rollcall,
@@ -34,7 +35,9 @@ from tests.doors import (
 )
 from tests.faults import free_port
 from tests.terminal import Terminal
-from worker import erase, jobs, spool
+from worker.inbox import spool
+from worker.jobs import draining
+from worker.operations import erase
 
 SOMEBODY, NAME = "maryam-7f3a", "Maryam al-Idrisi"
 THEIR: Any = {"user": SOMEBODY, "name": NAME}
@@ -216,7 +219,7 @@ def test_a_drain_that_has_their_events_in_hand_brings_nobody_back(
             holding.execute(select(rooms).with_for_update())
         else:
             db.lock(holding, ["quran-98"])
-        with aside(lambda: jobs.drain_batch(a_class.backend)) as drained:
+        with aside(lambda: draining.drain_batch(a_class.backend)) as drained:
             wait_for(lambda: waits_for_a_lock(postgres_url))
             with a_worker(settings) as third, aside(lambda: erase.erase(third, SOMEBODY)) as done:
                 wait_for(lambda: everything(a_class)["erasures"])

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from models import event as events
-from models.event import (
+from models.domain import event as events
+from models.domain.event import (
     MAX_ID_BYTES,
     MAX_NAME_LENGTH,
     MAX_SESSION_ID_BYTES,
@@ -24,8 +24,8 @@ from models.event import (
     read,
     redact,
 )
-from models.facts import Source
-from models.fold import merge, merge_room
+from models.domain.facts import Source
+from models.domain.fold import merge, merge_room
 from tests.build import (
     aborted,
     at,

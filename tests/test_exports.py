@@ -19,10 +19,11 @@ from sqlalchemy import Connection, bindparam, text
 from werkzeug.http import parse_options_header
 from werkzeug.test import TestResponse
 
-from models import db, session
-from models.engine import make_engine
-from models.facts import Session
-from models.settings import Settings
+from models.domain.facts import Session
+from models.settings.settings import Settings
+from models.storage import db
+from models.storage.engine import make_engine
+from models.tables import session
 from tests.build import DAY, at, joined, left
 from tests.doors import (
     Rollcall,
@@ -34,10 +35,10 @@ from tests.doors import (
     token,
     told,
 )
-from webhooks import spreadsheet
+from webhooks.api import exports
+from webhooks.api.roster import EXPORT_LIMIT_SECONDS
 from webhooks.app import create_app
-from webhooks.roster import EXPORT_LIMIT_SECONDS
-from worker.backend import PATIENT, REQUEST
+from worker.process.backend import PATIENT, REQUEST
 
 SCHEDULE = {"scheduled_at": f"{DAY.date()}T14:00:00Z", "room_name": "quran-98"}
 PEOPLE = [{"user_id": "5", "name": "أحمد"}, {"user_id": "6", "name": "سارة"}]
@@ -90,7 +91,7 @@ def test_a_line_a_person_says_what_the_json_says(a_class: Rollcall) -> None:
     assert [line["user_id"] for line in found] == ["5", "6", "7"]
     for line, person in zip(found, people, strict=True):
         assert line["session_id"] == "98"
-        for column in spreadsheet.PERSON:
+        for column in exports.PERSON:
             assert line[column] == as_text(person[column]), column
 
 
@@ -101,7 +102,7 @@ def test_a_line_a_visit_keeps_each_persons_visits_together(a_class: Rollcall) ->
     assert [line["participant_sid"] for line in found] == ["PA_b", "PA_c", "PA_a"]
     for line, (person, visit) in zip(found, visits, strict=True):
         assert (line["user_id"], line["name"]) == (person["user_id"], person["name"])
-        for column in spreadsheet.VISIT:
+        for column in exports.VISIT:
             assert line[column] == as_text(visit[column]), column
 
 
@@ -203,13 +204,13 @@ def test_a_part_of_it_is_not_to_be_had(a_class: Rollcall) -> None:
     ],
 )
 def test_a_cell_is_never_a_formula(value: str, shown: str) -> None:
-    assert spreadsheet.cell(value) == shown
+    assert exports.cell(value) == shown
 
 
 @given(st.lists(st.text("=+-@ \t\r\n,;|'\"aب\uff1d\u200f"), min_size=1, max_size=4))
 def test_however_it_is_separated_no_cell_begins_a_formula(values: list[str]) -> None:
     file = io.StringIO(newline="")
-    csv.writer(file, lineterminator="\r\n").writerow(["98", *map(spreadsheet.cell, values)])
+    csv.writer(file, lineterminator="\r\n").writerow(["98", *map(exports.cell, values)])
     for separator in ",;\t|":
         read = csv.reader(io.StringIO(file.getvalue(), newline=""), delimiter=separator)
         for cell in (cell for line in read for cell in line):
@@ -219,7 +220,7 @@ def test_however_it_is_separated_no_cell_begins_a_formula(values: list[str]) -> 
 @given(st.text("=+- \t\n;'\"a"))
 def test_one_apostrophe_taken_away_gives_the_text_back(value: str) -> None:
     mark = r"(?:\A|(?<=[;|\t\r\n]))'(?=[\s\"']*[=+\-@\t\r\n])"
-    assert re.sub(mark, "", str(spreadsheet.cell(value))) == value
+    assert re.sub(mark, "", str(exports.cell(value))) == value
 
 
 def test_a_name_with_a_formula_comes_out_as_text(rollcall: Rollcall) -> None:
@@ -246,7 +247,7 @@ def test_a_name_with_a_formula_comes_out_as_text(rollcall: Rollcall) -> None:
     ],
 )
 def test_the_files_name_is_safe(name: str, file: str) -> None:
-    assert spreadsheet.file_name(name, visits=False) == file
+    assert exports.file_name(name, visits=False) == file
 
 
 @on_sqlite
@@ -258,7 +259,7 @@ def test_the_files_name_is_told_in_unicode_and_in_ascii(rollcall: Rollcall) -> N
 
 
 def test_a_long_name_still_fits_a_file_system() -> None:
-    name = spreadsheet.file_name("ق" * 128, visits=True)
+    name = exports.file_name("ق" * 128, visits=True)
     assert len(name.encode()) < 255
     assert name.startswith("visits-ققق")
 

@@ -13,13 +13,13 @@ from flask import Flask
 from sqlalchemy import make_url, text
 from sqlalchemy.exc import ProgrammingError
 
-from models import db
-from models.settings import Settings
+from models.settings.settings import Settings
+from models.storage import db
 from tests.doors import on_postgresql, on_sqlite, serving
 from tests.faults import free_port
 from tests.terminal import Terminal
-from webhooks.context import unhurried
-from webhooks.group import Group
+from webhooks.cli.group import Group
+from webhooks.door.context import unhurried
 
 COMMANDS = (
     "events list",

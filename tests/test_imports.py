@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from models.settings import Settings
+from models.settings.settings import Settings
 from tests.build import CAPTURES, captured, joined, left, room_started, signed, webhook
 from tests.doors import Rollcall, ago, aside, on_sqlite, wait_for
 from tests.terminal import Terminal
 from tests.test_replay import a_worker_alive
-from webhooks import imports
-from worker import backlog
+from webhooks.cli import imports
+from worker.operations import pacing
 
 
 @pytest.fixture
@@ -166,16 +166,16 @@ def test_an_empty_file_is_read(terminal: Terminal, file: Path) -> None:
 def test_a_long_import_gives_way_to_what_livekit_sends(
     rollcall: Rollcall, settings: Settings, terminal: Terminal, file: Path
 ) -> None:
-    path = write(file, (webhook(joined(sid=f"PA_{n}")) for n in range(backlog.SHORT + 700)))
+    path = write(file, (webhook(joined(sid=f"PA_{n}")) for n in range(pacing.SHORT + 700)))
     with (
         a_worker_alive(settings.redis_url),
         aside(lambda: terminal.json("events", "import", path, "--trusted")) as said,
     ):
-        wait_for(lambda: len(rollcall.ledger()) > backlog.SHORT)
+        wait_for(lambda: len(rollcall.ledger()) > pacing.SHORT)
         assert not said.done()
-        assert len(rollcall.ledger()) == backlog.SHORT + imports.BATCH
+        assert len(rollcall.ledger()) == pacing.SHORT + imports.BATCH
         rollcall.drain()
-        assert said.result(20)["stored"] == backlog.SHORT + 700
+        assert said.result(20)["stored"] == pacing.SHORT + 700
 
 
 @on_sqlite

@@ -11,9 +11,9 @@ import pytest
 from sqlalchemy import update
 from werkzeug.test import TestResponse
 
-from models import db
-from models.settings import Settings
-from models.webhook_event import webhook_events
+from models.settings.settings import Settings
+from models.storage import db
+from models.tables.webhook_event import webhook_events
 from tests.build import joined, left, room_finished
 from tests.doors import (
     CHUNKED,

@@ -18,9 +18,10 @@ from sqlalchemy import Connection, func, select, text
 from sqlalchemy import event as hooks
 from structlog.testing import capture_logs
 
-from models import changes, db
-from models.changes import Mark
-from models.settings import Settings
+from models.settings.settings import Settings
+from models.storage import db
+from models.tables import changes
+from models.tables.changes import Mark
 from tests.build import joined, left
 from tests.doors import (
     Rollcall,
@@ -39,13 +40,14 @@ from tests.doors import (
 )
 from tests.faults import free_port
 from tests.terminal import Terminal
-from worker import cache, lease, rounds
-from worker.backend import Backend
-from worker.cache import Facts
-from worker.change import changing
-from worker.keeper import EVERY, Keeper
-from worker.lease import Lease
-from worker.quick_redis import QuickRedis
+from worker.cache import cache
+from worker.cache.cache import Facts
+from worker.cache.change import changing
+from worker.jobs.keeper import EVERY, Keeper
+from worker.process import lease, periodic
+from worker.process.backend import Backend
+from worker.process.lease import Lease
+from worker.process.quick_redis import QuickRedis
 
 T = TypeVar("T")
 
@@ -557,7 +559,7 @@ def test_rounds_go_on_after_one_that_failed(settings: Settings) -> None:
 
     with capture_logs() as logs:
         make = lambda _: one  # noqa: E731
-        with rounds.going("test", settings, make, every=0.01, expected=(RedisError,)):
+        with periodic.going("test", settings, make, every=0.01, expected=(RedisError,)):
             assert done.wait(60)
     said = [(log["event"], log["log_level"]) for log in logs]
     assert said[:2] == [("test.failed", "warning"), ("test.failed", "error")]

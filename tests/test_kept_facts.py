@@ -10,18 +10,19 @@ from random import Random
 import pytest
 from sqlalchemy import select, update
 
-from models import db
-from models.cycle import cycles
-from models.event import Event
-from models.facts import Meeting
-from models.room import rooms
-from models.session import sessions
+from models.domain.event import Event
+from models.domain.facts import Meeting
+from models.storage import db
+from models.tables.cycle import cycles
+from models.tables.room import rooms
+from models.tables.session import sessions
 from tests.build import Words, aborted, joined, left, room_finished, room_started
 from tests.doors import Rollcall, ago, token, told
-from worker import cache, erase, rebuild
-from worker.cache import Facts
-from worker.keeper import Keeper
-from worker.lease import Lease
+from worker.cache import cache
+from worker.cache.cache import Facts
+from worker.jobs.keeper import Keeper
+from worker.operations import erase, rebuild
+from worker.process.lease import Lease
 
 STEPS = 30
 NAMES, USERS = ("a", "b"), ("5", "6", "guest")

@@ -12,11 +12,12 @@ import pytest
 from sqlalchemy import Engine, Select, text, update
 from werkzeug.test import TestResponse
 
-from models import db, filters, replay
-from models.engine import make_engine
-from models.entry import COLUMNS
-from models.filters import Cursor, Filters
-from models.webhook_event import webhook_events
+from models.ledger import filters, replay
+from models.ledger.entry import COLUMNS
+from models.ledger.filters import Cursor, Filters
+from models.storage import db
+from models.storage.engine import make_engine
+from models.tables.webhook_event import webhook_events
 from tests.build import aborted, joined, left, room_started
 from tests.doors import Rollcall, bearer, on_sqlite, ops_token, problem, token, told
 from tests.terminal import Terminal

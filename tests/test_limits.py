@@ -20,11 +20,12 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import event
 
-from models import db, session
-from models.engine import make_engine
-from models.facts import Session
-from models.settings import Settings
-from models.turn import Turn
+from models.domain.facts import Session
+from models.settings.settings import Settings
+from models.storage import db
+from models.storage.engine import make_engine
+from models.storage.write_queue import WriteQueue
+from models.tables import session
 from tests.build import KEY, SECRET, signed
 from tests.doors import (
     Rollcall,
@@ -44,11 +45,11 @@ from tests.doors import (
 )
 from tests.faults import free_port
 from tests.processes import environment, listens, running
-from webhooks import join
-from webhooks.intake import WAIT_SECONDS, Intake, Patience
-from webhooks.janitor import Janitor
-from webhooks.problems import Problem
-from worker.backend import REQUEST, Limits
+from webhooks.api import join
+from webhooks.door.admission import WAIT_SECONDS, Admission, Patience
+from webhooks.door.problems import Problem
+from webhooks.server.connections import ConnectionReaper
+from worker.process.backend import REQUEST, Limits
 
 THREADS = 8
 CHECKED_SECONDS = 20.0
@@ -231,7 +232,7 @@ def connected(listening: socket.socket) -> Iterator[tuple[socket.socket, socket.
 
 def test_the_janitor_shuts_what_was_begun_and_never_completed() -> None:
     with a_server() as listening, connected(listening) as (client, _):
-        janitor = Janitor(listening.getsockname()[1], request_seconds=0.2, idle_seconds=60)
+        janitor = ConnectionReaper(listening.getsockname()[1], request_seconds=0.2, idle_seconds=60)
         client.sendall(b"POST")
         wait_for(lambda: janitor.sweep() == 1)
         assert client.recv(1) == b""
@@ -239,7 +240,7 @@ def test_the_janitor_shuts_what_was_begun_and_never_completed() -> None:
 
 def test_the_janitor_shuts_what_trickles() -> None:
     with a_server() as listening, connected(listening) as (client, _):
-        janitor = Janitor(listening.getsockname()[1], request_seconds=0.2, idle_seconds=60)
+        janitor = ConnectionReaper(listening.getsockname()[1], request_seconds=0.2, idle_seconds=60)
 
         def trickles() -> bool:
             client.sendall(b"x")
@@ -250,7 +251,7 @@ def test_the_janitor_shuts_what_trickles() -> None:
 
 def test_the_janitor_leaves_who_is_answered() -> None:
     with a_server() as listening, connected(listening) as (client, served):
-        janitor = Janitor(listening.getsockname()[1], request_seconds=0.3, idle_seconds=60)
+        janitor = ConnectionReaper(listening.getsockname()[1], request_seconds=0.3, idle_seconds=60)
         began = monotonic()
         pause = threading.Event()
         while monotonic() < began + 1.0:
@@ -268,9 +269,9 @@ def test_the_janitor_shuts_what_is_idle_for_long_and_nothing_else() -> None:
         client.sendall(b"ask")
         assert served.recv(3) == b"ask"
         served.sendall(b"answer")
-        assert Janitor(port, request_seconds=60, idle_seconds=60).sweep() == 0
-        assert Janitor(free_port(), request_seconds=0, idle_seconds=0).sweep() == 0
-        patient = Janitor(port, request_seconds=60, idle_seconds=0.2)
+        assert ConnectionReaper(port, request_seconds=60, idle_seconds=60).sweep() == 0
+        assert ConnectionReaper(free_port(), request_seconds=0, idle_seconds=0).sweep() == 0
+        patient = ConnectionReaper(port, request_seconds=60, idle_seconds=0.2)
         wait_for(lambda: patient.sweep() == 1)
         assert client.recv(6) == b"answer"
         assert client.recv(1) == b""
@@ -280,7 +281,7 @@ def test_the_janitor_shuts_what_is_idle_for_long_and_nothing_else() -> None:
 
 
 def test_seats_are_given_back() -> None:
-    intake = Intake(threads=4)
+    intake = Admission(threads=4)
     for _ in range(10):
         with intake.seat("5"), intake.seat("6"), intake.seat(None), pytest.raises(Problem):
             intake.seat("7").__enter__()
@@ -367,7 +368,7 @@ def test_those_who_write_to_sqlite_take_turns(sqlite_url: str) -> None:
 
 
 def test_turns_are_taken_in_the_order_in_which_they_were_asked_for() -> None:
-    turn, order = Turn(60), list[int]()
+    turn, order = WriteQueue(60), list[int]()
 
     def waiting(number: int) -> bool:
         return turn.waiting == number
@@ -386,7 +387,7 @@ def test_turns_are_taken_in_the_order_in_which_they_were_asked_for() -> None:
 
 
 def test_who_waited_too_long_for_a_turn_goes_on_without_it_and_spoils_nothing() -> None:
-    turn = Turn(0.01)
+    turn = WriteQueue(0.01)
     with turn.held(), turn.held():
         assert turn.waiting == 0
     with turn.held():

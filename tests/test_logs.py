@@ -16,9 +16,9 @@ from urllib.parse import quote
 import pytest
 from sqlalchemy import update
 
-from models import db
-from models.session import sessions
-from models.settings import Settings
+from models.settings.settings import Settings
+from models.storage import db
+from models.tables.session import sessions
 from tests.build import captured, captures, joined, signed, webhook
 from tests.doors import Rollcall, ago, bearer, on_postgresql, on_sqlite, ops_token, token, wait_for
 from tests.faults import free_port
@@ -170,7 +170,7 @@ def test_neither_does_a_mistake_of_ours(rollcall: Rollcall, web: Web, log: Path)
     web.end()
     [line] = said(log, "request.failed")
     assert line["error"] == "TypeError"
-    assert "models/session.py" in line["exception"], "where it happened is told"
+    assert "models/tables/session.py" in line["exception"], "where it happened is told"
     assert leaks(log, SECRETS) == set()
 
 

@@ -17,9 +17,9 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Engine, inspect, make_url
 from sqlalchemy.schema import CreateSchema
 
-from models import db, schema
-from models.db import metadata
-from models.engine import make_engine
+from models.storage import db, schema
+from models.storage.db import metadata
+from models.storage.engine import make_engine
 from tests import servers
 from tests.faults import free_port
 

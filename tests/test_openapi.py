@@ -14,8 +14,11 @@ from flask.testing import FlaskClient
 from openapi_spec_validator import validate
 from pydantic import BaseModel
 
-from webhooks import docs, openapi, replies, verify
-from webhooks.operation import of_view
+from webhooks.api import replies
+from webhooks.door import verify
+from webhooks.door.operation import of_view
+from webhooks.openapi import document as description
+from webhooks.pages import docs
 
 REFERENCE = (Path(__file__).parents[1] / "docs" / "api.md").read_text(encoding="utf-8")
 METHODS = {"get", "put", "post", "delete", "patch"}
@@ -48,7 +51,7 @@ def test_it_has_every_route_of_the_application(app: Flask, document: dict[str, A
     assert undeclared == [], "declare them with webhooks.operation.operation"
     routes = {
         (rule.rule.replace("<", "{").replace(">", "}"), method.lower())
-        for rule, _ in openapi.operations(app)
+        for rule, _ in description.operations(app)
         for method in rule.methods or ()
         if method.lower() in METHODS
     }
@@ -139,7 +142,7 @@ def _sections() -> Iterator[tuple[str, str]]:
 
 def _models(app: Flask) -> list[type[BaseModel]]:
     found: set[type[BaseModel]] = {replies.Problem}
-    for _, one in openapi.operations(app):
+    for _, one in description.operations(app):
         content = [model for told in one.answers.values() for model in told.content.values()]
         found |= {model for model in (one.body, *content) if model is not None}
     return sorted(found, key=lambda model: model.__name__)

@@ -14,8 +14,8 @@ from flask.testing import FlaskClient
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests import build
-from worker import jobs
-from worker.backend import Backend
+from worker.jobs import draining
+from worker.process.backend import Backend
 
 ROOT = Path(__file__).parents[1]
 ALERTS, DASHBOARD = ROOT / "ops" / "alerts.yml", ROOT / "ops" / "grafana-dashboard.json"
@@ -37,7 +37,7 @@ def test_every_metric_that_is_watched_exists(client: FlaskClient, backend: Backe
     body, token = build.signed(build.webhook(build.joined()))
     client.post("/webhooks/livekit", data=body, headers={"Authorization": token})
     client.post("/webhooks/livekit", data=body)
-    jobs.drain_batch(backend)
+    draining.drain_batch(backend)
     families = list(text_string_to_metric_families(client.get("/metrics").text))
     names = {sample.name for family in families for sample in family.samples}
     # A labelled metric has samples only once it was used: its family stands for it.

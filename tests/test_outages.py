@@ -13,15 +13,16 @@ from livekit.api import AccessToken, VideoGrants
 from sqlalchemy import func, select
 from werkzeug.test import TestResponse
 
-from models import db
-from models.settings import Settings
-from models.webhook_event import webhook_events
+from models.settings.settings import Settings
+from models.storage import db
+from models.tables.webhook_event import webhook_events
 from tests import build, faults
 from tests.faults import until
 from webhooks.app import create_app
-from webhooks.context import DRAINER, EXTENSION
-from worker import jobs, spool
-from worker.backend import Backend
+from webhooks.door.context import DRAINER, EXTENSION
+from worker.inbox import spool
+from worker.jobs import draining
+from worker.process.backend import Backend
 
 ROOM, PERSON = "class-5b", "pupil-1"
 
@@ -75,8 +76,8 @@ class Deployment:
     def drained(self) -> bool:
         """A worker's tries, until the inbox and the spool are empty."""
         try:
-            return jobs.drain_batch(self.worker) == 0 and spool.length(self.worker.redis) == 0
-        except (*jobs.NOBODYS_FAULT, *faults.REDIS_DOWN):
+            return draining.drain_batch(self.worker) == 0 and spool.length(self.worker.redis) == 0
+        except (*draining.NOBODYS_FAULT, *faults.REDIS_DOWN):
             return False
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from webhooks import pages
+from webhooks.pages import pages
 
 ELEMENT = "/static/attendance-status.js"
 SESSION = '<img src=x onerror=alert(1)> "98" ملاك'

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from flask.testing import FlaskClient
 
-from worker import jobs
-from worker.backend import Backend
+from worker.jobs import draining
+from worker.process.backend import Backend
 
 
 def test_readiness_is_told(client: FlaskClient, backend: Backend) -> None:
@@ -14,4 +14,4 @@ def test_readiness_is_told(client: FlaskClient, backend: Backend) -> None:
     assert told["ready"] is True
     assert told["pending_age_seconds"] == 0.0
     assert told["checks"]["redis"]["well"] is True
-    assert jobs.drain_batch(backend) == 0
+    assert draining.drain_batch(backend) == 0

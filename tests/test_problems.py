@@ -6,9 +6,9 @@ import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import update
 
-from models import db
-from models.session import sessions
-from models.settings import Settings
+from models.settings.settings import Settings
+from models.storage import db
+from models.tables.session import sessions
 from tests.doors import Rollcall, bearer, on_sqlite, ops_token, problem, serving, token
 
 pytestmark = on_sqlite

@@ -11,15 +11,18 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from models import db, retention
-from models.event import Event
-from models.settings import Settings
-from models.webhook_event import webhook_events
+from models.domain.event import Event
+from models.ledger import retention
+from models.settings.settings import Settings
+from models.storage import db
+from models.tables.webhook_event import webhook_events
 from tests.build import joined, left
 from tests.doors import Rollcall, a_worker, ago, on_postgresql, on_sqlite, working
 from tests.terminal import Terminal
 from tests.test_replay import interrupted
-from worker import bell, jobs, prune, schedule
+from worker import jobs, schedule
+from worker.inbox import bell
+from worker.jobs import prune
 
 LONG_AGO = ago(days=40)
 

@@ -7,7 +7,7 @@ from threading import Thread
 import pytest
 from redis import Redis, SSLConnection, UnixDomainSocketConnection
 
-from worker.quick_redis import QuickRedis
+from worker.process.quick_redis import QuickRedis
 
 
 def kill_all(redis: Redis) -> None:

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 from sqlalchemy import delete, insert, update
 
-from models import db
-from models.cycle import cycles
-from models.room import rooms
-from models.session import sessions
-from models.settings import Settings
-from models.webhook_event import webhook_events
+from models.settings.settings import Settings
+from models.storage import db
+from models.tables.cycle import cycles
+from models.tables.room import rooms
+from models.tables.session import sessions
+from models.tables.webhook_event import webhook_events
 from tests.build import at, joined, left, room_finished, room_started
 from tests.doors import (
     Rollcall,
@@ -35,7 +35,8 @@ from tests.doors import (
 from tests.terminal import Terminal
 from tests.test_drain import a_day
 from tests.test_replay import interrupted, run
-from worker import jobs, rebuild
+from worker.jobs import draining
+from worker.operations import rebuild
 
 PA_1 = cycles.c.cycle_id == "PA_1"
 
@@ -355,7 +356,7 @@ def test_a_rebuild_and_a_drain_wait_for_each_other(
             wait_for(lambda: waits_for_a_lock(postgres_url))
             holding.rollback()
             assert len(rebuilt.result(20)["differences"]) == 1
-    jobs.drain_batch(a_class.backend)
+    draining.drain_batch(a_class.backend)
     assert differences(terminal) == []
 
 

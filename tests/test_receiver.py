@@ -14,9 +14,10 @@ from typing import Any
 import jwt
 import pytest
 
-from models import db, webhook_event
-from models.event import Event
-from models.settings import Settings
+from models.domain.event import Event
+from models.settings.settings import Settings
+from models.storage import db
+from models.tables import webhook_event
 from tests.build import (
     KEY,
     SECRET,
@@ -42,9 +43,9 @@ from tests.doors import (
     wait_for,
 )
 from tests.faults import free_port
-from webhooks import verify
-from worker import bell
-from worker.backend import Backend
+from webhooks.door import verify
+from worker.inbox import bell
+from worker.process.backend import Backend
 
 GOOD = joined("14:00", user="5", name="Aisha", room_created="13:50")
 

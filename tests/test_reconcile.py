@@ -14,18 +14,18 @@ from livekit.protocol.models import ParticipantInfo
 from redis import Redis
 from sqlalchemy import update
 
-from models import db
-from models.cycle import cycles
-from models.settings import Settings
-from models.webhook_event import webhook_events
+from models.settings.settings import Settings
+from models.storage import db
+from models.tables.cycle import cycles
+from models.tables.webhook_event import webhook_events
 from tests import build, faults
 from tests.build import joined, left
 from tests.doors import Rollcall, Row, ago, rows
 from tests.fake_livekit import FakeLiveKit, running
-from worker import livekit_api
-from worker.backend import Backend
-from worker.livekit_api import Look, Unanswered
-from worker.reconcile import Reconciler
+from worker.process.backend import Backend
+from worker.reconcile import livekit_api
+from worker.reconcile.livekit_api import Look, Unanswered
+from worker.reconcile.reconcile import Reconciler
 
 SESSION = "quran-98"
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from werkzeug.test import TestResponse
 
-from models.event import Event
-from models.settings import Settings
+from models.domain.event import Event
+from models.settings.settings import Settings
 from tests.build import at, joined, left, room_finished, room_started
 from tests.doors import (
     Rollcall,
@@ -27,7 +27,7 @@ from tests.doors import (
     told,
     without,
 )
-from worker import jobs
+from worker.jobs import draining
 
 Step = Callable[[Rollcall], object]
 MORNING: dict[str, Any] = {"room": "RM_1", "room_created": "09:55"}
@@ -224,7 +224,7 @@ def test_a_registration_and_a_drain_at_the_same_moment_end_right(
     with a_worker(settings) as worker:
         for room in ROOMS:
             rollcall.send(joined(sid=f"PA_{room}", room=f"RM_{room}", room_name=room))
-            together(lambda: jobs.drain_batch(worker), registering(rollcall, room))
+            together(lambda: draining.drain_batch(worker), registering(rollcall, room))
             rollcall.drain()
     facts = rollcall.facts()
     assert {row["session_id"] for row in facts["rooms"]} == {f"session of {it}" for it in ROOMS}
@@ -242,7 +242,7 @@ def test_a_withdrawal_and_a_drain_at_the_same_moment_end_right(
         for room in ROOMS:
             rollcall.put(f"session of {room}", room_name=room)
             rollcall.send(joined(sid=f"PA_{room}", room=f"RM_{room}", room_name=room))
-            together(lambda: jobs.drain_batch(worker), withdrawing(room))
+            together(lambda: draining.drain_batch(worker), withdrawing(room))
             rollcall.drain()
     facts, homes = rollcall.facts(), {f"{room}@2026-11-23" for room in ROOMS}
     assert {row["session_id"] for row in facts["rooms"]} == homes

@@ -19,12 +19,12 @@ import pytest
 from redis import Redis
 from sqlalchemy import func, select, update
 
-from models import db
-from models import event as events
-from models.changes import changes
-from models.filters import Filters
-from models.settings import Settings
-from models.webhook_event import webhook_events
+from models.domain import event as events
+from models.ledger.filters import Filters
+from models.settings.settings import Settings
+from models.storage import db
+from models.tables.changes import changes
+from models.tables.webhook_event import webhook_events
 from tests.build import joined, left, room_finished, room_started, webhook
 from tests.doors import (
     Rollcall,
@@ -45,9 +45,10 @@ from tests.doors import (
 from tests.faults import free_port
 from tests.terminal import Terminal
 from tests.test_drain import a_day
-from worker import jobs, replay
 from worker.__main__ import Worker
-from worker.bell import QUEUE
+from worker.inbox.bell import QUEUE
+from worker.jobs import draining
+from worker.operations import replay
 
 T = TypeVar("T")
 ROOT = Path(__file__).resolve().parents[1]
@@ -86,14 +87,14 @@ def a_worker_alive(redis_url: str) -> Iterator[None]:
 
 
 @contextmanager
-def draining(settings: Settings) -> Iterator[None]:
+def working(settings: Settings) -> Iterator[None]:
     """A worker that drains whatever is there."""
     stopped = Flag()
 
     def drain() -> None:
         with a_worker(settings) as backend:
             while not stopped.is_set():
-                if jobs.drain_batch(backend) == 0:
+                if draining.drain_batch(backend) == 0:
                     stopped.wait(0.01)
 
     with a_worker_alive(settings.redis_url), aside(drain) as done:
@@ -215,11 +216,11 @@ def test_a_replay_of_many_stays_a_little_ahead_of_the_workers(
 ) -> None:
     rollcall.put_in((joined(sid=f"PA_{n}") for n in range(2_600)), status="failed")
     most = 0
-    with draining(settings):
+    with working(settings):
         steps = replay.replay(rollcall.backend, Filters(status="failed"), now=datetime.now(UTC))
         for progress in steps:
             most = max(most, progress.waiting)
-    assert most == replay.AHEAD * jobs.BATCH
+    assert most == replay.AHEAD * draining.BATCH
     assert (progress.applied, progress.failed, progress.waiting) == (2_600, 0, 0)
     assert count(rollcall, "applied") == 2_600
 
@@ -228,7 +229,7 @@ def test_what_fails_again_is_counted_and_not_tried_for_ever(
     rollcall: Rollcall, settings: Settings, terminal: Terminal
 ) -> None:
     rollcall.put_in([joined(), left()], status="failed", payload={"event": "nonsense"})
-    with draining(settings):
+    with working(settings):
         said = terminal.json("events", "replay", exits=1)
     assert (said["matched"], said["rung"], said["applied"], said["failed"]) == (2, 2, 0, 2)
     assert {row["attempts"] for row in rollcall.ledger()} == {1}
@@ -317,14 +318,14 @@ def test_ctrl_c_stops_a_replay_and_a_second_run_finishes_it(
     rollcall.put_in((joined(sid=f"PA_{n}") for n in range(2_000)), status="failed")
     with a_worker_alive(settings.redis_url):
         process = run("events", "replay", "--json", settings=settings)
-        wait_for(lambda: count(rollcall, "pending") == replay.AHEAD * jobs.BATCH)
+        wait_for(lambda: count(rollcall, "pending") == replay.AHEAD * draining.BATCH)
         process.send_signal(signal.SIGINT)
         output, errors = process.communicate(timeout=20)
     assert process.returncode == 130, errors
     assert "Run it again to go on." in errors
     assert json.loads(output)["rung"] == 1_500
     assert count(rollcall, "failed") == 500
-    with draining(settings):
+    with working(settings):
         said = terminal.json("events", "replay")
     assert (said["matched"], said["applied"]) == (500, 500)
     wait_for(lambda: count(rollcall, "applied") == 2_000)
@@ -362,7 +363,7 @@ def run(
     names = ("livekit_api_key", "livekit_api_secret", "database_url", "redis_url")
     environment = os.environ | {name.upper(): str(getattr(settings, name)) for name in names}
     return subprocess.Popen(
-        [sys.executable, "-m", "flask", "--app", "webhooks.cli", *words],
+        [sys.executable, "-m", "flask", "--app", "webhooks.cli.commands", *words],
         cwd=ROOT,
         env=environment,
         text=True,

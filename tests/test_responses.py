@@ -10,7 +10,7 @@ import pytest
 from flask import Flask, send_file
 from werkzeug.test import EnvironBuilder
 
-from webhooks.responses import Response
+from webhooks.door.responses import Response
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from werkzeug.test import TestResponse
 
-from models.settings import Settings
+from models.settings.settings import Settings
 from tests.build import joined
 from tests.doors import (
     Rollcall,

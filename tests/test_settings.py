@@ -11,8 +11,8 @@ import pytest
 from livekit.protocol.models import ParticipantInfo
 from pydantic.fields import FieldInfo
 
-from models.facts import Rules
-from models.settings import BadSettings, Settings, load
+from models.domain.facts import Rules
+from models.settings.settings import BadSettings, Settings, load
 
 KEY_PAIR = {"LIVEKIT_API_KEY": "devkey", "LIVEKIT_API_SECRET": "devsecret"}
 

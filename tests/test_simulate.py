@@ -32,16 +32,17 @@ from hypothesis import strategies as st
 from livekit.api import TokenVerifier, WebhookReceiver
 from livekit.protocol.webhook import WebhookEvent
 
-from webhooks.livekit_event import DEPARTURE_TIMEOUT, Event
-from webhooks.livekit_plan import (
+from webhooks.cli.simulate import simulate
+from webhooks.simulator.event import DEPARTURE_TIMEOUT, Event
+from webhooks.simulator.plan import (
     LONGEST_TAIL,
     TURN_PASSWORD_PREFIX,
     Plan,
     endless_classes,
     plan_classes,
 )
-from webhooks.livekit_sender import Clock, NotLoopback, Rules, Tally, Target, sending
-from webhooks.simulate import run, run_until_stopped, simulate
+from webhooks.simulator.run import run, run_until_stopped
+from webhooks.simulator.sender import Clock, NotLoopback, Rules, Tally, Target, sending
 
 KEY, SECRET = "devkey", "devsecret-devsecret-devsecret-devsecret"
 MONDAY = datetime(2026, 11, 23, 14, 10, tzinfo=UTC)
@@ -702,7 +703,7 @@ def command(*arguments: str) -> Any:
 @contextmanager
 def simulating(*arguments: str) -> Iterator["subprocess.Popen[str]"]:
     """The command in a process of its own, which gets no further than this block."""
-    code = "from webhooks.simulate import simulate; simulate()"
+    code = "from webhooks.cli.simulate import simulate; simulate()"
     with subprocess.Popen(
         [sys.executable, "-W", "error", "-c", code, *arguments],
         env=os.environ | keys() | {"PYTHONPATH": os.pathsep.join(sys.path)},

@@ -19,11 +19,11 @@ import psutil
 import pytest
 from honcho.printer import Message
 
-from models.settings import Settings
+from models.settings.settings import Settings
 from tests.faults import free_port, until
 from tests.stack import PATIENCE_SECONDS, ROOT, started
 from webhooks.__main__ import STOP_SECONDS
-from webhooks.stack import _Terminal
+from webhooks.stack.processes import _Terminal
 
 KEYS = {"LIVEKIT_API_KEY": "devkey", "LIVEKIT_API_SECRET": "devsecret"}
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from models.settings import Settings
+from models.settings.settings import Settings
 from tests.build import aborted, joined, left, room_finished, room_started
 from tests.doors import (
     Rollcall,
@@ -21,7 +21,7 @@ from tests.doors import (
     told,
     without,
 )
-from webhooks import answers
+from webhooks.api import answers
 
 TEACHER = token("teacher", roomAdmin=True)
 

@@ -21,20 +21,23 @@ import pytest
 from sqlalchemy import func, select
 from yarl import URL
 
-from models import cycle, db, event, webhook_event
-from models.event import EPOCH
-from models.settings import Settings
-from models.webhook_event import webhook_events
+from models.domain import event
+from models.domain.event import EPOCH
+from models.settings.settings import Settings
+from models.storage import db
+from models.tables import cycle, webhook_event
+from models.tables.webhook_event import webhook_events
 from tests import build
 from tests.build import KEY, SECRET
 from tests.chaos import truth
 from tests.doors import Rollcall, on_postgresql, on_sqlite
 from tests.faults import free_port, until
 from tests.processes import answers, environment, listens, running
-from webhooks.livekit_plan import Plan, plan_classes
-from webhooks.livekit_sender import WALL_CLOCK, Tally, Target, sending
-from worker import bell, crew, jobs
-from worker.backend import Backend
+from webhooks.simulator.plan import Plan, plan_classes
+from webhooks.simulator.sender import WALL_CLOCK, Tally, Target, sending
+from worker.inbox import bell, workers
+from worker.jobs import draining
+from worker.process.backend import Backend
 
 CLIENTS = 6
 
@@ -147,7 +150,7 @@ def test_a_web_process_hears_a_sigterm_for_which_nobody_woke_its_main_thread(
 def test_a_killed_worker_s_batch_is_applied_by_the_next_one(
     settings: Settings, backend: Backend, tmp_path: Path
 ) -> None:
-    people = 3 * jobs.BATCH
+    people = 3 * draining.BATCH
     _fill_inbox(backend, people)
     env = environment(settings, tmp_path, LOG_LEVEL="warning")
 
@@ -235,11 +238,11 @@ def test_a_worker_is_known_to_be_alive_again_after_redis_was_wiped(
     settings: Settings, backend: Backend, tmp_path: Path
 ) -> None:
     with running("worker", environment(settings, tmp_path, LOG_LEVEL="warning")):
-        until(lambda: crew.workers(backend.redis) == 1)
+        until(lambda: workers.alive(backend.redis) == 1)
         backend.redis.flushall()
-        assert crew.workers(backend.redis) == 0
+        assert workers.alive(backend.redis) == 0
         bell.ring(backend.redis)
-        until(lambda: crew.workers(backend.redis) == 1)
+        until(lambda: workers.alive(backend.redis) == 1)
 
 
 @on_sqlite

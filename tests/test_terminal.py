@@ -12,14 +12,14 @@ from fcntl import ioctl
 
 import pytest
 
-from models import db
-from models.cycle import cycles
-from models.settings import Settings
+from models.settings.settings import Settings
+from models.storage import db
+from models.tables.cycle import cycles
 from tests.build import joined
 from tests.doors import Rollcall, on_sqlite
 from tests.terminal import Terminal
 from tests.test_replay import run
-from webhooks.terminal import printable
+from webhooks.cli.terminal import printable
 
 HOSTILE = "a\nforged \x1b[31m\x1b]0;owned\x07\x9b1m\x7f\u202eb"
 

@@ -11,7 +11,7 @@ from flask import Flask
 
 from tests.conftest import KEY, SECRET
 from tests.doors import on_sqlite
-from webhooks.cli import MOST_HOURS, token
+from webhooks.cli.commands import MOST_HOURS, token
 
 
 def signed(app: Flask, *, hours: str) -> Result:

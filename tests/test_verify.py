@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from livekit.api import AccessToken, TokenVerifier, VideoGrants, WebhookReceiver
 
 from tests.build import captured, captures
-from webhooks.verify import MAX_TOKEN_CHARS, REASONS, Reason, Rejected, claims, webhook
+from webhooks.door.verify import MAX_TOKEN_CHARS, REASONS, Reason, Rejected, claims, webhook
 
 KEY, SECRET = "devkey", "devsecret-devsecret-devsecret-devsecret"
 KEYS = {KEY: SECRET}

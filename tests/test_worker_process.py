@@ -19,12 +19,13 @@ import pytest
 from redis import Redis
 from redis.exceptions import RedisError
 
-from models.settings import Settings
+from models.settings.settings import Settings
 from tests.build import joined, left, signed, webhook
 from tests.doors import Rollcall, ago, bearer, on_sqlite, token, wait_for
 from tests.faults import Valkey, free_port
 from tests.processes import environment, listens, running
-from worker import crew, lease
+from worker.inbox import workers
+from worker.process import lease
 
 pytestmark = on_sqlite
 
@@ -51,10 +52,10 @@ sleep, time.sleep = time.sleep, sleep_and_ask
 what is raised then is suppressed. Logging does that while it formats a line, and a `__del__`."""
 
 
-def workers(url: str) -> int:
+def workers_alive(url: str) -> int:
     with Redis.from_url(url) as redis:
         try:
-            return crew.workers(redis)
+            return workers.alive(redis)
         except RedisError:
             return 0
 
@@ -62,7 +63,7 @@ def workers(url: str) -> int:
 def schedulers(url: str) -> int:
     with Redis.from_url(url) as redis:
         try:
-            return crew.schedulers(redis)
+            return workers.schedulers(redis)
         except RedisError:
             return 0
 
@@ -111,7 +112,7 @@ def test_a_webhook_goes_all_the_way_and_each_process_stops_cleanly(
         assert {name: stop(process) for name, process in processes.items()} == dict.fromkeys(
             MODULES, 0
         )
-    assert (workers(settings.redis_url), schedulers(settings.redis_url)) == (0, 0)
+    assert (workers_alive(settings.redis_url), schedulers(settings.redis_url)) == (0, 0)
 
 
 def test_mail_that_nobody_rang_for_is_swept_up(
@@ -138,7 +139,7 @@ def test_several_workers_work_and_stop_as_one(
 ) -> None:
     env = environment(settings, tmp_path, WORKERS="2", LOG_LEVEL="warning")
     with running("worker", env) as pool:
-        wait_for(lambda: workers(settings.redis_url) == 2)
+        wait_for(lambda: workers_alive(settings.redis_url) == 2)
         children = psutil.Process(pool.pid).children(recursive=True)
         assert len(children) == 2, "one process a worker"
         rollcall.send(joined())
@@ -150,7 +151,7 @@ def test_several_workers_work_and_stop_as_one(
 def test_a_worker_that_was_killed_is_replaced(settings: Settings, tmp_path: Path) -> None:
     env = environment(settings, tmp_path, WORKERS="2", LOG_LEVEL="error")
     with running("worker", env) as pool:
-        wait_for(lambda: workers(settings.redis_url) == 2)
+        wait_for(lambda: workers_alive(settings.redis_url) == 2)
         before = {child.pid for child in psutil.Process(pool.pid).children()}
         psutil.Process(min(before)).kill()
 
@@ -233,7 +234,7 @@ def test_a_worker_hears_that_it_is_asked_to_stop_where_exceptions_are_suppressed
     here = settings.model_copy(update={"redis_url": own_valkey.url})
     env = environment(here, tmp_path, PYTHONPATH=str(tmp_path), LOG_LEVEL="error")
     with running("worker", env, log=tmp_path / "log") as worker:
-        wait_for(lambda: workers(own_valkey.url) == 1)
+        wait_for(lambda: workers_alive(own_valkey.url) == 1)
         own_valkey.stop()
         assert worker.wait(SOON_SECONDS) == 0
 

@@ -1,1 +1,1 @@
-"""The Flask application: webhooks come in, statuses go out."""
+"""The web: the receiver of webhooks, the API, the pages and the commands."""

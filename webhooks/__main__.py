@@ -18,8 +18,8 @@ from granian.http import HTTP1Settings
 from granian.log import LogLevels
 from granian.server.mp import MPServer
 
-from models.settings import BadSettings, Settings, load
-from worker import metrics_dir
+from models.settings.settings import BadSettings, Settings, load
+from worker.process import metrics_dir
 
 SPARE_DESCRIPTORS = 256
 PR_SET_PDEATHSIG = 1

@@ -7,44 +7,44 @@ import sys
 from flask import Flask
 from flask_cors import CORS
 
-from models import logs
-from models.settings import BadSettings, Settings, load
-from webhooks import problems
-from webhooks.callers import Callers
-from webhooks.context import CALLERS, DRAINER, EXTENSION, INTAKE, SLOT, UNHURRIED
-from webhooks.docs import docs
-from webhooks.events import events
-from webhooks.health import health
-from webhooks.intake import Intake
-from webhooks.janitor import Janitor
-from webhooks.join import join
-from webhooks.metrics import metrics
-from webhooks.pages import pages
+from models.settings.settings import BadSettings, Settings, load
+from webhooks.api.events import events
+from webhooks.api.health import health
+from webhooks.api.join import join
+from webhooks.api.metrics import metrics
+from webhooks.api.roster import roster
+from webhooks.api.sessions import sessions
+from webhooks.api.status import status
+from webhooks.api.users import users
+from webhooks.door import problems
+from webhooks.door.admission import Admission
+from webhooks.door.callers import Callers
+from webhooks.door.context import CALLERS, DRAINER, EXTENSION, INTAKE, SLOT, UNHURRIED
+from webhooks.door.responses import Response
+from webhooks.pages.docs import docs
+from webhooks.pages.pages import pages
 from webhooks.receiver import receiver
-from webhooks.responses import Response
-from webhooks.roster import roster
-from webhooks.sessions import sessions
-from webhooks.slot import Slot
-from webhooks.status import status
-from webhooks.users import users
-from worker.backend import REQUEST, Backend, Limits
-from worker.drainer import Drainer
+from webhooks.server.connections import ConnectionReaper
+from worker.inbox.group_commit import GroupCommit
+from worker.jobs.local_drain import Drainer
+from worker.process import logs
+from worker.process.backend import REQUEST, Backend, Limits
 
 
 def create_app(settings: Settings | None = None, limits: Limits = REQUEST) -> Flask:
     """The application on its own backend. A bad environment ends the process with a sentence."""
     if settings is None:
         settings = _of_environment()
-    app = Flask(__name__, static_folder=None)
+    app = Flask(__name__, static_folder=None, template_folder="pages/templates")
     app.response_class = Response
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     backend = Backend.of(settings, limits)
     app.extensions[EXTENSION] = backend
-    app.extensions[SLOT] = Slot(backend.engine)
+    app.extensions[SLOT] = GroupCommit(backend.engine)
     app.extensions[CALLERS] = Callers(backend.keys)
     app.extensions[UNHURRIED] = Backend.of(settings)
     app.extensions[DRAINER] = Drainer(settings)
-    app.extensions[INTAKE] = Intake(settings.web_threads)
+    app.extensions[INTAKE] = Admission(settings.web_threads)
     problems.register(app)
     doors = (receiver, status, roster, join, sessions, events, users, health, metrics, docs, pages)
     for door in doors:
@@ -57,7 +57,7 @@ def create_app(settings: Settings | None = None, limits: Limits = REQUEST) -> Fl
 def create_served_app() -> Flask:
     """What the web process serves: the application, and a janitor for its connections."""
     settings = _of_environment()
-    Janitor(settings.port).start()
+    ConnectionReaper(settings.port).start()
     return create_app(settings)
 
 

@@ -15,18 +15,20 @@ from flask import Blueprint, request
 from redis.exceptions import RedisError
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from models import event as events
-from models import webhook_event
-from models.event import Event, Unreadable
-from webhooks import verify
-from webhooks.bodies import whole_body
-from webhooks.context import backend, drainer, present, slot
-from webhooks.operation import Answer, operation
-from webhooks.problems import OUTAGES, response
-from webhooks.responses import Response
-from webhooks.verify import Rejected
-from webhooks.webhook_body import Webhook
-from worker import bell, metrics, spool
+from models.domain import event as events
+from models.domain.event import Event, Unreadable
+from models.storage.db import OUTAGES
+from models.tables import webhook_event
+from webhooks.api.bodies import whole_body
+from webhooks.door import verify
+from webhooks.door.context import backend, drainer, present, slot
+from webhooks.door.operation import Answer, operation
+from webhooks.door.problems import response
+from webhooks.door.responses import Response
+from webhooks.door.verify import Rejected
+from webhooks.openapi.webhook_body import Webhook
+from worker.inbox import bell, spool
+from worker.process import metrics
 
 receiver = Blueprint("receiver", __name__)
 

@@ -1,1 +1,1 @@
-"""RQ workers: the bell, the drain, the cache that they clear."""
+"""RQ workers and all that runs beside requests: drains, the cache, reconciliation."""

@@ -19,10 +19,9 @@ from rq.job import Job
 from rq.worker import WorkerStatus
 from rq.worker_pool import WorkerPool
 
-from models import logs
-from models.settings import BadSettings, Settings, load
-from worker import metrics_dir, shutdown
-from worker.bell import QUEUE
+from models.settings.settings import BadSettings, Settings, load
+from worker.inbox.bell import QUEUE
+from worker.process import logs, metrics_dir, shutdown
 
 RETRY_SECONDS = 1
 
@@ -96,7 +95,7 @@ def main() -> None:
 def work(settings: Settings) -> None:
     """Run until stopped."""
     # Or RQ would import it when the first mail waits, which takes half a second.
-    from worker import jobs  # noqa: F401, PLC0415  (its counters open files: see metrics_dir)
+    from worker.jobs import draining  # noqa: F401, PLC0415  (its counters open files: see metrics_dir)
 
     if settings.workers == 1:
         work_alone(settings)

@@ -17,9 +17,9 @@ from redis.exceptions import RedisError
 from rq.cron import CronJob, CronScheduler
 from rq.exceptions import StopRequested
 
-from models import logs
-from models.settings import BadSettings, Settings, load
-from worker import bell, metrics_dir, shutdown
+from models.settings.settings import BadSettings, Settings, load
+from worker.inbox import bell
+from worker.process import logs, metrics_dir, shutdown
 
 SWEEP_SECONDS = 5
 PRUNE_AT = "30 3 * * *"
@@ -66,7 +66,8 @@ def main() -> None:
         sys.exit(str(error))
     metrics_dir.prepare()
     logs.configure(settings)
-    from worker import keeper, reconcile  # noqa: PLC0415  (counters open files in that directory)
+    from worker.jobs import keeper  # noqa: PLC0415  (counters open files in that directory)
+    from worker.reconcile import reconcile  # noqa: PLC0415  (counters open files in that directory)
 
     with keeper.running(settings), reconcile.running(settings):
         run(settings)

@@ -10,17 +10,11 @@ from alembic import context
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import OperationalError
 
-from models import (  # noqa: F401  (their tables)
-    cycle,
-    erasure,
-    retention,
-    room,
-    session,
-    webhook_event,
-)
-from models.db import metadata, writing
-from models.engine import make_engine
-from models.settings import BadSettings, load
+from models.ledger import erasure, retention  # noqa: F401  (their tables)
+from models.settings.settings import BadSettings, load
+from models.storage.db import metadata, writing
+from models.storage.engine import make_engine
+from models.tables import cycle, room, session, webhook_event  # noqa: F401  (their tables)
 
 
 def run() -> None:

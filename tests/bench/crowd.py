@@ -16,7 +16,7 @@ from time import sleep
 
 from sqlalchemy import text
 
-from models import db
+from models.storage import db
 from tests.bench import inbox
 from tests.bench.load import drive
 from tests.bench.mail import Classes, people_in

@@ -16,7 +16,7 @@ from tests.bench.mail import Classes
 from tests.bench.peer import jobs
 from tests.bench.stack import Stack, peer, peer_worker, stack
 from tests.bench.turns import Figure, Goal, Measure, in_turns
-from webhooks.livekit_event import Event
+from webhooks.simulator.event import Event
 
 ROOMS, PEOPLE = 100, 30
 BACKLOG, SQLITE_BACKLOG, PEER_BACKLOG = 100_000, 20_000, 500

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 
 from sqlalchemy import text
 
-from models import db
-from models.engine import make_engine
+from models.storage import db
+from models.storage.engine import make_engine
 from tests.bench import inbox
 from tests.bench.mail import Classes
 from tests.bench.stack import Stack, stack

@@ -8,13 +8,14 @@ from time import monotonic, perf_counter, sleep
 
 from sqlalchemy import func, select, text
 
-from models import db, webhook_event
-from models import event as events
-from models.webhook_event import webhook_events
+from models.domain import event as events
+from models.storage import db
+from models.tables import webhook_event
+from models.tables.webhook_event import webhook_events
 from tests.bench.load import BenchFailed
 from tests.bench.stack import Stack
-from webhooks.livekit_event import Event
-from worker import bell
+from webhooks.simulator.event import Event
+from worker.inbox import bell
 
 ROWS_AT_ONCE = 1_000
 

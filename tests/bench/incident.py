@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import Engine, text
 
-from models import db
+from models.storage import db
 
 ROOMS, PEOPLE = 2_000, 30
 ROWS_AT_ONCE = 50_000

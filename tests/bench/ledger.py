@@ -14,16 +14,19 @@ from statistics import quantiles
 from time import perf_counter
 from typing import Any
 
-from models import db, entry, logs, schema, webhook_event
-from models import event as events
-from models.filters import Cursor, Filters
-from models.settings import Settings
+from models.domain import event as events
+from models.ledger import entry
+from models.ledger.filters import Cursor, Filters
+from models.settings.settings import Settings
+from models.storage import db, schema
+from models.tables import webhook_event
 from tests import servers
 from tests.bench import incident, report
 from tests.bench.mail import KEY, SECRET, Classes
 from tests.bench.turns import ROUNDS, Figure, Goal, Measure, in_turns
-from worker import jobs
-from worker.backend import Backend
+from worker.jobs import draining
+from worker.process import logs
+from worker.process.backend import Backend
 
 FEW, MANY = 1_000, 1_000_000
 MOST_MS = 50.0
@@ -147,7 +150,7 @@ def _drain(stored: _Ledger) -> float:
 
 
 def _empty_inbox(stored: _Ledger) -> None:
-    while jobs.drain_batch(stored.backend):
+    while draining.drain_batch(stored.backend):
         pass
 
 

@@ -11,8 +11,8 @@ from itertools import islice
 
 import jwt
 
-from webhooks.livekit_event import Event
-from webhooks.livekit_plan import endless_classes
+from webhooks.simulator.event import Event
+from webhooks.simulator.plan import endless_classes
 
 KEY, SECRET = "devkey", "devsecret-devsecret-devsecret-devsecret"
 GOOD_FOR = timedelta(hours=2)

@@ -11,7 +11,7 @@ from statistics import median
 
 from sqlalchemy import func, select
 
-from models.webhook_event import webhook_events
+from models.tables.webhook_event import webhook_events
 from tests.bench.load import BenchFailed, Load, drive
 from tests.bench.mail import Classes
 from tests.bench.stack import Stack, floors, peer, stack

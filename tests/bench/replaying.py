@@ -13,7 +13,8 @@ import sys
 from time import perf_counter, sleep
 from typing import Any
 
-from models import db, webhook_event
+from models.storage import db
+from models.tables import webhook_event
 from tests.bench import incident, report
 from tests.bench.load import BenchFailed
 from tests.bench.mail import KEY, SECRET
@@ -26,7 +27,16 @@ FEW = 2_000
 """A replay so small that its memory is what the command takes by itself."""
 
 MINUTES = 4
-COMMAND = [sys.executable, "-m", "flask", "--app", "webhooks.cli", "events", "replay", "--json"]
+COMMAND = [
+    sys.executable,
+    "-m",
+    "flask",
+    "--app",
+    "webhooks.cli.commands",
+    "events",
+    "replay",
+    "--json",
+]
 
 
 def replaying(*, rounds: int) -> list[Figure]:

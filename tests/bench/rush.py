@@ -14,9 +14,9 @@ from tests.bench.load import BenchFailed
 from tests.bench.mail import KEY, SECRET
 from tests.bench.stack import Stack, stack
 from tests.bench.turns import Figure, Goal
-from webhooks.livekit_plan import Plan, plan_classes
-from webhooks.livekit_sender import Report, Target
-from webhooks.simulate import run
+from webhooks.simulator.plan import Plan, plan_classes
+from webhooks.simulator.run import run
+from webhooks.simulator.sender import Report, Target
 
 ROOMS, PEOPLE = 1_000, 10
 ARRIVAL = timedelta(seconds=60)

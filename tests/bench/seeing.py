@@ -11,7 +11,7 @@ from tests.bench.load import BenchFailed, percentile
 from tests.bench.mail import Classes, get, pupil_token, webhook
 from tests.bench.stack import register, stack
 from tests.bench.turns import Figure, Goal
-from webhooks.livekit_event import Event
+from webhooks.simulator.event import Event
 
 RATES = (100, 300)
 SECONDS = 15

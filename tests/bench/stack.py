@@ -13,9 +13,9 @@ from typing import cast
 from redis import Redis
 from sqlalchemy import Engine, text
 
-from models import schema
-from models.db import metadata, writing
-from models.engine import make_engine
+from models.storage import schema
+from models.storage.db import metadata, writing
+from models.storage.engine import make_engine
 from tests import servers
 from tests.bench.load import BenchFailed
 from tests.bench.mail import server_token
@@ -24,7 +24,7 @@ from tests.bench.peer.tables import engine as peer_engine
 from tests.bench.process import logs, procfile, running, serving, until
 from tests.faults import free_port
 from tests.processes import answers
-from worker import lease
+from worker.process import lease
 
 FLOORS = [sys.executable, "-m", "tests.bench.floors"]
 PEER = ["gunicorn", "--workers", "2", "tests.bench.peer.app:create_app()", "--bind"]

@@ -29,12 +29,12 @@ from playwright.sync_api import (
 )
 from werkzeug.serving import WSGIRequestHandler, make_server
 
-from models.event import Event
-from models.settings import Settings
+from models.domain.event import Event
+from models.settings.settings import Settings
 from tests import build
 from tests.conftest import KEY, SECRET
-from worker import jobs
-from worker.backend import Backend
+from worker.jobs import draining
+from worker.process.backend import Backend
 
 ROOM, SESSION = "quran-98", "98"
 CHROMIUMS = ("chromium-headless-shell", "chromium", "google-chrome")
@@ -134,7 +134,7 @@ class Class:
             assert (
                 self.client.post("/webhooks/livekit", data=body, headers=headers).status_code == 204
             )
-        while jobs.drain_batch(self.backend):
+        while draining.drain_batch(self.backend):
             pass
 
     def visit(

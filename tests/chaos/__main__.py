@@ -18,7 +18,8 @@ from flask.testing import FlaskClient
 from redis import Redis
 from yarl import URL
 
-from models import db, webhook_event
+from models.storage import db
+from models.tables import webhook_event
 from tests.build import KEY, SECRET
 from tests.chaos import truth, witness
 from tests.chaos.deployment import Deployment
@@ -27,11 +28,11 @@ from tests.chaos.witness import Witnesses
 from tests.doors import bearer, ops_token, session_url
 from tests.faults import until
 from webhooks.app import create_app
-from webhooks.context import EXTENSION
-from webhooks.livekit_plan import Plan, plan_classes
-from webhooks.livekit_sender import WALL_CLOCK, Diary, Report, Tally, Target, sending
-from worker import spool
-from worker.backend import Backend
+from webhooks.door.context import EXTENSION
+from webhooks.simulator.plan import Plan, plan_classes
+from webhooks.simulator.sender import WALL_CLOCK, Diary, Report, Tally, Target, sending
+from worker.inbox import spool
+from worker.process.backend import Backend
 
 VAR = Path(__file__).parents[2] / "var" / "chaos"
 ROOMS = tuple(f"class-{number:02d}" for number in range(1, 51))

@@ -12,12 +12,12 @@ import psutil
 from redis import Redis
 from redis.exceptions import RedisError
 
-from models.settings import Settings
+from models.settings.settings import Settings
 from tests import faults
 from tests.build import KEY, SECRET
 from tests.faults import until
 from tests.processes import answers, environment
-from worker import spool
+from worker.inbox import spool
 
 WORKERS = 2
 WIPE = """

@@ -11,12 +11,12 @@ from typing import Any
 from flask.testing import FlaskClient
 from sqlalchemy import select
 
-from models import db
-from models.webhook_event import webhook_events
+from models.storage import db
+from models.tables.webhook_event import webhook_events
 from tests.doors import bearer, ops_token, session_url
-from webhooks.livekit_event import Visit
-from webhooks.livekit_plan import Plan
-from worker.backend import Backend
+from webhooks.simulator.event import Visit
+from webhooks.simulator.plan import Plan
+from worker.process.backend import Backend
 
 Ledger = Mapping[str, tuple[str, int]]
 """Each event's status and how often it was tried, by its id."""

@@ -17,9 +17,9 @@ import aiohttp
 
 from tests.chaos.storm import Fault
 from tests.doors import bearer, token
-from webhooks.livekit_event import Visit
-from webhooks.livekit_plan import Plan
-from webhooks.livekit_sender import Diary
+from webhooks.simulator.event import Visit
+from webhooks.simulator.plan import Plan
+from webhooks.simulator.sender import Diary
 
 CACHE_LIFE = timedelta(seconds=10)
 BUSY = timedelta(seconds=3)

@@ -19,7 +19,7 @@ from tests.e2e.door import Door
 from tests.e2e.livekit_server import KEY, SECRET, LiveKit
 from tests.e2e.people import EXACT, Diary, Visit
 from tests.faults import free_port, until
-from worker.reconcile import SWEEP_SECONDS
+from worker.reconcile.reconcile import SWEEP_SECONDS
 
 CUT_SECONDS = 60
 CRASH_SECONDS = 45

@@ -16,8 +16,8 @@ from time import monotonic
 import click
 import psutil
 
-from models import schema
-from models.settings import Settings
+from models.settings.settings import Settings
+from models.storage import schema
 from tests import servers
 from tests.build import KEY, SECRET
 from tests.faults import free_port, until
@@ -26,8 +26,8 @@ from tests.fuzz.attack import Attack
 from tests.fuzz.wire import Closed, Wire
 from tests.processes import environment, listens, running
 from webhooks.app import create_app
-from webhooks.context import EXTENSION
-from worker.backend import Backend
+from webhooks.door.context import EXTENSION
+from worker.process.backend import Backend
 
 VAR = Path(__file__).parents[2] / "var" / "fuzz"
 CLIENTS = 4

@@ -6,14 +6,15 @@ from collections.abc import Iterator, Sequence
 
 from sqlalchemy import Connection, func, select
 
-from models import db, webhook_event
-from models.cycle import cycles
-from models.room import rooms
-from models.session import sessions
-from models.webhook_event import webhook_events
+from models.storage import db
+from models.tables import webhook_event
+from models.tables.cycle import cycles
+from models.tables.room import rooms
+from models.tables.session import sessions
+from models.tables.webhook_event import webhook_events
 from tests.fuzz.attack import PEOPLE, ROOMS, Allowed
 from tests.fuzz.words import MARK
-from worker.backend import Backend
+from worker.process.backend import Backend
 
 ERASED = "erased-"
 

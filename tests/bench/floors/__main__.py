@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from models.settings import load
+from models.settings.settings import load
 from webhooks.__main__ import serve
 
 if __name__ == "__main__":

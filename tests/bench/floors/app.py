@@ -9,8 +9,8 @@ from flask import Flask, Response, request
 from redis import Redis
 from redis.typing import FieldT as Field
 
-from models.settings import load
-from webhooks import verify
+from models.settings.settings import load
+from webhooks.door import verify
 
 HASH = "floor"
 FIELDS: dict[Field, Field] = {"_": "m" * 700, "whole": "1", "u:5": "c" * 500}

@@ -1,0 +1,195 @@
+"""Erasure: a random pseudonym takes a person's place, in the facts and in the ledger alike.
+
+The table holds the cycles of erased people, by id, and nothing of the people: an event that comes
+later for such a cycle takes its pseudonym before it is folded, and so does one that is folded
+again. Whoever was erased and joins anew is somebody new, with a cycle of their own.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, replace
+from typing import Any
+from uuid import uuid4
+
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Table,
+    bindparam,
+    func,
+    select,
+    type_coerce,
+    update,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+from models.domain.event import Event
+from models.domain.facts import Person
+from models.storage import bulk
+from models.storage.db import Key, among, is_sqlite, metadata
+from models.tables import session
+from models.tables.cycle import cycles
+from models.tables.room import rooms
+from models.tables.session import sessions
+from models.tables.webhook_event import webhook_events
+
+erasures = Table(
+    "erasures",
+    metadata,
+    Column("cycle_id", Key, primary_key=True),
+    Column("pseudonym", Key, nullable=False),
+)
+
+CHUNK = 1_000
+
+
+def disguise(conn: Connection, told: Sequence[tuple[int, Event]]) -> Sequence[tuple[int, Event]]:
+    """The events, by row id, as they may be folded: those of erased people's cycles disguised.
+
+    Their rows are rewritten too. Call it while holding the room names: an erasure that committed
+    before is then seen, and one that commits later finds what was folded.
+    """
+    known = pseudonyms(conn, {cycle_id for _, one in told if (cycle_id := _cycle_id(one))})
+    if not known:
+        return told
+    hidden = {row_id: known[key] for row_id, one in told if (key := _cycle_id(one) or "") in known}
+    rewrite(conn, hidden)
+    return [
+        (row_id, disguised(one, hidden[row_id]) if row_id in hidden else one)
+        for row_id, one in told
+    ]
+
+
+def disguised(one: Event, pseudonym: str) -> Event:
+    """The event without its person."""
+    return replace(one, user_id=pseudonym, name=None)
+
+
+def pseudonyms(conn: Connection, cycle_ids: Iterable[str]) -> dict[str, str]:
+    """The pseudonyms of those of these cycles whose person was erased."""
+    statement = select(erasures.c.cycle_id, erasures.c.pseudonym)
+    rows = conn.execute(statement.where(among(conn, erasures.c.cycle_id, cycle_ids)))
+    return dict(rows.all())
+
+
+def rewrite(conn: Connection, hidden: Mapping[int, str]) -> None:
+    """Put these pseudonyms into the ledger's rows, by row id: column and payload; no name stays."""
+    column = webhook_events.c
+    statement = select(column.id, column.payload, column.error).where(column.id.in_(list(hidden)))
+    told = [
+        {
+            "row_id": row.id,
+            "pseudonym": hidden[row.id],
+            "rewritten": _rewritten(row.payload, hidden[row.id]),
+            # An error's sentence may quote what was wrong; its kind is enough to go on.
+            "kind": row.error.partition(":")[0] if row.error else None,
+        }
+        for row in conn.execute(statement.order_by(column.id).with_for_update())
+    ]
+    if told:
+        changed = update(webhook_events).where(column.id == bindparam("row_id"))
+        values: dict[str, Any] = {
+            "user_id": bindparam("pseudonym"),
+            "payload": bindparam("rewritten"),
+            "error": bindparam("kind"),
+        }
+        conn.execute(changed.values(values), told)
+
+
+def guarded_cycles(conn: Connection, user_id: str) -> dict[str, set[str]]:
+    """This person's cycles by id, folded or still in the ledger alone, with the room names that
+    whoever changes them holds."""
+    found: dict[str, set[str]] = defaultdict(set)
+    guard = func.coalesce(rooms.c.name, cycles.c.room_name)
+    folded = select(cycles.c.cycle_id, guard).where(cycles.c.user_id == user_id)
+    folded = folded.join_from(cycles, rooms, rooms.c.sid == cycles.c.room_sid, isouter=True)
+    told_id = func.coalesce(webhook_events.c.participant_sid, webhook_events.c.visit)
+    told = select(told_id, webhook_events.c.room_name).where(webhook_events.c.user_id == user_id)
+    for statement in (folded, told.distinct()):
+        for cycle_id, name in conn.execute(statement):
+            if cycle_id is not None:
+                found[cycle_id] |= {name} if name else set()
+    return dict(found)
+
+
+def remember(conn: Connection, cycle_ids: Iterable[str]) -> str:
+    """Have these cycles, a person's, known by a pseudonym from now on; which.
+
+    A new random one, or the one that an erasure which was cut short has begun with.
+    """
+    wanted = sorted(cycle_ids)
+    found: set[str] = set()
+    for start in range(0, len(wanted), CHUNK):
+        found |= set(pseudonyms(conn, wanted[start : start + CHUNK]).values())
+    pseudonym = min(found, default=f"erased-{uuid4().hex}")
+    for start in range(0, len(wanted), CHUNK):
+        chunk = wanted[start : start + CHUNK]
+        told = [{"cycle_id": cycle_id, "pseudonym": pseudonym} for cycle_id in chunk]
+        bulk.insert_missing(conn, erasures, told, key="cycle_id")
+    return pseudonym
+
+
+def rename_cycles(conn: Connection, cycle_ids: Sequence[str], pseudonym: str) -> set[str]:
+    """Put the pseudonym into these cycles, as the rewritten events would; their sessions."""
+    theirs = cycles.c.cycle_id.in_(cycle_ids)
+    home = func.coalesce(rooms.c.session_id, cycles.c.session_id)
+    homes = select(home).join_from(cycles, rooms, rooms.c.sid == cycles.c.room_sid, isouter=True)
+    conn.execute(update(cycles).where(theirs).values(user_id=pseudonym, name=None, name_rank=""))
+    return {home for home in conn.execute(homes.where(theirs)).scalars() if home is not None}
+
+
+def rewrite_events(conn: Connection, user_id: str, pseudonym: str, *, limit: int) -> int:
+    """Put the pseudonym into up to `limit` of the person's events; how many there were."""
+    column = webhook_events.c
+    oldest = select(column.id).where(column.user_id == user_id)
+    ids = conn.execute(oldest.order_by(column.received_at, column.id).limit(limit)).scalars().all()
+    rewrite(conn, dict.fromkeys(ids, pseudonym))
+    return len(ids)
+
+
+def count_events(conn: Connection, user_id: str) -> int:
+    counted = select(func.count()).where(webhook_events.c.user_id == user_id)
+    return conn.execute(counted).scalar_one()
+
+
+def expecting(conn: Connection, user_id: str) -> list[str]:
+    """The ids of the sessions that expect this person. It looks at every session."""
+    if is_sqlite(conn):
+        one = func.json_each(sessions.c.expected).table_valued("value")
+        named = func.json_extract(one.c.value, "$.user_id") == user_id
+        expects: ColumnElement[bool] = select(one).where(named).exists()
+    else:
+        expects = type_coerce(sessions.c.expected, JSONB).contains([{"user_id": user_id}])
+    statement = select(sessions.c.id).where(expects).order_by(sessions.c.id)
+    return list(conn.execute(statement).scalars())
+
+
+def rename_expected(conn: Connection, session_id: str, user_id: str, pseudonym: str) -> None:
+    """Put the pseudonym into the list of those whom the session expects."""
+    found = session.find(conn, session_id, lock=True)
+    if found is None:
+        return
+    people = tuple(Person(pseudonym) if one.user_id == user_id else one for one in found.expected)
+    expected = [asdict(one) for one in people]
+    conn.execute(update(sessions).where(sessions.c.id == session_id).values(expected=expected))
+
+
+def _cycle_id(one: Event) -> str | None:
+    return one.participant_sid or one.visit
+
+
+def _rewritten(payload: dict[str, Any] | None, pseudonym: str) -> dict[str, Any] | None:
+    """The payload of a webhook, or of a client's event, without its person."""
+    if payload is None:
+        return None
+    kept = {word: value for word, value in payload.items() if word != "name"}
+    if "user_id" in kept:
+        kept["user_id"] = pseudonym
+    participant = kept.get("participant")
+    if isinstance(participant, dict):
+        nameless = {word: value for word, value in participant.items() if word != "name"}
+        kept["participant"] = nameless | {"identity": pseudonym}
+    return kept

@@ -1,0 +1,1 @@
+"""Repair: the tables beside what the ledger says, and made the same."""

@@ -1,0 +1,196 @@
+"""Comparison: the tables beside what the ledger tells, field by field.
+
+What began before the ledger was pruned can't be told any more: it is *unverifiable*, never wrong.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import fields
+from datetime import datetime, timedelta
+from functools import reduce
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, select
+
+from models.domain import fold, ownership
+from models.domain.event import Event
+from models.domain.facts import Cycle, Room
+from models.ledger import apply as ledger
+from models.ledger import retention
+from models.repair import derivation
+from models.repair.derivation import Extent, Told
+from models.repair.difference import Comparison, Difference
+from models.settings.settings import Settings
+from models.tables import cycle, room
+from models.tables.cycle import cycles
+from models.tables.room import rooms
+from models.tables.session import sessions
+
+Fact = TypeVar("Fact", Room, Cycle)
+
+WHOLE_SECOND = timedelta(seconds=1)
+"""LiveKit's `createdAt` is floored: what it dates began up to this much later."""
+
+BY_THEMSELVES = ("session_id", "superseded_at")
+"""They follow from more than a row's own events."""
+
+
+def compare(conn: Connection, extent: Extent, settings: Settings) -> Comparison:
+    """Compare the extent as it is at one moment: in a `db.snapshot`, or holding its room names."""
+    told = derivation.of_extent(conn, extent)
+    has_rooms = _rooms(conn, extent.sids | told.rooms.keys())
+    has_cycles = _cycles(conn, extent, told)
+    untold = [one for key, one in has_cycles.items() if key not in told.cycles and one.room_sid]
+    if untold:
+        derivation.add_elsewhere(conn, told, untold)
+    found = Comparison(extent, unmasked=told.unmasked, unreadable=len(told.unreadable))
+    watermark = retention.watermark(conn)  # last: a prune that came in between is covered
+    found.rooms, found.untold_rooms = _compare(
+        found, "room", has_rooms, told.rooms, told=told, merge=fold.merge_room, watermark=watermark
+    )
+    found.cycles, found.untold_cycles = _compare(
+        found, "cycle", has_cycles, told.cycles, told=told, merge=fold.merge, watermark=watermark
+    )
+    found.checked = len(has_rooms) + len(has_cycles) - len(found.kept)
+    _compare_homes(conn, found, has_rooms, has_cycles, told=told, settings=settings)
+    for event_id in told.unreadable:
+        found.differ("event", event_id, "it was applied, and can't be read any more")
+    for row_id in told.unmasked:
+        found.differ("event", f"in row {row_id}", "it still names somebody who was erased")
+    names = {one.name for one in has_rooms.values()}
+    names |= {one.room_name for one in has_cycles.values() if one.room_name}
+    found.room_names = names | told.room_names
+    return found
+
+
+def _compare(
+    found: Comparison,
+    what: str,
+    has: Mapping[str, Fact],
+    should: Mapping[str, Fact],
+    *,
+    told: Told,
+    merge: Callable[[Fact | None, Event], Fact],
+    watermark: datetime | None,
+) -> tuple[list[Fact], list[Fact]]:
+    """Name what differs; the facts to write, and those of which no event tells."""
+    waiting = _by_key(told.waiting, what)
+    write, untold = [], []
+    for key in sorted(has.keys() | should.keys()):
+        before, after = has.get(key), should.get(key)
+        if before is None:
+            if after is not None and key in told.applied:
+                found.differ(what, key, "it is missing, and the ledger tells of it")
+                write.append(after)
+        elif watermark is not None and _unverifiable(key, before, after, told, watermark):
+            found.kept[key] = what
+        elif after is None:
+            found.differ(what, key, "no event of the ledger tells of it")
+            untold.append(before)
+        elif _differs(found, what, key, reduce(merge, waiting.get(key, ()), before), after):
+            write.append(after)
+    return write, untold
+
+
+def _differs(found: Comparison, what: str, key: str, before: Fact, after: Fact) -> bool:
+    differences = [
+        Difference(what, key, name, getattr(before, name), getattr(after, name))
+        for name in (one.name for one in fields(after))
+        if name not in BY_THEMSELVES and getattr(before, name) != getattr(after, name)
+    ]
+    found.differences += differences
+    return bool(differences)
+
+
+def _unverifiable(
+    key: str, before: Fact, after: Fact | None, told: Told, watermark: datetime
+) -> bool:
+    """Whether the ledger may have lost some of it.
+
+    What the events themselves say of the beginning counts more than what the table says of it.
+    """
+    if after is not None and _began_at(after) < watermark:
+        return True
+    certain = after is not None and key in told.dated
+    return _began_at(before) < watermark and not certain
+
+
+def _began_at(fact: Room | Cycle) -> datetime:
+    """The earliest instant in it, to be on the safe side."""
+    values = (getattr(fact, one.name) for one in fields(fact))
+    return min(value for value in values if isinstance(value, datetime)) - WHOLE_SECOND
+
+
+def _compare_homes(
+    conn: Connection,
+    found: Comparison,
+    has_rooms: Mapping[str, Room],
+    has_cycles: Mapping[str, Cycle],
+    *,
+    told: Told,
+    settings: Settings,
+) -> None:
+    """The sessions of rooms and manual joins, and which room superseded which.
+
+    Of what has events waiting, the drain is still to say.
+    """
+    moving = _by_key(told.waiting, "room").keys() | _by_key(told.waiting, "cycle").keys()
+    left_out = moving | found.kept.keys()
+    here = [told.rooms[sid] for sid in sorted(has_rooms.keys() & told.rooms.keys() - left_out)]
+    visits = [key for key in has_cycles.keys() & told.cycles.keys() if has_cycles[key].provisional]
+    by_hand = [told.cycles[key] for key in sorted(set(visits) - left_out)]
+    registered = ledger.registered_for(conn, here, by_hand)
+    for one in here:
+        later = room.following(conn, one)
+        superseded_at = later.created_at if later else None
+        home = ownership.room_session(one, registered, settings.zone)
+        should: dict[str, Any] = {"superseded_at": superseded_at, "session_id": home}
+        _settled(found, "room", one.sid, has_rooms[one.sid], should)
+    for visit in by_hand:
+        key = visit.cycle_id
+        should = {"session_id": ownership.visit_session(visit, registered)}
+        _settled(found, "cycle", key, has_cycles[key], should)
+    homes = {one.session_id for one in has_rooms.values() if one.session_id}
+    homes |= {one.session_id for one in has_cycles.values() if one.session_id}
+    known = set(conn.execute(select(sessions.c.id).where(sessions.c.id.in_(homes))).scalars())
+    for session_id in sorted(homes - known):
+        found.differ("session", session_id, "it is missing, and has rooms or manual joins")
+
+
+def _settled(
+    found: Comparison, what: str, key: str, has: Room | Cycle, should: Mapping[str, Any]
+) -> None:
+    for name, value in should.items():
+        if getattr(has, name) != value:
+            found.differences.append(Difference(what, key, name, getattr(has, name), value))
+
+
+def _rooms(conn: Connection, sids: Iterable[str]) -> dict[str, Room]:
+    found: dict[str, Room] = {}
+    for some in derivation.chunks(sids):
+        statement = select(rooms).where(rooms.c.sid.in_(some))
+        found |= {row.sid: room.read(row) for row in conn.execute(statement)}
+    return found
+
+
+def _cycles(conn: Connection, extent: Extent, told: Told) -> dict[str, Cycle]:
+    """The table's cycles in the extent's rooms, and those that the ledger puts there."""
+    found: dict[str, Cycle] = {}
+    conditions = [cycles.c.room_sid.in_(some) for some in derivation.chunks(extent.sids)]
+    named = extent.cycle_ids | told.cycles.keys()
+    conditions += [cycles.c.cycle_id.in_(some) for some in derivation.chunks(named)]
+    for condition in conditions:
+        rows = conn.execute(select(cycles).where(condition))
+        found |= {row.cycle_id: cycle.read(row) for row in rows}
+    return found
+
+
+def _by_key(waiting: Sequence[Event], what: str) -> Mapping[str, list[Event]]:
+    found: dict[str, list[Event]] = defaultdict(list)
+    for one in waiting:
+        key = one.room_sid if what == "room" else one.participant_sid or one.visit
+        if key:
+            found[key].append(one)
+    return found

@@ -1,0 +1,189 @@
+"""Derivation: what the ledger tells of some rooms and visits, folded anew.
+
+Applied events make up the facts. Pending ones may have been applied before (a replay puts them
+back), so they are folded too, and handed out: whoever compares folds them into both sides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from sqlalchemy import ColumnElement, Connection, Row, Select, func, select
+
+from models.domain import event as events
+from models.domain import fold
+from models.domain.event import Event, Unreadable
+from models.domain.facts import Cycle, Room
+from models.ledger.erasure import disguised, erasures
+from models.tables.cycle import cycles
+from models.tables.room import rooms
+from models.tables.session import sessions
+from models.tables.webhook_event import webhook_events
+
+T = TypeVar("T")
+
+CHUNK = 500
+COUNTED = ("applied", "pending")
+TELLS_OF = func.coalesce(webhook_events.c.participant_sid, webhook_events.c.visit)
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """What is derived together: lives of rooms with their cycles, and some cycles by themselves.
+
+    `session_id` is whose they are, when they are one session's.
+    """
+
+    session_id: str | None
+    sids: frozenset[str]
+    cycle_ids: frozenset[str]
+
+
+@dataclass(slots=True)
+class Told:
+    """The facts as the ledger tells them.
+
+    `applied` has the keys of which an applied event tells, `dated` those whose beginning an event
+    carries. `unmasked`: the rows that still name somebody who was erased, with the pseudonyms;
+    `unreadable`: the events that were applied once and can't be read now.
+    """
+
+    rooms: dict[str, Room] = field(default_factory=dict)
+    cycles: dict[str, Cycle] = field(default_factory=dict)
+    applied: set[str] = field(default_factory=set)
+    dated: set[str] = field(default_factory=set)
+    waiting: list[Event] = field(default_factory=list)
+    room_names: set[str] = field(default_factory=set)
+    unmasked: dict[int, str] = field(default_factory=dict)
+    unreadable: list[str] = field(default_factory=list)
+
+    def add(self, row: Row[*tuple[Any, ...]]) -> None:
+        """Fold one event of the ledger."""
+        try:
+            one = events.read(row.payload, row.source)
+        except Unreadable:
+            if row.status == "applied":
+                self.unreadable.append(row.event_id)
+            return
+        if row.pseudonym is not None:
+            one = disguised(one, row.pseudonym)
+            if row.status == "applied" and row.user_id != row.pseudonym:
+                self.unmasked[row.id] = row.pseudonym
+        self._fold(one)
+        if row.status == "pending":
+            self.waiting.append(one)
+        else:
+            self.applied |= {key for key in (one.room_sid, one.participant_sid, one.visit) if key}
+
+    def _fold(self, one: Event) -> None:
+        if one.room_name:
+            self.room_names.add(one.room_name)
+        if sid := one.room_sid:
+            self.rooms[sid] = fold.merge_room(self.rooms.get(sid), one)
+            self.dated |= {sid} if one.room_created_at else set()
+        if key := one.participant_sid or one.visit:
+            self.cycles[key] = fold.merge(self.cycles.get(key), one)
+            self.dated |= {key} if one.joined_at else set()
+
+
+def of_extent(conn: Connection, extent: Extent) -> Told:
+    """What the ledger tells of these rooms, their cycles, and these visits."""
+    told = Told()
+    for sids in chunks(extent.sids):
+        _fold(conn, told, webhook_events.c.room_sid.in_(sids))
+    for cycle_ids in chunks(extent.cycle_ids):
+        _fold(conn, told, webhook_events.c.visit.in_(cycle_ids))
+    return told
+
+
+def add_elsewhere(conn: Connection, told: Told, untold: Iterable[Cycle]) -> None:
+    """Fold what the ledger tells of these cycles of people in whatever room."""
+    for some in chunks(untold):
+        theirs = webhook_events.c.user_id.in_({one.user_id for one in some})
+        named = webhook_events.c.participant_sid.in_([one.cycle_id for one in some])
+        elsewhere = Told()
+        _fold(conn, elsewhere, theirs & named)
+        told.cycles |= elsewhere.cycles
+        told.applied |= elsewhere.applied & elsewhere.cycles.keys()
+        told.dated |= elsewhere.dated & elsewhere.cycles.keys()
+        told.waiting += [one for one in elsewhere.waiting if one.participant_sid]
+        told.room_names |= elsewhere.room_names
+
+
+def of_session(conn: Connection, session_id: str) -> Extent:
+    """The session's rooms and manual joins, as the tables have them."""
+    sids = conn.execute(select(rooms.c.sid).where(rooms.c.session_id == session_id)).scalars()
+    by_hand = select(cycles.c.cycle_id).where(
+        cycles.c.session_id == session_id, cycles.c.room_sid.is_(None)
+    )
+    visits = conn.execute(by_hand).scalars()
+    return Extent(session_id, frozenset(sids), frozenset(visits))
+
+
+def with_lost(conn: Connection, extent: Extent) -> Extent:
+    """The extent with what the ledger tells of under the session's room names and no table has."""
+    names = select(rooms.c.name).where(rooms.c.session_id == extent.session_id)
+    known = select(sessions.c.room_name).where(sessions.c.id == extent.session_id)
+    wanted = set(conn.execute(names).scalars()) | set(conn.execute(known).scalars())
+    here = webhook_events.c.room_name.in_(wanted)
+    sids = conn.execute(_lost_rooms().where(here)).scalars()
+    visits = conn.execute(_lost_visits().where(here)).scalars()
+    return Extent(extent.session_id, extent.sids | set(sids), extent.cycle_ids | set(visits))
+
+
+def strays(conn: Connection) -> list[Extent]:
+    """What belongs to no session that there is, in the tables or in the ledger alone."""
+    homeless = ~select(1).where(sessions.c.id == rooms.c.session_id).exists()
+    roomless = ~select(1).where(rooms.c.sid == cycles.c.room_sid).exists()
+    unheld = ~select(1).where(sessions.c.id == cycles.c.session_id).exists()
+    by_hand = cycles.c.room_sid.is_(None)
+    sids = {
+        *conn.execute(select(rooms.c.sid).where(homeless)).scalars(),
+        *conn.execute(_lost_rooms()).scalars(),
+    }
+    alone = cycles.c.room_sid.is_not(None) & roomless
+    cycle_ids = {
+        *conn.execute(select(cycles.c.cycle_id).where(alone | (by_hand & unheld))).scalars(),
+        *conn.execute(_lost_visits()).scalars(),
+    }
+    found = [Extent(None, frozenset(some), frozenset()) for some in chunks(sids)]
+    return found + [Extent(None, frozenset(), frozenset(some)) for some in chunks(cycle_ids)]
+
+
+def _lost_rooms() -> Select[Any]:
+    column = webhook_events.c.room_sid
+    known = select(1).where(rooms.c.sid == column).exists()
+    return _applied(column).where(~known)
+
+
+def _lost_visits() -> Select[Any]:
+    column = webhook_events.c.visit
+    known = select(1).where(cycles.c.cycle_id == column).exists()
+    return _applied(column).where(~known)
+
+
+def _applied(column: ColumnElement[Any]) -> Select[Any]:
+    applied = webhook_events.c.status == "applied"
+    return select(column).where(applied, column.is_not(None)).distinct()
+
+
+def _fold(conn: Connection, told: Told, condition: ColumnElement[bool]) -> None:
+    """Fold the events for which the condition holds, a few at a time."""
+    column = webhook_events.c
+    wanted = (column.id, column.event_id, column.source, column.status, column.user_id)
+    statement = (
+        select(*wanted, column.payload, erasures.c.pseudonym)
+        .join_from(webhook_events, erasures, erasures.c.cycle_id == TELLS_OF, isouter=True)
+        .where(condition, column.status.in_(COUNTED))
+        .execution_options(yield_per=CHUNK)
+    )
+    for row in conn.execute(statement):
+        told.add(row)
+
+
+def chunks(items: Iterable[T]) -> Iterator[list[T]]:
+    found = list(items)
+    for start in range(0, len(found), CHUNK):
+        yield found[start : start + CHUNK]

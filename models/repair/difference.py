@@ -1,0 +1,69 @@
+"""Differences: what the tables have that is not as the ledger tells it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from models.domain.facts import Cycle, Room
+from models.repair.derivation import Extent
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One thing in the tables that is not as the ledger tells it.
+
+    Without a `field` the whole row is meant, and `told` says in words what is wrong with it.
+    """
+
+    what: str
+    key: str
+    field: str | None
+    has: Any
+    told: Any
+
+    def __str__(self) -> str:
+        if self.field is None:
+            return f"{self.what} {self.key}: {self.told}"
+        has, told = _said(self.has), _said(self.told)
+        return f"{self.what} {self.key}: {self.field} is {has}, the ledger tells {told}"
+
+
+@dataclass(slots=True)
+class Comparison:
+    """What differs in an extent, and what it should be instead.
+
+    `rooms` and `cycles` are to be written; of the untold ones no event tells; `kept` are the
+    unverifiable ones, which `checked` does not count; `unreadable` events can't be mended.
+    `room_names` guard all of it.
+    """
+
+    extent: Extent
+    differences: list[Difference] = field(default_factory=list)
+    checked: int = 0
+    kept: dict[str, str] = field(default_factory=dict)
+    rooms: list[Room] = field(default_factory=list)
+    cycles: list[Cycle] = field(default_factory=list)
+    untold_rooms: list[Room] = field(default_factory=list)
+    untold_cycles: list[Cycle] = field(default_factory=list)
+    unreadable: int = 0
+    unmasked: dict[int, str] = field(default_factory=dict)
+    room_names: set[str] = field(default_factory=set)
+
+    @property
+    def untold(self) -> int:
+        return len(self.untold_rooms) + len(self.untold_cycles)
+
+    def mended(self, *, remove: bool) -> int:
+        """How many of the differences a rebuild mends, which may remove what no event tells of."""
+        return len(self.differences) - self.unreadable - (0 if remove else self.untold)
+
+    def differ(self, what: str, key: str, told: str) -> None:
+        self.differences.append(Difference(what, key, None, None, told))
+
+
+def _said(value: Any) -> str:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return "nothing" if value is None else repr(value)

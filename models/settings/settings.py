@@ -1,0 +1,235 @@
+"""Settings: the environment, read once at the door and checked; a bad value names its variable."""
+
+from __future__ import annotations
+
+import os
+import re
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from dotenv import dotenv_values
+from pydantic import Field, StringConstraints, ValidationError, field_validator
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticCustomError
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from models.domain.facts import Rules
+from models.settings import urls
+
+Credential = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+"""A blank one would be a secret that anybody can guess."""
+
+KINDS = frozenset({"STANDARD", "INGRESS", "EGRESS", "SIP", "AGENT", "CONNECTOR", "BRIDGE"})
+"""LiveKit's ParticipantInfo.Kind. Its own enum would have every web process load protobuf."""
+
+MAX_RETENTION_DAYS = 36_500
+
+Words = Annotated[tuple[str, ...], NoDecode]
+
+
+class BadSettings(Exception):
+    """The environment does not make settings; the message has a line for each bad variable."""
+
+
+class Settings(BaseSettings):
+    """Rollcall's settings, each from the environment variable of its name in upper case.
+
+    `NAME_FILE` reads the value from that file instead. Construct through `load`.
+    """
+
+    model_config = SettingsConfigDict(
+        env_file=".env",
+        env_file_encoding="utf-8",
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,
+    )
+
+    livekit_api_key: Credential
+    livekit_api_secret: Credential = Field(repr=False)
+    livekit_keys: str = Field("", repr=False)
+    livekit_url: str | None = None
+    database_url: str = Field("sqlite:///var/rollcall.db", repr=False)
+    redis_url: str = Field("redis://127.0.0.1:6379/0", repr=False)
+    port: int = Field(8000, ge=1, le=65535)
+    web_processes: int = Field(1, ge=1, le=64)
+    web_threads: int = Field(8, ge=1, le=256)
+    workers: int = Field(1, ge=1, le=64)
+    cache_ttl_seconds: int = Field(10, ge=1, le=60)
+    stale_after_minutes: int = Field(5, ge=1, le=1440)
+    default_duration_minutes: int = Field(60, ge=1, le=10_080)
+    max_cycle_hours: int = Field(12, ge=1, le=720)
+    overrun_minutes: int = Field(0, ge=0, le=1440)
+    late_after_minutes: int = Field(10, ge=0, le=1440)
+    minimum_percentage: float | None = Field(None, ge=0, le=100)
+    person_kinds: Words = ("STANDARD", "SIP", "CONNECTOR")
+    count_hidden: bool = False
+    timezone: str = "UTC"
+    retention_days: int = Field(30, ge=1, le=MAX_RETENTION_DAYS)
+    max_body_bytes: int = Field(2_097_152, ge=1024, le=67_108_864)
+    cors_origins: Words = ()
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["json", "console"] | None = None
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, _NamedFiles(settings_cls), env_settings, dotenv_settings
+
+    @field_validator("person_kinds", "cors_origins", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        return tuple(word.strip() for word in value.split(",") if word.strip())
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _empty_is_unset(cls, value: Any, info: Any) -> Any:
+        """`NAME=` in a .env file means the default, as an absent line does.
+
+        The last of the validators that come before parsing is the first to run.
+        """
+        if isinstance(value, _BadFile):
+            raise PydanticCustomError("bad_file", "{why}", {"why": str(value)})
+        field = cls.model_fields[info.field_name]
+        return field.default if value == "" and not field.is_required() else value
+
+    @field_validator("person_kinds")
+    @classmethod
+    def _as_livekit_writes(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        kinds = tuple(word.upper() for word in value)
+        if not kinds or not KINDS.issuperset(kinds):
+            raise ValueError(f"must be some of {', '.join(sorted(KINDS))}")
+        return kinds
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _as_browsers_write(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return value if value == ("*",) else tuple(urls.origin(word) for word in value)
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _any_case(cls, value: Any) -> Any:
+        return value.lower() if isinstance(value, str) else value
+
+    @field_validator("livekit_url")
+    @classmethod
+    def _known_livekit(cls, value: str | None) -> str | None:
+        return value if value is None else urls.livekit(value)
+
+    @field_validator("livekit_keys")
+    @classmethod
+    def _pairs(cls, value: str) -> str:
+        for pair in _pair_lines(value):
+            key, _, secret = pair.partition(":")
+            if not key.strip() or not secret.strip():
+                raise ValueError("must be `key: secret` pairs, separated by commas or newlines")
+        return value
+
+    @field_validator("database_url")
+    @classmethod
+    def _known_database(cls, value: str) -> str:
+        urls.database(value)
+        return value
+
+    @field_validator("redis_url")
+    @classmethod
+    def _known_redis(cls, value: str) -> str:
+        urls.redis(value)
+        return value
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_timezone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+            raise ValueError(f"no time zone is named {value!r}") from error
+        return value
+
+    @property
+    def keys(self) -> dict[str, str]:
+        """Every configured API key with its secret; tokens choose among them by `iss`."""
+        pairs = (pair.partition(":") for pair in _pair_lines(self.livekit_keys))
+        more = {key.strip(): secret.strip() for key, _, secret in pairs}
+        return more | {self.livekit_api_key: self.livekit_api_secret}
+
+    @property
+    def zone(self) -> ZoneInfo:
+        return ZoneInfo(self.timezone)
+
+    @property
+    def rules(self) -> Rules:
+        """What `fold.view` needs to know."""
+        return Rules(
+            stale_after=timedelta(minutes=self.stale_after_minutes),
+            max_cycle=timedelta(hours=self.max_cycle_hours),
+            overrun=timedelta(minutes=self.overrun_minutes),
+            person_kinds=frozenset(self.person_kinds),
+            count_hidden=self.count_hidden,
+        )
+
+
+def load(**given: Any) -> Settings:
+    """The settings of this environment, `given` ones first. Raises BadSettings."""
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        raise BadSettings("\n".join(_line(one) for one in error.errors())) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadSettings(f".env can't be read: {error}") from None
+
+
+class _NamedFiles(PydanticBaseSettingsSource):
+    """Values from the files that `NAME_FILE` variables name (Docker's and Kubernetes' secrets)."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        name = f"{field_name.upper()}_FILE"
+        path = os.environ.get(name, dotenv_values(".env").get(name))
+        if not path:
+            return None, field_name, False
+        try:
+            value: Any = Path(path).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            value = _BadFile(f"{path} can't be read: {error}")
+        if value == "" != field.default:  # whoever names a file does not mean the default
+            value = _BadFile(f"{path} is empty")
+        return value, field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        found = {
+            name: self.get_field_value(field, name)[0]
+            for name, field in self.settings_cls.model_fields.items()
+        }
+        return {name: value for name, value in found.items() if value is not None}
+
+
+class _BadFile(Exception):
+    """Stands for the value of a file that has none, so that it is told with all that is wrong."""
+
+
+def _pair_lines(value: str) -> list[str]:
+    return [pair.strip() for pair in re.split(r"[,\n]", value) if pair.strip()]
+
+
+def _line(error: Any) -> str:
+    name = "_".join(str(part) for part in error["loc"]).upper()
+    if error["type"] == "missing":
+        return f"{name} is not set"
+    if error["type"] == "bad_file":
+        name = f"{name}_FILE"
+    return f"{name}: {error['msg'].removeprefix('Value error, ')}"

@@ -1,0 +1,1 @@
+"""Databases: how SQLite and PostgreSQL are reached, written to and migrated."""

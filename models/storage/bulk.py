@@ -1,0 +1,94 @@
+"""Many rows in one statement, whatever their number: inserted where missing, or upserted.
+
+On PostgreSQL they travel as one JSON parameter, so the statement is always the same: compiled and
+prepared once. (A webhook's row costs 35 us of Python that way, 100 us as 14 parameters, in groups
+of four to eight.) SQLite takes them one by one, in C.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from typing import Any
+
+from sqlalchemy import Column, Connection, Table, bindparam, column, func, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects.postgresql import JSONB
+
+from models.storage.db import among, is_sqlite
+
+Row = dict[str, Any]
+Insert = postgresql.Insert | sqlite.Insert
+
+
+def missing(conn: Connection, key: Column[Any], values: Iterable[str]) -> list[str]:
+    """Those of the values, in their order, that no row has yet; only `insert_missing` can be sure.
+
+    A row that is there need not be made, sent and refused: 10 us of Python, 10 of PostgreSQL.
+    """
+    wanted = list(values)
+    if not wanted:
+        return []
+    there = set(conn.execute(select(key).where(among(conn, key, wanted))).scalars())
+    return [value for value in wanted if value not in there]
+
+
+def insert_missing(conn: Connection, table: Table, rows: Sequence[Row], *, key: str) -> set[str]:
+    """Insert the rows whose `key` (a unique column) is not there yet, in the order given; the keys
+    of those that were inserted.
+
+    Transactions that all insert in the order of the keys never wait for each other in a circle.
+    """
+    if not rows:
+        return set()
+    statement = _missing(table, tuple(rows[0]), is_sqlite(conn), key)
+    return set(conn.execute(statement, _parameters(conn, rows)).scalars())
+
+
+def set_column(conn: Connection, column: Column[Any], told: Mapping[str, Any]) -> None:
+    """Set this column in the rows of these primary keys, each to its value, in that order."""
+    if told:
+        [key] = column.table.primary_key
+        statement = (
+            update(column.table).where(key == bindparam("of")).values({column: bindparam("to")})
+        )
+        conn.execute(statement, [{"of": one, "to": told[one]} for one in sorted(told)])
+
+
+def upsert(
+    conn: Connection, table: Table, rows: Sequence[Row], *, keep: Sequence[str] = ()
+) -> None:
+    """Insert the rows, or overwrite the columns of those whose primary key is there.
+
+    Columns in `keep` stay as they were first inserted.
+    """
+    if rows:
+        statement = _upsert(table, tuple(rows[0]), is_sqlite(conn), tuple(keep))
+        conn.execute(statement, _parameters(conn, rows))
+
+
+@cache
+def _missing(table: Table, names: tuple[str, ...], on_sqlite: bool, key: str) -> Any:
+    statement = _insert(table, names, on_sqlite).on_conflict_do_nothing(index_elements=[key])
+    return statement.returning(table.c[key])
+
+
+@cache
+def _upsert(table: Table, names: tuple[str, ...], on_sqlite: bool, keep: tuple[str, ...]) -> Insert:
+    statement = _insert(table, names, on_sqlite)
+    keys = [column.name for column in table.primary_key]
+    changed = {name: statement.excluded[name] for name in names if name not in {*keys, *keep}}
+    return statement.on_conflict_do_update(index_elements=keys, set_=changed)
+
+
+def _insert(table: Table, names: tuple[str, ...], on_sqlite: bool) -> Insert:
+    if on_sqlite:
+        return sqlite.insert(table)
+    columns = [column(name, table.c[name].type) for name in names]
+    told = func.jsonb_to_recordset(bindparam("rows", type_=JSONB)).table_valued(*columns)
+    rows = told.render_derived(with_types=True)
+    return postgresql.insert(table).from_select(names, select(*(rows.c[name] for name in names)))
+
+
+def _parameters(conn: Connection, rows: Sequence[Row]) -> Any:
+    return list(rows) if is_sqlite(conn) else {"rows": list(rows)}

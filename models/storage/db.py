@@ -1,0 +1,183 @@
+"""The database: the engine, its two ways to open a transaction, and the types of columns.
+
+SQLite is the embedded default, PostgreSQL is production; what differs between them stands here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    ARRAY,
+    JSON,
+    BigInteger,
+    Column,
+    ColumnElement,
+    Connection,
+    DateTime,
+    Dialect,
+    Engine,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    any_,
+    cast,
+    func,
+    select,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.types import TypeDecorator
+
+from models.storage import postgres
+from models.storage.breaker import Breaker
+from models.storage.write_queue import WriteQueue
+
+metadata = MetaData()
+
+OUTAGES = (OperationalError, InterfaceError, PoolTimeout)
+"""What the database raises when it is down, hung or out of reach."""
+
+Key = Text().with_variant(Text(collation="C"), "postgresql")
+"""Text that sorts by code point everywhere, as Python sorts it: ties are broken by ids."""
+
+Json = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
+RowId = BigInteger().with_variant(Integer(), "sqlite")
+
+
+class Instant(TypeDecorator[datetime]):
+    """An aware UTC datetime to the microsecond; SQLite keeps it naive."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None or dialect.name != "sqlite":
+            return value
+        return value.astimezone(UTC).replace(tzinfo=None)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None or dialect.name != "sqlite":
+            return value
+        return value.replace(tzinfo=UTC)
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Connection]:
+    """A connection to read on: on PostgreSQL each statement sees the latest commit."""
+    with _connect(engine) as conn:
+        yield conn
+
+
+@contextmanager
+def snapshot(engine: Engine, *, limit: float) -> Iterator[Connection]:
+    """A transaction that reads: all its statements see the same moment, however long it takes.
+
+    A round trip may take `limit` seconds where the engine allows less: PostgreSQL sorts before
+    it sends the first row of many.
+    """
+    with _connect(engine) as conn:
+        if is_sqlite(conn):
+            patient: AbstractContextManager[None] = nullcontext()
+        else:
+            conn.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+            patient = postgres.patience(conn.connection.driver_connection, limit)
+        with patient, conn.begin():
+            yield conn
+
+
+@contextmanager
+def writing(engine: Engine) -> Iterator[Connection]:
+    """A transaction that writes: committed at the end, rolled back by an exception.
+
+    On SQLite it begins IMMEDIATE, so that it waits for other writers at once rather than fail
+    when it first writes; those of this process take turns, since SQLite only looks now and then
+    whether it may, and many threads would keep one of them waiting for ever.
+    """
+    turn: WriteQueue | None = engine.get_execution_options().get("turn")
+    with turn.held() if turn else nullcontext(), _connect(engine) as conn:
+        if is_sqlite(conn):
+            conn.execution_options(writes=True)
+        else:
+            conn.execution_options(isolation_level="READ COMMITTED")
+        with conn.begin():
+            yield conn
+
+
+@contextmanager
+def inserting(engine: Engine) -> Iterator[Connection]:
+    """A transaction of one statement: on PostgreSQL it commits itself, in one round trip."""
+    with writing(engine) if engine.dialect.name == "sqlite" else _connect(engine) as conn:
+        yield conn
+
+
+def insert(conn: Connection, table: Table) -> postgresql.Insert | sqlite.Insert:
+    """The dialect's INSERT, which knows ON CONFLICT."""
+    return sqlite.insert(table) if is_sqlite(conn) else postgresql.insert(table)
+
+
+def among(conn: Connection, column: Column[Any], values: Iterable[Any]) -> ColumnElement[bool]:
+    """Whether the column has one of these values.
+
+    On PostgreSQL they are one array: the statement is the same for any number of them, so it is
+    compiled and prepared once. (500 parameters took 5 ms to compile and to parse.)
+    """
+    wanted = list(values)
+    return (
+        column.in_(wanted) if is_sqlite(conn) else column == any_(cast(wanted, ARRAY(column.type)))
+    )
+
+
+def is_sqlite(conn: Connection) -> bool:
+    return conn.dialect.name == "sqlite"
+
+
+def lock(conn: Connection, words: Iterable[str], *, shared: bool = False) -> None:
+    """Hold these words until the transaction ends, always in the same order.
+
+    Whoever changes what belongs together by room name takes the name first. On SQLite the one
+    writer holds everything.
+    """
+    keys = sorted({_lock_key(word) for word in words})
+    if is_sqlite(conn) or not keys:
+        return
+    held = func.pg_advisory_xact_lock_shared if shared else func.pg_advisory_xact_lock
+    key = func.unnest(cast(keys, ARRAY(BigInteger))).column_valued("key")
+    conn.execute(select(held(key)))
+
+
+def try_lock(conn: Connection, words: Iterable[str]) -> set[str]:
+    """Hold those of these words that nobody else holds, until the transaction ends; which.
+
+    PostgreSQL only. Nobody is waited for.
+    """
+    wanted = {_lock_key(word): word for word in words}
+    key = func.unnest(cast(list(wanted), ARRAY(BigInteger))).column_valued("key")
+    held = conn.execute(select(key).where(func.pg_try_advisory_xact_lock(key)))
+    return {wanted[key] for key in held.scalars()}
+
+
+def set_locally(conn: Connection, settings: Mapping[str, str]) -> None:
+    """Change PostgreSQL's settings until the transaction ends."""
+    if not is_sqlite(conn):
+        changed = (func.set_config(name, value, True) for name, value in settings.items())
+        conn.execute(select(*changed))
+
+
+def _lock_key(word: str) -> int:
+    return int.from_bytes(hashlib.sha256(word.encode()).digest()[:8], signed=True)
+
+
+def _connect(engine: Engine) -> Connection:
+    """A connection, or OperationalError at once while the database is known to be down."""
+    breaker: Breaker | None = engine.get_execution_options().get("breaker")
+    if breaker is not None and breaker.is_open:
+        raise OperationalError("connect", None, ConnectionError("the database is down"))
+    return engine.connect()

@@ -1,0 +1,1 @@
+"""The tables: one file each, with the statements that read and write it."""

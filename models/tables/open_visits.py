@@ -1,0 +1,127 @@
+"""Where visits stand, for whoever compares the tables with LiveKit's own word (worker/reconcile).
+
+An *open* visit is one that nobody has said the end of, in a room that lives as far as we know.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, and_, or_, select
+
+from models.domain.facts import INFERRED
+from models.tables.cycle import cycles
+from models.tables.room import rooms
+from models.tables.session import sessions
+
+A_QUERY = 500
+"""Sids asked for at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """One visit that LiveKit knows, with its room and the scheduled end of its session."""
+
+    participant_sid: str
+    user_id: str
+    joined_at: datetime | None
+    left_at: datetime | None
+    left_inferred: bool
+    aborted_at: datetime | None
+    last_seen_at: datetime | None
+    room_sid: str
+    room_name: str
+    room_created_at: datetime
+    ends_at: datetime | None
+
+    @property
+    def surely_over(self) -> bool:
+        """Whether LiveKit itself said so."""
+        return self.aborted_at is not None or (self.left_at is not None and not self.left_inferred)
+
+    @property
+    def inferred_over(self) -> bool:
+        """Whether it was found gone, and nobody has seen it since."""
+        if self.left_at is None or not self.left_inferred:
+            return False
+        return self.last_seen_at is None or self.last_seen_at <= self.left_at
+
+
+def open_visits(
+    conn: Connection, *, since: datetime, after: str, limit: int
+) -> tuple[list[Standing], str | None]:
+    """The open visits joined after `since`, by room sid, in the rooms beyond the sid `after`.
+
+    At most `limit`, and never a part of a room's; then the sid of the last room that is in is
+    told too, else None.
+    """
+    again = and_(cycles.c.left_rank.startswith(INFERRED), cycles.c.last_seen_at > cycles.c.left_at)
+    statement = (
+        _standings()
+        .where(
+            rooms.c.superseded_at.is_(None),
+            or_(rooms.c.finished_at.is_(None), rooms.c.started_at > rooms.c.finished_at),
+            rooms.c.last_event_at > since,
+            rooms.c.sid > after,
+            cycles.c.joined_at > since,
+            cycles.c.aborted_at.is_(None),
+            or_(cycles.c.left_at.is_(None), again),
+        )
+        .order_by(rooms.c.sid)
+        .limit(limit + 1)
+    )
+    found = [_read(row) for row in conn.execute(statement)]
+    if len(found) <= limit:
+        return found, None
+    whole = [one for one in found if one.room_sid < found[-1].room_sid]
+    return whole, whole[-1].room_sid if whole else found[-1].room_sid
+
+
+def of_sids(conn: Connection, participant_sids: Iterable[str]) -> list[Standing]:
+    """The visits of these participant sids that are known, open or not."""
+    wanted, found = sorted(participant_sids), []
+    for start in range(0, len(wanted), A_QUERY):
+        statement = _standings().where(cycles.c.cycle_id.in_(wanted[start : start + A_QUERY]))
+        found += [_read(row) for row in conn.execute(statement)]
+    return found
+
+
+def _standings() -> Select[Any]:
+    return (
+        select(
+            cycles.c.cycle_id,
+            cycles.c.user_id,
+            cycles.c.joined_at,
+            cycles.c.left_at,
+            cycles.c.left_rank,
+            cycles.c.aborted_at,
+            cycles.c.last_seen_at,
+            rooms.c.sid,
+            rooms.c.name,
+            rooms.c.created_at,
+            sessions.c.scheduled_at,
+            sessions.c.duration_minutes,
+        )
+        .join(rooms, cycles.c.room_sid == rooms.c.sid)
+        .outerjoin(sessions, rooms.c.session_id == sessions.c.id)
+    )
+
+
+def _read(row: Row[Any]) -> Standing:
+    scheduled_at = row.scheduled_at
+    return Standing(
+        participant_sid=row.cycle_id,
+        user_id=row.user_id,
+        joined_at=row.joined_at,
+        left_at=row.left_at,
+        left_inferred=row.left_rank.startswith(INFERRED),
+        aborted_at=row.aborted_at,
+        last_seen_at=row.last_seen_at,
+        room_sid=row.sid,
+        room_name=row.name,
+        room_created_at=row.created_at,
+        ends_at=scheduled_at and scheduled_at + timedelta(minutes=row.duration_minutes),
+    )

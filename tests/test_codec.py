@@ -1,0 +1,65 @@
+"""Packing: facts come out of the cache as they went in, or not at all."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import orjson
+import pytest
+
+from models.domain.facts import Cycle, Person
+from tests.build import (
+    aborted,
+    at,
+    client_joined,
+    client_left,
+    folded,
+    joined,
+    left,
+    meeting,
+    room,
+    room_finished,
+    session,
+)
+from worker.cache import codec
+from worker.cache.codec import OtherFields
+
+EVENTS = (
+    joined("14:00", name="Ünïcödé", kind="SIP", hidden=True, room_created="13:50"),
+    left("14:30"),
+    joined("14:31:02.118", sid="PA_2", joined_at=None),
+    aborted("14:40", sid="PA_3"),
+    client_joined("14:05", claims="PA_1", name="Five"),
+    client_left("14:20"),
+)
+
+
+def test_cycles_come_out_as_they_went_in() -> None:
+    cycles = tuple(folded(EVENTS, registered=[session()]).cycles_of())
+    assert len(cycles) == 4
+    assert codec.cycles(codec.pack_cycles(cycles)) == cycles
+    assert codec.cycles(codec.pack_cycles(())) == ()
+
+
+def test_a_meeting_comes_out_as_it_went_in_but_for_whom_it_expects() -> None:
+    told = folded([*EVENTS, room_finished("15:00")], registered=[session(minimum=80.0)]).meeting()
+    expecting = replace(told, session=replace(told.session, expected=(Person("5", "Five"),)))
+    assert len(told.rooms) == 1
+    assert codec.meeting(codec.pack_meeting(expecting)) == told
+
+
+@pytest.mark.parametrize("scheduled", ["14:00", None])
+def test_a_meeting_that_was_never_heard_of_comes_out_too(scheduled: str | None) -> None:
+    silent = meeting(session(scheduled=scheduled), room())
+    assert codec.meeting(codec.pack_meeting(silent)) == silent
+
+
+def test_facts_of_other_fields_are_refused() -> None:
+    one = Cycle("PA_1", "5", joined_at=at("14:00"))
+    [values] = orjson.loads(codec.pack_cycles([one]))
+    for other in ([*values, None], values[:-1]):
+        with pytest.raises(OtherFields):
+            codec.cycles(orjson.dumps([other]))
+    session_values, rooms, heard_at = orjson.loads(codec.pack_meeting(meeting()))
+    with pytest.raises(OtherFields):
+        codec.meeting(orjson.dumps([session_values[:-1], rooms, heard_at]))

@@ -1,0 +1,158 @@
+"""The JSON of the ledger that goes out: entries, what they changed, what became of a request."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+from pydantic import AwareDatetime, ConfigDict, Field
+
+from models.domain.facts import Cycle, Room, Source
+from models.ledger.entry import Changed, Entry
+from webhooks.api.answers import instant
+from webhooks.api.event_bodies import Status
+from webhooks.api.replies import Count, Reply
+
+LINE: dict[str, Any] = {
+    "event_id": "EV_VXCrAUxhMGkc",
+    "event": "participant_joined",
+    "source": "livekit",
+    "status": "failed",
+    "attempts": 1,
+    "error": "DataError: (psycopg.errors.StringDataRightTruncation) value too long",
+    "room_sid": "RM_mSMC8pyzLLmM",
+    "room_name": "quran-98",
+    "session_id": "98",
+    "participant_sid": "PA_gLSkHqJzVTmz",
+    "visit": None,
+    "user_id": "5",
+    "created_at": "2026-11-23T14:10:42Z",
+    "received_at": "2026-11-23T14:10:42.161Z",
+}
+
+
+class EventLine(Reply):
+    """One event of the ledger."""
+
+    event_id: str
+    event: str | None = Field(description="Null when it can't be read.")
+    source: Source
+    status: Status
+    attempts: Count = Field(description="How often it was tried until it was applied.")
+    error: str | None = Field(description="What went wrong, or that it was put back.")
+    room_sid: str | None
+    room_name: str | None
+    session_id: str | None = Field(description="The session of its room, or of its manual join.")
+    participant_sid: str | None
+    visit: str | None = Field(description="Of a manual join or leave.")
+    user_id: str | None
+    created_at: AwareDatetime | None = Field(description="By the sender's clock.")
+    received_at: AwareDatetime
+
+
+class EventsPage(Reply):
+    """Events, the newest first; `next`, the next page's `after`, is null when this is not full."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"events": [LINE], "next": None}]})
+
+    events: list[EventLine]
+    next: str | None
+
+
+class ChangedRoom(Reply):
+    """The life of a room, as its events tell it."""
+
+    sid: str
+    name: str
+    session_id: str | None
+    created_at: AwareDatetime
+    started_at: AwareDatetime | None
+    finished_at: AwareDatetime | None
+    superseded_at: AwareDatetime | None = Field(description="When the next of its name began.")
+
+
+class ChangedCycle(Reply):
+    """One visit, as its events tell it. `cycle_id` is LiveKit's participant sid, or the visit."""
+
+    cycle_id: str
+    room_sid: str | None
+    user_id: str
+    name: str | None
+    kind: str | None
+    hidden: bool
+    source: Source | None
+    joined_at: AwareDatetime | None
+    left_at: AwareDatetime | None
+    aborted_at: AwareDatetime | None
+    client_joined_at: AwareDatetime | None
+    client_left_at: AwareDatetime | None
+    last_seen_at: AwareDatetime | None
+    disconnect_reason: str | None
+    claimed_sid: str | None
+
+
+class EventChanged(Reply):
+    """What an event is part of, as it is now."""
+
+    room: ChangedRoom | None
+    cycle: ChangedCycle | None
+
+
+class EventDetail(EventLine):
+    """One event with its payload, and what it changed once it was applied."""
+
+    payload: dict[str, Any] | None = Field(description="Null of what could not be read.")
+    changed: EventChanged | None = Field(description="Null until it is applied.")
+
+
+class Replayed(Reply):
+    """What became of a replay. Not all in one: ask again with `next` as `after`."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"matched": 12, "rung": 12, "next": None}]}
+    )
+
+    matched: Count = Field(description="Events that match, up to the limit that was asked for.")
+    rung: Count = Field(description="How many of them went back to be applied again.")
+    next: str | None = Field(description="Null when that were all.")
+
+
+class Erased(Reply):
+    """How much of a person there was."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"cycles": 12, "events": 24, "sessions": 1}]}
+    )
+
+    cycles: Count
+    events: Count
+    sessions: Count = Field(description="That expected them.")
+
+
+def line(told: Entry) -> dict[str, Any]:
+    """An `EventLine`."""
+    return _told(told, EventLine)
+
+
+def page(found: list[Entry], *, limit: int) -> dict[str, Any]:
+    """An `EventsPage` of up to `limit` entries."""
+    following = str(found[-1].cursor) if len(found) == limit else None
+    return {"events": [line(one) for one in found], "next": following}
+
+
+def detail(told: Entry, payload: dict[str, Any] | None, changed: Changed | None) -> dict[str, Any]:
+    """An `EventDetail`."""
+    seen = changed and {
+        "room": _told(changed.room, ChangedRoom) if changed.room else None,
+        "cycle": _told(changed.cycle, ChangedCycle) if changed.cycle else None,
+    }
+    return line(told) | {"payload": payload, "changed": seen}
+
+
+def _told(fact: Entry | Room | Cycle, reply: type[Reply]) -> dict[str, Any]:
+    """The fields of the reply, instants as the API has them."""
+    values = {one.name: getattr(fact, one.name) for one in fields(fact)}
+    return {
+        name: instant(values[name]) if name.endswith("_at") else values[name]
+        for name in reply.model_fields
+    }

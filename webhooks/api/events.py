@@ -1,0 +1,72 @@
+"""The ledger, for operators: which events came, what became of each, and all of it once more."""
+
+from __future__ import annotations
+
+from flask import Blueprint
+
+from models.ledger import entry
+from models.ledger import replay as replays
+from models.storage import db
+from webhooks.api import answers, event_replies
+from webhooks.api.event_bodies import MAX_REPLAY, EventsQuery, ReplayBody
+from webhooks.door import address, auth
+from webhooks.door.context import unhurried
+from webhooks.door.operation import json, operation
+from webhooks.door.problems import Problem
+from webhooks.door.responses import Response
+from worker.operations import replay
+
+events = Blueprint("events", __name__, url_prefix="/api/events")
+
+
+@events.get("")
+@operation(
+    tokens=("operator",),
+    query=EventsQuery,
+    answers={200: json("A page.", event_replies.EventsPage)},
+)
+def index() -> Response:
+    """The events that were received, the newest first, a page at a time."""
+    auth.operator()
+    asked = EventsQuery.of_request()
+    with db.reading(unhurried().engine) as conn:
+        found = entry.page(conn, asked.filters, after=asked.place, limit=asked.limit)
+    return answers.answer(event_replies.page(found, limit=asked.limit))
+
+
+@events.get("/<event_id>")
+@operation(tokens=("operator",), answers={200: json("The event.", event_replies.EventDetail)})
+def show(event_id: str) -> Response:
+    """One event with its payload, and what it changed."""
+    auth.operator()
+    with db.reading(unhurried().engine) as conn:
+        found = entry.find(conn, address.of_path(event_id, query="event_id"))
+        if found is None:
+            raise Problem(404, "no-event", "The ledger has no event of this id.")
+        told, payload = found
+        changed = entry.changed(conn, told)
+    return answers.answer(event_replies.detail(told, payload, changed))
+
+
+@events.post("/replay")
+@operation(
+    tokens=("operator",),
+    body=ReplayBody,
+    answers={200: json("What was put back.", event_replies.Replayed)},
+)
+def replay_some() -> Response:
+    """Have events applied again: without any filter, those that failed.
+
+    They go back to where they were before they were applied, and the workers take them again. To
+    apply what was applied changes nothing.
+    """
+    auth.operator()
+    asked = ReplayBody.of_request()
+    with db.reading(unhurried().engine) as conn:
+        matched = replays.count(conn, asked.filters, after=asked.place, limit=asked.limit)
+    rung, at = 0, asked.place
+    if not asked.dry_run:
+        most = min(asked.limit or MAX_REPLAY, MAX_REPLAY)
+        rung, at = replay.put_back(unhurried(), asked.filters, after=at, limit=most)
+    following = str(at) if at is not None and not asked.dry_run and rung < matched else None
+    return answers.answer({"matched": matched, "rung": rung, "next": following})

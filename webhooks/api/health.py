@@ -1,0 +1,33 @@
+"""Is it alive, is it ready: for load balancers and for whoever was woken up."""
+
+from __future__ import annotations
+
+from flask import Blueprint
+
+from webhooks.api.answers import answer
+from webhooks.api.replies import Alive, Ready
+from webhooks.door.context import backend, present
+from webhooks.door.operation import json, operation
+from webhooks.door.responses import Response
+from worker.health import findings, serves
+
+health = Blueprint("health", __name__)
+
+
+@health.get("/healthz")
+@operation(answers={200: json("It answers.", Alive)})
+def healthz() -> Response:
+    """The process answers; nothing else is asked."""
+    return answer({"alive": True})
+
+
+@health.get("/readyz")
+@operation(answers={200: json("Ready.", Ready), 503: json("Not ready.", Ready)})
+def readyz() -> Response:
+    """200 when webhooks can be stored. Redis being away is told, and no reason to stay away."""
+    found = findings(backend(), now=present())
+    checks = {one.what: {"well": one.well, "seen": one.seen} for one in found}
+    ready = all(map(serves, found))
+    age = next((one.seconds for one in found if one.what == "pending"), None)
+    told = {"ready": ready, "pending_age_seconds": age, "checks": checks}
+    return answer(told, status=200 if ready else 503)

@@ -1,0 +1,97 @@
+"""`/metrics`: what the processes counted, and what the tables and Redis say at this moment."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import structlog
+from flask import Blueprint
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import REGISTRY, GaugeMetricFamily
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.multiprocess import MultiProcessCollector
+from redis.exceptions import RedisError
+from sqlalchemy.exc import SQLAlchemyError
+
+from models.storage import db
+from models.tables import cycle, webhook_event
+from webhooks.door.context import backend, present
+from webhooks.door.operation import Answer, operation
+from webhooks.door.responses import Response
+from worker.inbox import bell, spool, workers
+from worker.process import lease, metrics_dir
+
+metrics = Blueprint("metrics", __name__)
+
+log = structlog.get_logger()
+
+
+@metrics.get("/metrics")
+@operation(answers={200: Answer("Prometheus' text format.", {CONTENT_TYPE_LATEST: None})})
+def exposition() -> Response:
+    """Prometheus' text format. What can't be asked now is left out, and `up` gauges say so."""
+    registry = CollectorRegistry()
+    registry.register(_Present())
+    counted = generate_latest(_counted())
+    return Response(counted + generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
+
+
+def _counted() -> CollectorRegistry:
+    """This host's counts, or in a process that shares no directory its own."""
+    if metrics_dir.VARIABLE not in os.environ:
+        return REGISTRY
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # the library's
+    return registry
+
+
+class _Present:
+    """The gauges, asked for at each scrape."""
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        yield from _of_database()
+        yield from _of_redis()
+
+
+def _of_database() -> Iterator[GaugeMetricFamily]:
+    try:
+        with db.reading(backend().engine) as conn:
+            waiting = webhook_event.pending(conn)
+            waited = webhook_event.longest_wait(conn, now=present())
+            failed, unreadable = webhook_event.failed(conn), webhook_event.unreadable(conn)
+            since = present() - backend().rules.max_cycle
+            inside = cycle.open_count(conn, since=since)
+    except SQLAlchemyError as error:
+        log.warning("metrics.database_down", error=type(error).__name__)
+        yield _gauge("rollcall_database_up", "Whether the database answers.", 0)
+        return
+    yield _gauge("rollcall_database_up", "Whether the database answers.", 1)
+    yield _gauge("rollcall_events_pending", "Events that wait to be applied.", waiting)
+    told = "How long the oldest has waited, but for those that a replay put back."
+    yield _gauge("rollcall_oldest_pending_seconds", told, waited.total_seconds())
+    yield _gauge("rollcall_events_failed", "Failed events in the ledger.", failed)
+    yield _gauge("rollcall_events_unreadable", "Unreadable events in the ledger.", unreadable)
+    yield _gauge("rollcall_open_cycles", "Visits that nobody has ended, of late.", inside)
+
+
+def _of_redis() -> Iterator[GaugeMetricFamily]:
+    try:
+        redis = backend().redis
+        spooled, queued = spool.length(redis), bell.queue(redis).count
+        working, scheduling = workers.alive(redis), workers.schedulers(redis)
+        leases = 0 if lease.held(redis) is None else 1
+    except RedisError as error:
+        log.warning("metrics.redis_down", error=type(error).__name__)
+        yield _gauge("rollcall_redis_up", "Whether Redis answers.", 0)
+        return
+    yield _gauge("rollcall_redis_up", "Whether Redis answers.", 1)
+    yield _gauge("rollcall_spooled_events", "Events in Redis until the database is back.", spooled)
+    yield _gauge("rollcall_queued_jobs", "Drains and sweeps that wait for a worker.", queued)
+    yield _gauge("rollcall_workers", "Workers that are alive.", working)
+    yield _gauge("rollcall_schedulers", "Schedulers that are alive.", scheduling)
+    yield _gauge("rollcall_cache_leases", "Whether the keeper vouches for kept facts.", leases)
+
+
+def _gauge(name: str, documentation: str, value: float) -> GaugeMetricFamily:
+    return GaugeMetricFamily(name, documentation, value=value)

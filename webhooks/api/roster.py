@@ -1,0 +1,103 @@
+"""The roster: everybody's attendance in one session, as JSON or as CSV."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from datetime import datetime
+from tempfile import SpooledTemporaryFile
+
+from flask import Blueprint, Response, request, send_file
+from sqlalchemy import Connection
+
+from models.domain.facts import Meeting, Session
+from models.storage import db
+from models.tables import cycle, session_facts
+from webhooks.api import answers, exports
+from webhooks.api.bodies import RosterQuery
+from webhooks.api.replies import Roster
+from webhooks.door import address, auth
+from webhooks.door.callers import Caller
+from webhooks.door.context import backend, present
+from webhooks.door.operation import CSV, JSON, Answer, operation
+from webhooks.door.problems import forbidden
+
+EXPORT_LIMIT_SECONDS = 10.0
+"""What the database has for the first row of an export: it sorts everybody's visits before."""
+
+IN_MEMORY_BYTES = 1024 * 1024
+"""A larger export is written to a temporary file."""
+
+roster = Blueprint("roster", __name__, url_prefix="/api/sessions")
+
+
+@roster.get("/<session>/attendance")
+@operation(
+    tokens=("administrator", "operator"),
+    query=RosterQuery,
+    answers={
+        200: Answer(
+            "The roster. CSV is UTF-8 with a byte order mark, and has a header line; a text that "
+            "a spreadsheet could take for a formula has an apostrophe in front.",
+            {JSON: Roster, CSV: None},
+            {"Content-Disposition": "For CSV: a file name."},
+        )
+    },
+)
+def attendance_roster(session: str) -> Response:
+    """Everyone expected, or with a counted visit."""
+    now, caller, asked = present(), auth.caller(), address.of_path(session)
+    wanted = RosterQuery.of_request()
+    if _is_csv(wanted):
+        return _csv(caller, asked, now, visits=wanted.cycles)
+    with db.reading(backend().engine) as conn:
+        meeting = _meeting(conn, caller, asked, now)
+        cycles = session_facts.cycles_by_user(conn, meeting.session.id) if meeting else {}
+    seen = session_facts.roster(meeting, cycles, now=now, rules=backend().rules) if meeting else ()
+    told = answers.answer(answers.roster(meeting, seen, now))
+    told.vary.add("Accept")
+    return told
+
+
+def _is_csv(wanted: RosterQuery) -> bool:
+    if wanted.format is not None:
+        return wanted.format == "csv"
+    # Two spellings of one type: werkzeug compares parameters as well.
+    return request.accept_mimetypes.best_match([JSON, "text/csv", CSV]) in ("text/csv", CSV)
+
+
+def _csv(caller: Caller, asked: str, now: datetime, *, visits: bool) -> Response:
+    """All of it or an error: it is written before it is sent.
+
+    Sent while it is read, it would seem complete where the database broke off (the server ends
+    such an answer as it ends any other), and a slow reader would hold a connection of the pool.
+    """
+    with ExitStack() as unless_sent:
+        file = unless_sent.enter_context(SpooledTemporaryFile(IN_MEMORY_BYTES))
+        with db.snapshot(backend().engine, limit=EXPORT_LIMIT_SECONDS) as conn:
+            meeting = _meeting(conn, caller, asked, now) or Meeting(Session(asked, asked))
+            cycles = cycle.by_user(conn, meeting.session.id)
+            people = session_facts.everyone(meeting, cycles, now=now, rules=backend().rules)
+            exports.write(file, meeting.session, people, now=now, visits=visits)
+        size = file.tell()
+        file.seek(0)
+        name = exports.file_name(meeting.session.id, visits=visits)
+        # No ranges: another part of another moment's file would not fit.
+        sent = send_file(
+            file, "text/csv", as_attachment=True, download_name=name, conditional=False
+        )
+        unless_sent.pop_all()
+    sent.content_length = size
+    sent.headers["Cache-Control"] = "private, no-store"
+    sent.headers["X-Content-Type-Options"] = "nosniff"
+    sent.vary.add("Accept")
+    return sent
+
+
+def _meeting(conn: Connection, caller: Caller, asked: str, now: datetime) -> Meeting | None:
+    """The meeting, which this caller may see all of; None when nothing is known of it yet."""
+    meeting = session_facts.meeting_at(conn, asked, now=now)
+    if meeting is None:
+        address.check_unknown(caller, asked, None, now=now)
+    elif not caller.may_see(None, meeting.room_names):
+        raise forbidden()
+    return meeting

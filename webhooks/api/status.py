@@ -1,0 +1,70 @@
+"""One person's status: what a frontend polls."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from time import perf_counter
+from typing import Any
+
+import structlog
+from flask import Blueprint
+
+from models.domain import fold
+from models.domain.facts import Meeting, Session
+from models.domain.fold import Attendance
+from webhooks.api import answers
+from webhooks.api.bodies import StatusQuery
+from webhooks.api.replies import Status
+from webhooks.door import address, auth
+from webhooks.door.callers import Caller
+from webhooks.door.context import backend, present
+from webhooks.door.operation import json, operation
+from webhooks.door.problems import Problem, forbidden
+from webhooks.door.responses import Response
+from worker.cache import cache
+from worker.cache.cache import Facts
+from worker.process import metrics
+
+status = Blueprint("status", __name__, url_prefix="/api/sessions")
+
+log = structlog.get_logger()
+
+
+@status.get("/<session>/attendance-status")
+@operation(
+    tokens=("participant", "administrator", "operator"),
+    query=StatusQuery,
+    answers={
+        200: json(
+            "The status; null fields where nothing is known yet.",
+            Status,
+            X_Cache="`hit`, `miss` or `bypass`: whether the cache had it.",
+        )
+    },
+)
+def attendance_status(session: str) -> Response:
+    """One person's status: the caller's own, or with `?user_id=` another's."""
+    started, now = perf_counter(), present()
+    caller, asked = auth.caller(), address.of_path(session)
+    user_id = StatusQuery.of_request().user_id or caller.user_id
+    if user_id is None:
+        raise Problem(400, "no-user", "This token is nobody's own: say whose with ?user_id=.")
+    facts = cache.read(backend(), asked, user_id)
+    told = _told(facts, caller, asked, user_id, now)
+    metrics.status_seconds.labels(facts.outcome).observe(perf_counter() - started)
+    log.debug("status.served", outcome=facts.outcome)
+    return answers.answer(told, outcome=facts.outcome)
+
+
+def _told(facts: Facts, caller: Caller, asked: str, user_id: str, now: datetime) -> dict[str, Any]:
+    if facts.meeting is None:
+        address.check_unknown(caller, asked, user_id, now=now)
+        return answers.unknown_status(asked, _nothing_known(asked, user_id, now))
+    if not caller.may_see(user_id, facts.meeting.room_names):
+        raise forbidden()
+    seen = fold.view(facts.meeting, user_id, facts.cycles, now=now, rules=backend().rules)
+    return answers.status(facts.meeting.session, seen)
+
+
+def _nothing_known(asked: str, user_id: str, now: datetime) -> Attendance:
+    return fold.view(Meeting(Session(asked, asked)), user_id, (), now=now, rules=backend().rules)

@@ -1,0 +1,65 @@
+"""The doctor: what is well and what is not, and what to do about it: `flask doctor`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+import aiohttp
+import click
+import orjson
+from flask.cli import with_appcontext
+from livekit.api import ListRoomsRequest, LiveKitAPI, ServerError
+
+from models.settings.settings import Settings
+from webhooks.cli.group import Command
+from webhooks.door.context import backend, present
+from worker.health import Finding, findings
+
+LIVEKIT_SECONDS = 5.0
+
+
+@click.command("doctor", cls=Command)
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@with_appcontext
+def doctor(*, as_json: bool) -> None:
+    """Look at everything that can be wrong; exit status 1 when something is."""
+    here = backend()
+    found = [Finding("settings", well=True, seen="every variable has a good value")]
+    found += [*findings(here, now=present()), *_livekit(here.settings)]
+    _print(found, as_json=as_json)
+    if not all(one.well for one in found):
+        raise SystemExit(1)
+
+
+def _print(found: list[Finding], *, as_json: bool) -> None:
+    if as_json:
+        click.echo(orjson.dumps(found, option=orjson.OPT_INDENT_2).decode())
+        return
+    for one in found:
+        mark = click.style("ok  ", fg="green") if one.well else click.style("NOT ", fg="red")
+        click.echo(f"{mark} {one.what:<11} {one.seen}")
+        if not one.well:
+            click.echo(f"     {'':<11} → {one.todo}")
+
+
+def _livekit(settings: Settings) -> Iterator[Finding]:
+    if settings.livekit_url is None:
+        return
+    try:
+        rooms = asyncio.run(_count_rooms(settings))
+    except (aiohttp.ClientError, ServerError, TimeoutError, OSError, ValueError) as error:
+        seen = f"does not answer ({type(error).__name__})"
+        yield Finding("livekit", well=False, seen=seen, todo="check LIVEKIT_URL and the key")
+    else:
+        yield Finding("livekit", well=True, seen=f"answers, {rooms} rooms open")
+
+
+async def _count_rooms(settings: Settings) -> int:
+    key, secret = settings.livekit_api_key, settings.livekit_api_secret
+    # LiveKitAPI's own `timeout` is turned off again by the `timeout=None` of its requests.
+    async with (
+        asyncio.timeout(LIVEKIT_SECONDS),
+        LiveKitAPI(settings.livekit_url, key, secret) as api,
+    ):
+        return len((await api.room.list_rooms(ListRoomsRequest())).rooms)

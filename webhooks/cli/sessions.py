@@ -1,0 +1,52 @@
+"""`flask sessions list`: what is registered, and what was made on the spot."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from models.domain.facts import Session
+from models.storage import db
+from models.tables import session
+from webhooks.api import answers
+from webhooks.api.bodies import PageQuery
+from webhooks.cli import terminal
+from webhooks.cli.group import Group
+from webhooks.door.context import unhurried
+
+COLUMNS = ("session", "room", "begins", "minutes", "made by")
+
+sessions = Group("sessions", help="Classes and meetings, and their attendance.")
+
+
+@sessions.command("list")
+@click.option("--room-name", help="Of this LiveKit room.")
+@click.option("--from", "from_", help="Begun at or after, such as 2026-11-23T14:00:00Z.")
+@click.option("--to", help="Begun before.")
+@click.option("--after", help="Beyond this session's id.")
+@click.option("--limit", type=int, default=100, show_default=True, help="How many, at most 1000.")
+@terminal.as_json
+def index(*, as_json: bool, from_: str | None, **options: Any) -> None:
+    """Sessions by id."""
+    asked = terminal.asked(PageQuery, options | {"from": from_})
+    if asked.since is not None and asked.until is not None and asked.until <= asked.since:
+        raise click.UsageError("--to must be later than --from.")
+    with db.reading(unhurried().engine) as conn:
+        found = session.page(conn, **asked.model_dump())
+    following = found[-1].id if len(found) == asked.limit else None
+    if as_json:
+        told = [answers.session(one) for one in found]
+        terminal.show_json({"sessions": told, "next": following})
+        return
+    if found:
+        terminal.show_table(COLUMNS, map(_row, found), copied="session")
+    else:
+        click.echo("No session matches.", err=True)
+    if following:
+        click.echo(f"More with --after {terminal.printable(following)}", err=True)
+
+
+def _row(one: Session) -> tuple[str | None, ...]:
+    begins, minutes = answers.instant(one.scheduled_at), str(one.duration_minutes)
+    return (one.id, one.room_name, begins, minutes, one.made_by)

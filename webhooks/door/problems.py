@@ -1,0 +1,135 @@
+"""Errors as problem+json (RFC 9457): each with a reason for programs and a sentence for people."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping
+
+import orjson
+import structlog
+from flask import Flask
+from pydantic import ValidationError
+from werkzeug.exceptions import HTTPException
+from werkzeug.http import HTTP_STATUS_CODES
+
+from models.storage.db import OUTAGES
+from webhooks.door.responses import Response
+
+CONTENT_TYPE = "application/problem+json"
+
+RETRY_AFTER_SECONDS = 7
+"""Makes LiveKit retry at 0, 7, 14, 21 and 28 s rather than within 15 s."""
+
+LOCK_NOT_AVAILABLE, DEADLOCK = "55P03", "40P01"
+
+MEANINGS = {
+    400: "The request can't be read, or says something impossible; `errors` names the fields.",
+    401: "No token, or not a genuine one; `reason` says why.",
+    403: "The token is not enough. The same for what is unknown and for what is forbidden.",
+    404: "There is no such thing, or no such path.",
+    413: "The body is too large.",
+    429: "Too much for one person, at once or in all; nothing was stored.",
+    503: "The database (or Redis, if needed) does not answer; nothing was stored. Send it again.",
+}
+"""What each status tells a caller."""
+
+log = structlog.get_logger()
+
+
+class Problem(Exception):
+    """A request that can't be answered as asked: status, stable reason, sentence."""
+
+    def __init__(
+        self,
+        status: int,
+        reason: str,
+        detail: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        **more: object,
+    ) -> None:
+        super().__init__(detail)
+        self.status, self.reason, self.detail, self.more = status, reason, detail, more
+        self.headers = headers
+
+
+def unauthorized(reason: str, detail: str) -> Problem:
+    return Problem(401, reason, detail)
+
+
+def forbidden() -> Problem:
+    """The same for what is unknown and for what is somebody else's, so that nothing leaks."""
+    return Problem(403, "forbidden", "This token gives no access to that session or person.")
+
+
+def response(
+    status: int,
+    reason: str,
+    detail: str,
+    *,
+    headers: Mapping[str, str] | None = None,
+    **more: object,
+) -> Response:
+    title = HTTP_STATUS_CODES.get(status, "Error")
+    told = {"type": "about:blank", "title": title, "status": status, "reason": reason}
+    body = orjson.dumps({**told, "detail": detail, **more})
+    return Response(body, status, headers, content_type=CONTENT_TYPE)
+
+
+def register(app: Flask) -> None:
+    """Answer every error of the app as a problem."""
+    app.register_error_handler(Problem, _problem)
+    app.register_error_handler(ValidationError, _invalid)
+    app.register_error_handler(HTTPException, _http)
+    for outage in OUTAGES:
+        app.register_error_handler(outage, _database_down)
+    app.register_error_handler(Exception, _bug)
+
+
+def _problem(error: Problem) -> Response:
+    headers = {"WWW-Authenticate": "Bearer"} if error.status == 401 else error.headers
+    return response(error.status, error.reason, error.detail, headers=headers, **error.more)
+
+
+def _invalid(error: ValidationError) -> Response:
+    errors = [
+        {
+            "field": ".".join(str(part) for part in one["loc"]),
+            "message": one["msg"].removeprefix("Value error, "),
+        }
+        for one in error.errors(include_url=False, include_input=False, include_context=False)
+    ]
+    detail = "; ".join(": ".join(filter(None, one.values())) for one in errors)
+    return response(400, "invalid", detail, errors=errors)
+
+
+def _http(error: HTTPException) -> Response:
+    status = error.code or 500
+    reason = (error.name or "error").lower().replace(" ", "-")
+    headers = {
+        name: value for name, value in error.get_headers() if name in ("Allow", "Retry-After")
+    }
+    return response(status, reason, error.description or reason, headers=headers)
+
+
+def _database_down(error: Exception) -> Response:
+    if _is_contention(error):
+        detail = "Others are changing the same at this moment. Nothing was stored; try again."
+        return response(503, "busy", detail, headers={"Retry-After": "1"})
+    log.error("database.down", error=type(error).__name__)
+    detail = "The database does not answer. Nothing was stored; try again."
+    headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
+    return response(503, "database-down", detail, headers=headers)
+
+
+def _is_contention(error: Exception) -> bool:
+    """Whether the database answered, that somebody else holds what was asked for."""
+    told = getattr(error, "orig", None)
+    if isinstance(told, sqlite3.OperationalError):
+        return getattr(told, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY
+    return getattr(told, "sqlstate", None) in (LOCK_NOT_AVAILABLE, DEADLOCK)
+
+
+def _bug(error: Exception) -> Response:
+    log.exception("request.failed", error=type(error).__name__)
+    return response(500, "internal-error", "This is a mistake of ours; the log has its trace.")

@@ -1,0 +1,194 @@
+"""The HTTP API described for programs (OpenAPI 3.1), made of what the doors declare.
+
+pydantic turns the models that read requests, and those that tests hold answers to, into schemas;
+routes come from the application itself. It is made once, when somebody first asks.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import tomllib
+from collections.abc import Iterable, Iterator
+from functools import cache
+from inspect import cleandoc
+from pathlib import Path
+from typing import Any
+
+from flask import Flask
+from pydantic import BaseModel
+from pydantic.json_schema import JsonSchemaMode, models_json_schema
+from werkzeug.http import HTTP_STATUS_CODES
+from werkzeug.routing import Rule
+
+from webhooks.api.replies import Problem
+from webhooks.door.operation import JSON, TOKENS, Answer, Operation, of_view
+from webhooks.door.problems import CONTENT_TYPE, MEANINGS
+from webhooks.openapi import parameters
+from webhooks.openapi.parameters import SCHEMAS, Json, Untitled
+
+WEBHOOK_JSON = "application/webhook+json"
+
+DESCRIPTION = """
+Who is in the LiveKit room now, and who was there for how long.
+
+Times are RFC 3339 in UTC. Session ids, room names and user ids are any Unicode, at most 256 bytes
+of UTF-8. A session is addressed by its id, or by its room's name: then it is the one whose window
+holds the present, else the latest. What a path cannot carry (a slash, `.`, `..`) stands in the
+query: `/api/sessions/-/attendance?session=a%2Fb`.
+"""
+
+PROBLEM_HEADERS = {
+    401: {"WWW-Authenticate": "`Bearer`."},
+    429: {"Retry-After": "Seconds."},
+    503: {"Retry-After": "Seconds."},
+}
+
+_VARIABLE = re.compile(r"<(?:[^:<>]+:)?([^<>]+)>")
+
+
+def document(app: Flask) -> Json:
+    """The description of every declared route of the application."""
+    declared = list(operations(app))
+    schemas = _schemas(one for _, one in declared)
+    paths: dict[str, Json] = {}
+    for rule, one in declared:
+        path = _VARIABLE.sub(r"{\1}", rule.rule)
+        for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
+            view = app.view_functions[rule.endpoint]
+            paths.setdefault(path, {})[method.lower()] = _operation(rule, one, view.__doc__ or "")
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Rollcall", "version": _version(), "description": DESCRIPTION.strip()},
+        "servers": [{"url": "/"}],
+        "tags": _tags(app, declared),
+        "paths": paths,
+        "components": {
+            "schemas": schemas,
+            "securitySchemes": TOKENS,
+            "responses": {str(status): _problem(status) for status in MEANINGS},
+        },
+    }
+
+
+def operations(app: Flask) -> Iterator[tuple[Rule, Operation]]:
+    """The declared routes, by path."""
+    for rule in sorted(app.url_map.iter_rules(), key=lambda rule: (rule.rule, rule.endpoint)):
+        declared = of_view(app.view_functions[rule.endpoint])
+        if declared is not None:
+            yield rule, declared
+
+
+def problems(rule: Rule, one: Operation) -> list[int]:
+    """The statuses of the problems that a route may answer."""
+    found = set(one.problems)
+    found |= {401, 503} if one.tokens else set()
+    found |= {403} if set(one.tokens) - {"webhook"} else set()
+    found |= {400} if one.query or one.body or rule.arguments else set()
+    found |= {413} if one.body else set()
+    found |= {404} if rule.arguments else set()
+    return sorted(found - one.answers.keys())
+
+
+def _tags(app: Flask, declared: Iterable[tuple[Rule, Operation]]) -> list[Json]:
+    """A tag for each door that declares something, with what its module says of itself."""
+    told = {}
+    for rule, _ in declared:
+        module = sys.modules[app.view_functions[rule.endpoint].__module__]
+        told[_tag(rule)] = _first_paragraph(module.__doc__ or "")
+    return [{"name": name, "description": told[name]} for name in app.blueprints if name in told]
+
+
+def _tag(rule: Rule) -> str:
+    return str(rule.endpoint).partition(".")[0]
+
+
+def _first_paragraph(doc: str) -> str:
+    return " ".join(cleandoc(doc).partition("\n\n")[0].split())
+
+
+@cache
+def _version() -> str:
+    project = Path(__file__).parents[2] / "pyproject.toml"
+    found: str = tomllib.loads(project.read_text(encoding="utf-8"))["project"]["version"]
+    return found
+
+
+def _schemas(declared: Iterable[Operation]) -> Json:
+    models: set[tuple[type[BaseModel], JsonSchemaMode]] = {(Problem, "serialization")}
+    for one in declared:
+        if one.body is not None:
+            models.add((one.body, "validation"))
+        for answer in one.answers.values():
+            models |= {(model, "serialization") for model in answer.content.values() if model}
+    _, made = models_json_schema(
+        sorted(models, key=lambda pair: pair[0].__name__),
+        ref_template=SCHEMAS,
+        schema_generator=Untitled,
+    )
+    found: Json = made["$defs"]
+    return found
+
+
+def _operation(rule: Rule, one: Operation, doc: str) -> Json:
+    description = cleandoc(doc).partition("\n\n")[2]
+    told: Json = {
+        "operationId": rule.endpoint.replace(".", "_"),
+        "tags": [_tag(rule)],
+        "summary": _first_paragraph(doc).rstrip("."),
+        "parameters": [*parameters.of_path(rule), *parameters.of_query(one)],
+        "responses": {
+            **{str(status): _answer(answer) for status, answer in one.answers.items()},
+            **{
+                str(status): {"$ref": f"#/components/responses/{status}"}
+                for status in problems(rule, one)
+            },
+        },
+        "security": [{token: []} for token in one.tokens],
+    }
+    if description:
+        told["description"] = description.strip()
+    if one.body is not None:
+        told["requestBody"] = _body(one, one.body)
+    return told
+
+
+def _body(one: Operation, body: type[BaseModel]) -> Json:
+    media = WEBHOOK_JSON if one.tokens == ("webhook",) else JSON
+    return {"required": True, "content": {media: {"schema": _ref(body)}}}
+
+
+def _answer(answer: Answer) -> Json:
+    told: Json = {"description": answer.told}
+    if answer.content:
+        told["content"] = {
+            media: {"schema": _ref(model) if model else _unmodelled(media)}
+            for media, model in answer.content.items()
+        }
+    if answer.headers:
+        told["headers"] = _headers(answer.headers)
+    return told
+
+
+def _problem(status: int) -> Json:
+    told: Json = {
+        "description": f"{HTTP_STATUS_CODES[status]}. {MEANINGS[status]}",
+        "content": {CONTENT_TYPE: {"schema": _ref(Problem)}},
+    }
+    if status in PROBLEM_HEADERS:
+        told["headers"] = _headers(PROBLEM_HEADERS[status])
+    return told
+
+
+def _headers(told: Any) -> Json:
+    return {
+        name: {"description": says, "schema": {"type": "string"}} for name, says in told.items()
+    }
+
+
+def _ref(model: type[BaseModel]) -> Json:
+    return {"$ref": SCHEMAS.format(model=model.__name__)}
+
+
+def _unmodelled(media: str) -> Json:
+    return {"type": "object" if media == JSON else "string"}

@@ -1,0 +1,109 @@
+"""The pages that people look at, and the files that they are made of.
+
+A page is the same for everybody: the token stays in the browser, attendance comes by the API.
+Whatever a name contains, it is shown as text: nothing here runs but our own files.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any, get_args
+from urllib.parse import urlencode
+
+import orjson
+from flask import Blueprint, Response, make_response, render_template, request, send_from_directory
+
+from webhooks.api.event_bodies import Kind
+from webhooks.door import address
+from webhooks.door.operation import HTML, Answer, operation
+
+HERE = Path(__file__).parent
+LANGUAGES = ("en", "ar")
+"""The first is for those whose browser asks for none of them."""
+
+ELEMENT = "attendance-status.js"
+
+POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self'",
+        "connect-src 'self'",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+        "require-trusted-types-for 'script'",
+        "trusted-types 'none'",
+    )
+)
+
+PAGE = Answer("A page.", {HTML: None})
+
+pages = Blueprint("pages", __name__)
+
+
+@pages.get("/")
+@operation(answers={200: PAGE})
+def home() -> Response:
+    """What Rollcall is, the status element live, and how to embed it."""
+    return _page("home.html")
+
+
+@pages.get("/sessions/<session>")
+@operation(answers={200: PAGE}, problems=(400,))
+def roster(session: str) -> Response:
+    """A session's roster and timeline; whether there is such a session, the API says."""
+    return _page("roster.html", session=address.session_id(session))
+
+
+@pages.get("/ops")
+@operation(answers={200: PAGE})
+def console() -> Response:
+    """The operators' console; the API says who is one."""
+    return _page("ops.html", kinds=get_args(Kind))
+
+
+@pages.get("/static/<path:filename>")
+def static(filename: str) -> Response:
+    """The files of the pages, asked for anew (304) so that none is older than its page.
+
+    The element is for other sites' pages: any origin may load it, and keep it for five minutes.
+    """
+    sent = send_from_directory(HERE / "static", filename)
+    if filename == ELEMENT:
+        sent.headers["Access-Control-Allow-Origin"] = "*"
+        sent.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
+        sent.headers["Cache-Control"] = "public, max-age=300"
+    sent.headers["X-Content-Type-Options"] = "nosniff"
+    return sent
+
+
+def _page(template: str, **more: object) -> Response:
+    language = _language()
+    said = words(language)
+    other = urlencode(request.args.to_dict() | {"lang": said["other"]["lang"]})
+    told = {"lang": language, "words": said, "other_language": f"?{other}", **more}
+    page = make_response(render_template(template, **told))
+    page.headers["Content-Security-Policy"] = POLICY
+    page.headers["Referrer-Policy"] = "no-referrer"
+    page.headers["X-Content-Type-Options"] = "nosniff"
+    page.headers["Cache-Control"] = "no-cache"
+    page.headers["Vary"] = "Accept-Language"
+    return page
+
+
+def _language() -> str:
+    """What `?lang=` says, else what the browser prefers."""
+    asked = request.args.get("lang")
+    if asked in LANGUAGES:
+        return asked
+    return request.accept_languages.best_match(LANGUAGES, default=LANGUAGES[0])
+
+
+@cache
+def words(language: str) -> dict[str, Any]:
+    """Everything that the pages say, in one of LANGUAGES."""
+    told: dict[str, Any] = orjson.loads((HERE / "languages" / f"{language}.json").read_bytes())
+    return told

@@ -1,0 +1,1 @@
+"""The web server, granian, and what it needs beside it."""

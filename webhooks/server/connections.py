@@ -1,0 +1,143 @@
+"""The janitor: shuts the connections of the web process on which nothing comes of anything.
+
+Beside the requests, and without their knowledge: the kernel knows of each connection when data last
+came and went. A request that stays unanswered for too long is one that its sender never completed,
+for whatever of ours takes long has a limit of its own. Linux only; elsewhere connections just stay.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+import struct
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+
+import structlog
+
+REQUEST_SECONDS = 60.0
+"""From the first byte of a request that we saw to any byte of an answer."""
+
+IDLE_SECONDS = 120.0
+"""Without a byte either way. LiveKit's client gives an idle connection up after 90."""
+
+EVERY_SECONDS = 5.0
+DESCRIPTORS = Path("/proc/self/fd")
+ESTABLISHED = 1
+
+# struct tcp_info (linux/tcp.h): eight bytes, then words of 32 and of 64 bits; ages are in
+# milliseconds, as coarse as the kernel's clock.
+_TCP_INFO = struct.Struct("=8B24I4Q")
+_LAST_DATA_SENT, _LAST_DATA_RECEIVED = 8 + 9, 8 + 11
+_BYTES_ACKED, _BYTES_RECEIVED = 8 + 24 + 2, 8 + 24 + 3
+
+log = structlog.get_logger()
+
+Peer = tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Talk:
+    """Seconds since data last came and went; since the beginning where none did."""
+
+    received: float
+    sent: float
+    only_received: bool
+
+    @property
+    def asks(self) -> bool:
+        """Whether the client said something that nothing was said to since."""
+        return self.received < self.sent or self.only_received
+
+
+class ConnectionReaper:
+    """Looks after the connections to one port of this process."""
+
+    def __init__(
+        self,
+        port: int,
+        *,
+        request_seconds: float = REQUEST_SECONDS,
+        idle_seconds: float = IDLE_SECONDS,
+    ) -> None:
+        self._port = port
+        self._request_seconds, self._idle_seconds = request_seconds, idle_seconds
+        self._asking: dict[Peer, float] = {}
+
+    def start(self, *, every: float = EVERY_SECONDS) -> None:
+        """Sweep in a thread, for as long as the process lives."""
+        if sys.platform == "linux":
+            args = (every,)
+            threading.Thread(target=self._run, args=args, name="janitor", daemon=True).start()
+
+    def sweep(self) -> int:
+        """Shut what has to be; how many connections."""
+        now, asking, shut = monotonic(), {}, 0
+        for connection, peer in self._connections():
+            talk = _talk(connection)
+            if talk is None:
+                continue
+            if talk.asks:
+                since = asking[peer] = max(self._asking.get(peer, now), now - talk.sent)
+                overdue = now - since >= self._request_seconds
+            else:
+                overdue = talk.received >= self._idle_seconds
+            if overdue:
+                with suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
+                shut += 1
+        self._asking = asking
+        return shut
+
+    def _run(self, every: float) -> None:
+        pause = threading.Event()
+        while not pause.wait(every):
+            if shut := self.sweep():
+                log.info("connections.shut", count=shut)
+
+    def _connections(self) -> Iterator[tuple[socket.socket, Peer]]:
+        """Each connection to our port, by a descriptor of its own: the server may close its own."""
+        for name in os.listdir(DESCRIPTORS):
+            try:
+                if not stat.S_ISSOCK(os.stat(int(name)).st_mode):
+                    continue
+                connection = socket.socket(fileno=os.dup(int(name)))
+            except OSError:
+                continue  # closed meanwhile
+            with closing(connection):
+                if (peer := self._peer(connection)) is not None:
+                    yield connection, peer
+
+    def _peer(self, connection: socket.socket) -> Peer | None:
+        if connection.family not in (socket.AF_INET, socket.AF_INET6):
+            return None
+        try:
+            if connection.getsockname()[1] != self._port:
+                return None
+            host, port, *_ = connection.getpeername()
+        except OSError:
+            return None  # it listens, or is gone
+        return host, port
+
+
+def _talk(connection: socket.socket) -> Talk | None:
+    """None when it is not open any more."""
+    try:
+        told = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
+        words = _TCP_INFO.unpack(told)
+    except (OSError, struct.error):
+        return None
+    if words[0] != ESTABLISHED:
+        return None
+    return Talk(
+        received=words[_LAST_DATA_RECEIVED] / 1000,
+        sent=words[_LAST_DATA_SENT] / 1000,
+        # Acknowledging our half of the handshake counts as a byte.
+        only_received=words[_BYTES_RECEIVED] > 0 and words[_BYTES_ACKED] <= 1,
+    )

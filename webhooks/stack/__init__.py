@@ -1,0 +1,1 @@
+"""`make run` and `make demo`: every process of the Procfile on one machine."""

@@ -1,0 +1,112 @@
+"""The slot of the inbox: requests that store at the same moment share one transaction.
+
+Between the receiver and the inbox. Who finds nobody storing stores for all who wait, and the first
+of those who came meanwhile follows. Nobody is answered before the commit of their own event.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from operator import itemgetter
+from threading import Lock
+from typing import Any
+
+from sqlalchemy import Engine
+
+from models.storage import db
+from models.storage.db import OUTAGES
+from models.tables import webhook_event
+
+Row = dict[str, Any]
+
+
+def _locked() -> Lock:
+    lock = Lock()
+    lock.acquire()
+    return lock
+
+
+@dataclass(slots=True, eq=False)
+class Entry:
+    """One event on its way into the inbox.
+
+    Once stored: whether it was `fresh` (not there yet), and whether its request is the one that
+    `rings` the bell for all that were stored with it.
+    """
+
+    row: Row
+    fresh: bool = False
+    rings: bool = False
+    settled: bool = False
+    error: Exception | None = None
+    turn: Lock = field(default_factory=_locked)
+    """Released when the letter is settled, or when its thread is to store."""
+
+
+class GroupCommit:
+    """One for all threads of a process."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._lock = Lock()
+        self._waiting: list[Entry] = []
+        self._storing = False
+
+    @property
+    def waiting(self) -> int:
+        """How many events the next transaction has so far."""
+        return len(self._waiting)
+
+    def put(self, row: Row) -> Entry:
+        """Store one event, and return after its commit. Raises what the database raises."""
+        letter = Entry(row)
+        with self._lock:
+            self._waiting.append(letter)
+            waits, self._storing = self._storing, True
+        if waits:
+            letter.turn.acquire()
+        if not letter.settled:
+            letter.rings = True
+            self._store_waiting()
+        if letter.error is not None:
+            raise letter.error
+        return letter
+
+    def _store_waiting(self) -> None:
+        with self._lock:
+            batch, self._waiting = self._waiting, []
+        try:
+            self._settle(batch)
+        finally:
+            self._hand_over()
+            for one in batch:
+                one.settled = True
+                one.turn.release()
+
+    def _settle(self, batch: Sequence[Entry]) -> None:
+        """Store them together; what is wrong with one of them is no other's fault.
+
+        In the order of their ids: another process may be storing some of the same.
+        """
+        rows = sorted((one.row for one in batch), key=itemgetter("event_id"))
+        try:
+            with db.inserting(self._engine) as conn:
+                fresh = webhook_event.insert_rows(conn, rows)
+        except Exception as error:
+            if len(batch) > 1 and not isinstance(error, OUTAGES):
+                for one in batch:
+                    self._settle([one])
+                return
+            for one in batch:
+                one.error = error
+        else:
+            for one in batch:
+                one.fresh = one.row["event_id"] in fresh
+
+    def _hand_over(self) -> None:
+        with self._lock:
+            self._storing = bool(self._waiting)
+            following = self._waiting[:1]
+        for one in following:
+            one.turn.release()

@@ -1,0 +1,56 @@
+"""The drainer: a web process applies its own mail while Redis, and so the bell, is down."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import closing
+
+import structlog
+
+from models.settings.settings import Settings
+from worker.jobs import draining
+from worker.process.backend import Backend
+
+log = structlog.get_logger()
+
+
+class Drainer:
+    """One thread a process, made when it is first needed; the same drain as the workers'."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._mail, self._stopped = threading.Event(), threading.Event()
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def wake(self) -> None:
+        """There is mail that nobody could be told of. Returns at once."""
+        self._mail.set()
+        with self._lock:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="drainer", daemon=True)
+                self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread after the batch at hand; a process that just exits need not."""
+        self._stopped.set()
+        self._mail.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _run(self) -> None:
+        # Its own connections: a batch takes longer than a request may wait for an answer.
+        with closing(Backend.of(self._settings)) as backend:
+            while self._mail.wait():
+                self._mail.clear()  # first: what is set from here on is seen in the next round
+                if self._stopped.is_set():
+                    return
+                self._drain_all(backend)
+
+    def _drain_all(self, backend: Backend) -> None:
+        try:
+            draining.work_off(backend, self._stopped)
+        except draining.NOBODYS_FAULT as error:
+            log.warning("drain.failed", error=type(error).__name__)
+            self._stopped.wait(draining.RETRY_SECONDS)
+            self._mail.set()

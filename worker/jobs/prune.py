@@ -1,0 +1,67 @@
+"""The prune: what the ledger kept for RETENTION_DAYS goes, a little at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from time import perf_counter, sleep
+
+import structlog
+
+from models.ledger import retention
+from models.storage import db
+from worker.inbox import bell
+from worker.process.backend import Backend, own_backend
+
+BATCH = 500
+"""Rows a transaction: a few milliseconds in which SQLite's other writers wait."""
+
+SLICE = 4
+"""Batches a job: shorter than a drain, which may be waiting behind it."""
+
+log = structlog.get_logger()
+
+
+def prune_some() -> None:
+    """RQ job: remove a slice of what is past its retention, and have another job do the rest.
+
+    One job follows another, behind whatever else waits: they never pile up, and drains come
+    between them.
+    """
+    backend = own_backend()
+    if some(backend, before=bound(backend, datetime.now(UTC))):
+        bell.enqueue(backend.redis, "worker.jobs.prune_some")
+
+
+def bound(backend: Backend, now: datetime, *, days: int | None = None) -> datetime:
+    """What is older than this goes."""
+    return now - timedelta(days=days or backend.settings.retention_days)
+
+
+def batches(backend: Backend, *, before: datetime) -> Iterator[int]:
+    """Remove all that is older and done with, a transaction each step; how many in each.
+
+    Between two steps it leaves the database to others for as long as it took itself.
+    """
+    since: datetime | None = None
+    while True:
+        started = perf_counter()
+        with db.writing(backend.engine) as conn:
+            found = retention.prune(conn, before=before, since=since, limit=BATCH)
+        yield len(found)
+        if len(found) < BATCH:
+            return
+        since = found[-1].received_at
+        sleep(perf_counter() - started)
+
+
+def some(backend: Backend, *, before: datetime) -> bool:
+    """Remove a slice; whether there is more."""
+    removed = 0
+    for number, count in enumerate(batches(backend, before=before), start=1):
+        removed += count
+        if number == SLICE:
+            break
+    if removed:
+        log.info("ledger.pruned", count=removed)
+    return removed == SLICE * BATCH

@@ -1,0 +1,33 @@
+"""The sweep: rings for mail that nobody rang for, or whose drain was lost."""
+
+from __future__ import annotations
+
+import structlog
+
+from models.storage import db
+from models.tables import webhook_event
+from worker.inbox import bell, spool
+from worker.jobs.draining import NOBODYS_FAULT
+from worker.process import metrics
+from worker.process.backend import Backend, own_backend
+
+log = structlog.get_logger()
+
+
+def sweep() -> None:
+    """RQ job: ring for mail that nobody rang for, or whose drain was lost."""
+    backend = own_backend()
+    if _anything_waits(backend) and bell.ring(backend.redis):
+        metrics.sweeps_rang.inc()
+        log.info("sweep.rang")
+
+
+def _anything_waits(backend: Backend) -> bool:
+    if spool.length(backend.redis):
+        return True
+    try:
+        with db.reading(backend.engine) as conn:
+            return webhook_event.oldest_pending(conn) is not None
+    except NOBODYS_FAULT as error:
+        log.warning("sweep.blind", error=type(error).__name__)
+        return False

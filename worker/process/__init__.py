@@ -1,0 +1,1 @@
+"""What every process needs: its connections, logs and metrics, and how it stops."""

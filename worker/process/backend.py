@@ -1,0 +1,69 @@
+"""What one process works on: its settings, its database, its Redis."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+
+from sqlalchemy import Engine
+
+from models.domain.facts import Rules
+from models.settings.settings import Settings, load
+from models.storage.engine import make_engine
+from worker.process.lease import Lease
+from worker.process.quick_redis import QuickRedis
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Seconds that the database and Redis have for one answer."""
+
+    database: float
+    redis: float
+
+
+REQUEST = Limits(database=0.7, redis=0.25)
+"""On the path of a request. LiveKit sends a room's events one after another and has no timeout: a
+hung answer would block the room."""
+
+PATIENT = Limits(database=30.0, redis=2.0)
+"""For a worker; RQ gives its job twice that."""
+
+UNHURRIED = Limits(database=3600.0, redis=2.0)
+"""For a command: whoever waits for it can stop it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """Opened lazily: making one connects to nothing."""
+
+    settings: Settings
+    engine: Engine
+    redis: QuickRedis
+    lease: Lease
+    keys: Mapping[str, str]
+    rules: Rules
+
+    @classmethod
+    def of(cls, settings: Settings, limits: Limits = PATIENT) -> Backend:
+        # A thread holds one connection at a time; one more for whoever looks in from outside.
+        size = settings.web_threads + 1
+        return cls(
+            settings=settings,
+            engine=make_engine(settings.database_url, pool_size=size, limit=limits.database),
+            redis=QuickRedis.connect(settings.redis_url, limit=limits.redis),
+            lease=Lease(settings.cache_ttl_seconds),
+            keys=settings.keys,
+            rules=settings.rules,
+        )
+
+    def close(self) -> None:
+        self.engine.dispose()
+        self.redis.close()
+
+
+@cache
+def own_backend() -> Backend:
+    """This process's backend, made of its environment once."""
+    return Backend.of(load())

@@ -1,0 +1,69 @@
+"""Logs: structlog, one line an event. Never a body, a token, a name or a user id."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from traceback import format_tb
+from typing import TextIO, cast
+
+import structlog
+
+from models.settings.settings import Settings
+from worker.process.log_writer import LogWriter
+
+
+def configure(settings: Settings, *, aside: bool = False) -> None:
+    """Send our events and the libraries' warnings to stderr, as JSON or for a terminal.
+
+    A line's `message` names what happened. Its `event` is LiveKit's word; since structlog takes
+    that keyword for itself, callers pass it as `_event`. `aside`, a thread of its own writes.
+    """
+    console = settings.log_format == "console" or (
+        settings.log_format is None and sys.stderr.isatty()
+    )
+    stream = cast("TextIO", LogWriter(sys.stderr)) if aside else sys.stderr
+    shared: list[structlog.typing.Processor] = [
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.ExceptionRenderer(_trace),
+        structlog.processors.EventRenamer("message", "_event"),
+    ]
+    render: structlog.typing.Processor = structlog.processors.JSONRenderer()
+    if console:
+        plain = structlog.dev.plain_traceback  # ours is a text already
+        render = structlog.dev.ConsoleRenderer(event_key="message", exception_formatter=plain)
+    level = logging.getLevelNamesMapping()[settings.log_level.upper()]
+    structlog.configure(
+        processors=[*shared, render],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.WriteLoggerFactory(stream),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(stream)
+    formatter = structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=shared,
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, render],
+    )
+    handler.setFormatter(formatter)
+    # Every step of a library is no event of ours, even at debug: who knows what it shows.
+    libraries = max(level, logging.WARNING)
+    logging.basicConfig(handlers=[handler], level=libraries, force=True)
+    logging.getLogger("rq.worker").setLevel(libraries)  # it sets itself to info when imported
+    logging.raiseExceptions = False  # else a line that a library words wrongly is shown raw
+
+
+def _trace(exc_info: structlog.typing.ExcInfo) -> str:
+    """Where it happened and of what kind it is, and what it came from.
+
+    Without the message: in it a driver quotes the row, and a lookup the name that it looked for.
+    """
+    chain: list[BaseException] = []
+    error: BaseException | None = exc_info[1]
+    while error is not None and error not in chain:
+        chain.append(error)
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return "\n".join(
+        f"{''.join(format_tb(one.__traceback__))}{type(one).__module__}.{type(one).__qualname__}"
+        for one in reversed(chain)
+    )

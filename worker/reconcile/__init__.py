@@ -1,0 +1,1 @@
+"""Reconciliation: the tables beside what LiveKit's API says."""

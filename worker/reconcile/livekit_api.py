@@ -1,0 +1,147 @@
+"""LiveKit's own word on who is inside: one look at its API, for the reconciler.
+
+Promise: what is not known is never taken for an empty room. What fails, comes late or is no
+protobuf of LiveKit's raises `Unanswered`, or leaves the room in question unknown.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import aiohttp
+from google.protobuf.json_format import MessageToDict
+from google.protobuf.message import DecodeError, Message
+from livekit.api import ListParticipantsRequest, ListRoomsRequest, LiveKitAPI, ServerError
+
+from models.settings.settings import Settings
+
+ANSWER_SECONDS = 4.0
+"""What LiveKit has for one answer. Its client passes `timeout=None` with each request, which turns
+the session's own limit off, so each call is limited here."""
+
+LOOK_SECONDS = 20.0
+"""What all rooms together have; those that did not answer by then are unknown."""
+
+AT_ONCE = 8
+"""Rooms asked about at a time: LiveKit has calls to carry."""
+
+FAILURES = (aiohttp.ClientError, TimeoutError, OSError, ServerError, DecodeError)
+
+Told = dict[str, Any]
+"""A room or a participant as LiveKit's webhooks put it: protojson."""
+
+
+class Unanswered(Exception):
+    """LiveKit's API did not say which rooms there are: {0}."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What the API showed, from `at` on (our clock), of the rooms of sids in (`after`, `until`].
+
+    Without `until` these are all that follow. `people` has those inside, by room sid and
+    participant sid; a room is `unknown` when it did not answer, or came or went while we looked.
+    """
+
+    at: datetime
+    after: str
+    until: str | None
+    rooms: Mapping[str, Told]
+    people: Mapping[str, Mapping[str, Told]]
+    unknown: frozenset[str]
+
+    def shows(self, room_sid: str, participant_sid: str) -> bool | None:
+        """Whether this participant is inside; None when that is not known."""
+        beyond = room_sid <= self.after or (self.until is not None and room_sid > self.until)
+        if beyond or room_sid in self.unknown:
+            return None
+        return participant_sid in self.people.get(room_sid, {})
+
+
+def look(settings: Settings, *, after: str, until: str | None, most: int) -> Look:
+    """Ask LiveKit about at most so many of the rooms whose sids are in (`after`, `until`].
+
+    Raises Unanswered when it does not even say which rooms there are.
+    """
+    return asyncio.run(_look(settings, after=after, until=until, most=most))
+
+
+async def _look(settings: Settings, *, after: str, until: str | None, most: int) -> Look:
+    at = datetime.now(UTC)
+    key, secret = settings.livekit_api_key, settings.livekit_api_secret
+    async with aiohttp.ClientSession(raise_for_status=_only_protobuf) as http:
+        api = LiveKitAPI(settings.livekit_url, key, secret, session=http)
+        before = await _rooms(api)
+        wanted = sorted(sid for sid in before if sid > after and (until is None or sid <= until))
+        if len(wanted) > most:
+            wanted, until = wanted[:most], wanted[most - 1]
+        people = await _people(api, {sid: before[sid]["name"] for sid in wanted})
+        # Participants are listed by the room's name: only a room that lived all the while is
+        # surely the one that they are in.
+        after_it = await _rooms(api)
+    steady = before.keys() & after_it.keys()
+    return Look(
+        at=at,
+        after=after,
+        until=until,
+        rooms=before,
+        people={sid: people[sid] for sid in people.keys() & steady},
+        unknown=frozenset((before.keys() | after_it.keys()) - (people.keys() & steady)),
+    )
+
+
+async def _rooms(api: LiveKitAPI) -> dict[str, Told]:
+    try:
+        async with asyncio.timeout(ANSWER_SECONDS):
+            answer = await api.room.list_rooms(ListRoomsRequest())
+    except FAILURES as error:
+        raise Unanswered(f"{type(error).__name__}: {error}") from error
+    return {one.sid: _told(one) for one in answer.rooms if one.sid and one.name}
+
+
+async def _people(api: LiveKitAPI, names: Mapping[str, str]) -> dict[str, dict[str, Told]]:
+    """Those inside, of each room that answered in time, by sid."""
+    turn = asyncio.Semaphore(AT_ONCE)
+    asked = {sid: asyncio.create_task(_inside(api, name, turn)) for sid, name in names.items()}
+    if not asked:
+        return {}
+    _, late = await asyncio.wait(asked.values(), timeout=LOOK_SECONDS)
+    for task in late:
+        task.cancel()
+    await asyncio.gather(*late, return_exceptions=True)
+    answers = {sid: task.result() for sid, task in asked.items() if task not in late}
+    return {sid: people for sid, people in answers.items() if people is not None}
+
+
+async def _inside(
+    api: LiveKitAPI, room_name: str, turn: asyncio.Semaphore
+) -> dict[str, Told] | None:
+    async with turn:
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                asked = ListParticipantsRequest(room=room_name)
+                answer = await api.room.list_participants(asked)
+        except FAILURES:
+            return None
+    told = (_told(one) for one in answer.participants)
+    return {one["sid"]: one for one in told if one.get("sid") and _is_there(one)}
+
+
+def _is_there(person: Told) -> bool:
+    return person.get("state") != "DISCONNECTED"
+
+
+def _told(message: Message) -> Told:
+    return MessageToDict(message)
+
+
+async def _only_protobuf(response: aiohttp.ClientResponse) -> None:
+    """An empty body is a protobuf of no rooms, so a page of some proxy's must not pass for one."""
+    if response.status == 200 and response.content_type != "application/protobuf":
+        raise aiohttp.ContentTypeError(
+            response.request_info, response.history, message="LiveKit answers in protobuf"
+        )
