@@ -35,7 +35,7 @@ from tests.doors import (
     token,
     told,
 )
-from webhooks.api import exports
+from webhooks.api import exports, fields
 from webhooks.api.roster import EXPORT_LIMIT_SECONDS
 from webhooks.app import create_app
 from worker.process.backend import PATIENT, REQUEST
@@ -91,7 +91,7 @@ def test_a_line_a_person_says_what_the_json_says(a_class: Rollcall) -> None:
     assert [line["user_id"] for line in found] == ["5", "6", "7"]
     for line, person in zip(found, people, strict=True):
         assert line["session_id"] == "98"
-        for column in exports.PERSON:
+        for column in fields.ROSTER_LINE.columns:
             assert line[column] == as_text(person[column]), column
 
 
@@ -102,7 +102,7 @@ def test_a_line_a_visit_keeps_each_persons_visits_together(a_class: Rollcall) ->
     assert [line["participant_sid"] for line in found] == ["PA_b", "PA_c", "PA_a"]
     for line, (person, visit) in zip(found, visits, strict=True):
         assert (line["user_id"], line["name"]) == (person["user_id"], person["name"])
-        for column in exports.VISIT:
+        for column in fields.VISIT.columns:
             assert line[column] == as_text(visit[column]), column
 
 

@@ -21,13 +21,13 @@ from tests.doors import (
     told,
     without,
 )
-from webhooks.api import answers
+from webhooks.api import fields
 
 TEACHER = token("teacher", roomAdmin=True)
 
 
 def rfc3339(instant: datetime) -> str:
-    text = answers.instant(instant)
+    text = fields.instant(instant)
     assert text is not None
     return text
 

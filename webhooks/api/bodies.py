@@ -13,6 +13,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from models.domain.event import END_OF_TIME, EPOCH, MAX_ID_BYTES, MAX_NAME_LENGTH
 from models.tables.session import MAX_DURATION
+from webhooks.api.fields import SessionType
 from webhooks.door import auth
 from webhooks.door.address import plain
 from webhooks.door.problems import Problem
@@ -92,7 +93,6 @@ Time = Annotated[
     _Time, AfterValidator(_in_time), Field(json_schema_extra={"pattern": _YEARS.pattern})
 ]
 Bound = Annotated[_Time, AfterValidator(_nearest_in_time)]
-SessionType = Literal["individual", "academic", "group"]
 
 
 def example(**told: Any) -> ConfigDict:

@@ -9,9 +9,9 @@ from pydantic import AwareDatetime, ConfigDict, Field
 
 from models.domain.facts import Cycle, Room, Source
 from models.ledger.entry import Changed, Entry
-from webhooks.api.answers import instant
 from webhooks.api.event_bodies import Status
-from webhooks.api.replies import Count, Reply
+from webhooks.api.fields import Count, instant
+from webhooks.api.replies import Reply
 
 LINE: dict[str, Any] = {
     "event_id": "EV_VXCrAUxhMGkc",

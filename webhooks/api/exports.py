@@ -17,32 +17,10 @@ from typing import IO, Any
 from models.domain.facts import Session
 from models.domain.fold import Attendance
 from webhooks.api import answers
+from webhooks.api.fields import ROSTER_LINE, VISIT, instant
 
-PERSON = (
-    "user_id",
-    "name",
-    "attendance_status",
-    "is_currently_in_meeting",
-    "first_joined_at",
-    "last_left_at",
-    "duration_minutes",
-    "duration_seconds",
-    "join_count",
-    "is_late",
-    "left_early",
-    "attendance_percentage",
-    "meets_minimum",
-    "final",
-)
-VISIT = (
-    "participant_sid",
-    "joined_at",
-    "left_at",
-    "source",
-    "disconnect_reason",
-    "estimated",
-    "ended_by",
-)
+PERSONS = ROSTER_LINE.columns
+VISITS = ("user_id", "name", *VISIT.columns)
 
 MAX_FILE_NAME_BYTES = 180
 """Of the session's id in a file's name; file systems allow 255 for all of it."""
@@ -72,9 +50,9 @@ def write(
     """
     text = TextIOWrapper(file, encoding="utf-8-sig", newline="")
     writer = csv.writer(text, lineterminator="\r\n")
-    columns = ("user_id", "name", *VISIT) if visits else PERSON
+    columns = VISITS if visits else PERSONS
     writer.writerow(("session_id", *columns, "as_of"))
-    session_id, as_of = cell(session.id), answers.instant(now)
+    session_id, as_of = cell(session.id), instant(now)
     for line in _lines(session, people, visits=visits):
         writer.writerow((session_id, *(cell(line[column]) for column in columns), as_of))
     text.flush()
@@ -93,8 +71,8 @@ def cell(value: str | float | None) -> str | float:
 def file_name(session_id: str, *, visits: bool) -> str:
     """A name that any file system takes and nobody can be misled by."""
     text = "".join(
-        one if one.isprintable() and one not in _NOT_IN_A_FILE_NAME else "_"
-        for one in unicodedata.normalize("NFC", session_id)
+        char if char.isprintable() and char not in _NOT_IN_A_FILE_NAME else "_"
+        for char in unicodedata.normalize("NFC", session_id)
     )
     text = text.encode()[:MAX_FILE_NAME_BYTES].decode(errors="ignore").strip(" .")
     return f"{'visits' if visits else 'attendance'}-{text}.csv"
@@ -104,9 +82,9 @@ def _lines(
     session: Session, people: Iterable[Attendance], *, visits: bool
 ) -> Iterator[dict[str, Any]]:
     names = answers.expected_names(session)
-    for one in people:
-        line = answers.roster_line(one, names)
+    for attendance in people:
+        line = answers.roster_line(attendance, names)
         if visits:
-            yield from (line | answers.visit(visit) for visit in one.visits)
+            yield from (line | VISIT.of(visit) for visit in attendance.visits)
         else:
             yield line

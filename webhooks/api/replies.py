@@ -5,27 +5,18 @@ Nothing is checked here while a request is answered: `answers` makes what these 
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Callable
+from typing import Any, Literal, TypeVar
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, create_model
 
-from models.domain.facts import MadeBy, Source
-from webhooks.api import examples
-from webhooks.api.bodies import SessionType
+from models.domain.facts import MadeBy
+from webhooks.api import fields
+from webhooks.api.fields import Count, Percentage
 
-AttendanceStatus = Literal["present", "completed", "absent", "left", "not_joined"]
-EndedBy = Literal[
-    "left",
-    "aborted",
-    "rejoined",
-    "client_left",
-    "room_finished",
-    "superseded",
-    "stale",
-    "max_cycle",
-]
-Count = Annotated[int, Field(ge=0)]
-Percentage = Annotated[float, Field(ge=0, le=100)]
+Model = TypeVar("Model", bound=BaseModel)
+
+AS_OF = "2026-11-23T14:23:07.402Z"
 
 
 class Reply(BaseModel):
@@ -34,48 +25,44 @@ class Reply(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+def _declared(*declared: fields.Field) -> Callable[[type[Model]], type[Model]]:
+    """A class decorator: the model with the declared fields after its own."""
+    described: dict[str, Any] = {
+        field.name: (field.type, Field(description=field.description)) for field in declared
+    }
+
+    def extend(model: type[Model]) -> type[Model]:
+        return create_model(model.__name__, __base__=model, __doc__=model.__doc__, **described)
+
+    return extend
+
+
+def _example(*examples: dict[str, Any]) -> ConfigDict:
+    return ConfigDict(json_schema_extra={"examples": list(examples)})
+
+
+@_declared(*fields.SESSION.declared)
 class SessionBrief(Reply):
     """The session that a status is about; every field is null when nothing is known of it yet."""
 
-    session_type: SessionType | None
-    room_name: str | None
-    scheduled_at: AwareDatetime | None
-    ends_at: AwareDatetime | None = Field(description="`scheduled_at` and its duration.")
 
-
+@_declared(*fields.PERSON.declared)
 class Person(Reply):
     """One person in one session."""
 
-    user_id: str
-    is_currently_in_meeting: bool = Field(description="Some visit of theirs is open.")
-    attendance_status: AttendanceStatus = Field(
-        description=(
-            "`present`: inside now. Once the session is over: `completed` (came) or `absent`. "
-            "Until then: `left` (came, and is not inside) or `not_joined`."
-        )
-    )
-    duration_minutes: Count
-    duration_seconds: Count = Field(description="Time inside; overlapping visits count once.")
-    join_count: Count = Field(description="How many visits.")
-    first_joined_at: AwareDatetime | None
-    last_left_at: AwareDatetime | None = Field(description="The last end of a visit that ended.")
-    is_late: bool | None = Field(description="Null when unscheduled or never joined.")
-    left_early: bool | None = Field(description="Null before the end or without a schedule.")
-    attendance_percentage: Percentage | None = Field(
-        description="Share of the scheduled time spent inside; null without a schedule."
-    )
-    meets_minimum: bool | None = Field(description="Null without a minimum, or before `final`.")
-    final: bool = Field(description="Nothing will change any more, unless LiveKit is very late.")
 
-
-def _example(*told: dict[str, Any]) -> ConfigDict:
-    return ConfigDict(json_schema_extra={"examples": list(told)})
+STATUS = {
+    "session_id": "98",
+    **fields.PERSON.example,
+    "session": fields.SESSION.example,
+    "as_of": AS_OF,
+}
 
 
 class Status(Person):
     """One person's status in one session, as it is at `as_of`."""
 
-    model_config = _example(examples.STATUS)
+    model_config = _example(STATUS)
 
     session_id: str
     session: SessionBrief
@@ -85,27 +72,24 @@ class Status(Person):
 class JoinStatus(Status):
     """The status after a manual join, and the `visit` that its leave names."""
 
-    model_config = _example(examples.STATUS | {"visit": "VI_0b8f5f5e0d6c4c0f9a53a1a6f0a4f7a1"})
+    model_config = _example(STATUS | {"visit": "VI_0b8f5f5e0d6c4c0f9a53a1a6f0a4f7a1"})
 
     visit: str
 
 
+@_declared(*fields.VISIT.declared)
 class Cycle(Reply):
     """One visit, joined to left."""
 
-    participant_sid: str | None = Field(description="LiveKit's; null for a manual join.")
-    joined_at: AwareDatetime
-    left_at: AwareDatetime | None = Field(description="Null while the visit is open.")
-    source: Source | None = Field(description="Who told of it.")
-    disconnect_reason: str | None = Field(description="LiveKit's word.")
-    estimated: bool = Field(description="The end was inferred: nobody said when they left.")
-    ended_by: EndedBy | None = Field(description="The rule that ended it; null while open.")
+
+@_declared(fields.NAME)
+class NamedPerson(Person):
+    """One person of a roster."""
 
 
-class RosterLine(Person):
+class RosterLine(NamedPerson):
     """One person of a roster, with their visits by join."""
 
-    name: str | None
     cycles: list[Cycle]
 
 
@@ -126,10 +110,25 @@ class Summary(Reply):
     not_joined: Count
 
 
+OPEN_VISIT = fields.VISIT.example | {
+    "participant_sid": "PA_8mRr8oYzr3pc",
+    "joined_at": "2026-11-23T14:16:03.402Z",
+    "left_at": None,
+    "disconnect_reason": None,
+    "ended_by": None,
+}
+ROSTER = {
+    "session": {"session_id": "98", **fields.SESSION.example},
+    "summary": {"total": 1, "present": 1, "completed": 0, "absent": 0, "left": 0, "not_joined": 0},
+    "attendances": [{**fields.ROSTER_LINE.example, "cycles": [fields.VISIT.example, OPEN_VISIT]}],
+    "as_of": AS_OF,
+}
+
+
 class Roster(Reply):
     """Everyone expected or with a visit, by `user_id`."""
 
-    model_config = _example(examples.ROSTER)
+    model_config = _example(ROSTER)
 
     session: RosterSession
     summary: Summary
@@ -144,10 +143,22 @@ class ExpectedReply(Reply):
     name: str | None
 
 
+SESSION = {
+    "session_id": "98",
+    **fields.SESSION.example,
+    "academy_id": None,
+    "duration_minutes": 60,
+    "late_after_minutes": 10,
+    "minimum_percentage": 75.0,
+    "expected": [{"user_id": "5", "name": "أحمد"}],
+    "made_by": "registered",
+}
+
+
 class Session(SessionBrief):
     """A session: registered by an operator, or made on the spot by a room or a manual join."""
 
-    model_config = _example(examples.SESSION)
+    model_config = _example(SESSION)
 
     session_id: str
     room_name: str
@@ -164,7 +175,7 @@ class Session(SessionBrief):
 class SessionsPage(Reply):
     """Sessions by id; `next` is the `after` of the next page, null when this is not full."""
 
-    model_config = _example({"sessions": [examples.SESSION], "next": None})
+    model_config = _example({"sessions": [SESSION], "next": None})
 
     sessions: list[Session]
     next: str | None
@@ -186,7 +197,16 @@ class Check(Reply):
 class Ready(Reply):
     """Whether webhooks can be stored, and what else there is to see."""
 
-    model_config = _example(examples.READY)
+    model_config = _example(
+        {
+            "ready": True,
+            "pending_age_seconds": 0.0,
+            "checks": {
+                "database": {"well": True, "seen": "postgresql answers"},
+                "redis": {"well": True, "seen": "answers, 0 events spooled"},
+            },
+        }
+    )
 
     ready: bool = Field(description="Without Redis everything is slower, no less: it is no reason.")
     pending_age_seconds: float | None = Field(description="Age of the oldest event to be applied.")
@@ -206,7 +226,15 @@ class FieldError(Reply):
 class Problem(BaseModel):
     """An error as RFC 9457 has it, with a stable `reason` for programs."""
 
-    model_config = ConfigDict(extra="allow") | _example(examples.PROBLEM)
+    model_config = ConfigDict(extra="allow") | _example(
+        {
+            "type": "about:blank",
+            "title": "Forbidden",
+            "status": 403,
+            "reason": "forbidden",
+            "detail": "This token gives no access to that session or person.",
+        }
+    )
 
     type: str
     title: str

@@ -13,8 +13,8 @@ from models.ledger.entry import Entry
 from models.settings.settings import MAX_RETENTION_DAYS
 from models.storage import db
 from webhooks.api import event_replies
-from webhooks.api.answers import instant
 from webhooks.api.event_bodies import EventsQuery
+from webhooks.api.fields import instant
 from webhooks.cli import imports, terminal
 from webhooks.cli.group import Group
 from webhooks.cli.imports import Tally

@@ -15,7 +15,7 @@ from models.repair import derivation
 from models.repair.difference import Comparison, Difference
 from models.storage import db
 from models.tables import session
-from webhooks.api.answers import instant
+from webhooks.api.fields import instant
 from webhooks.cli import terminal
 from webhooks.cli.events import events
 from webhooks.cli.sessions import sessions

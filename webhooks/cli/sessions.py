@@ -11,6 +11,7 @@ from models.storage import db
 from models.tables import session
 from webhooks.api import answers
 from webhooks.api.bodies import PageQuery
+from webhooks.api.fields import instant
 from webhooks.cli import terminal
 from webhooks.cli.group import Group
 from webhooks.door.context import unhurried
@@ -48,5 +49,5 @@ def index(*, as_json: bool, from_: str | None, **options: Any) -> None:
 
 
 def _row(one: Session) -> tuple[str | None, ...]:
-    begins, minutes = answers.instant(one.scheduled_at), str(one.duration_minutes)
+    begins, minutes = instant(one.scheduled_at), str(one.duration_minutes)
     return (one.id, one.room_name, begins, minutes, one.made_by)

@@ -1,0 +1,191 @@
+"""The fields of a status and of a roster, each declared once.
+
+Of one declaration are made the JSON (`Fields.of`), the schema of `/openapi.json` (`replies`), the
+documentation's example, and the column of a file (`exports`). To add a field, add it here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from operator import attrgetter
+from typing import Annotated, Any, Literal
+
+import pydantic
+from pydantic import AwareDatetime
+
+from models.domain.facts import Source
+
+SessionType = Literal["individual", "academic", "group"]
+AttendanceStatus = Literal["present", "completed", "absent", "left", "not_joined"]
+EndedBy = Literal[
+    "left",
+    "aborted",
+    "rejoined",
+    "client_left",
+    "room_finished",
+    "superseded",
+    "stale",
+    "max_cycle",
+]
+Count = Annotated[int, pydantic.Field(ge=0)]
+Percentage = Annotated[float, pydantic.Field(ge=0, le=100)]
+
+LAST_COLUMN = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field of a JSON object.
+
+    It is read from the attribute `source` (by default its name; dots are followed) and goes
+    through `write`, if any. Columns stand by `column`, equal ones as declared.
+    """
+
+    name: str
+    type: Any
+    example: Any
+    description: str | None = None
+    source: str | None = None
+    write: Callable[[Any], Any] | None = None
+    column: int = LAST_COLUMN
+
+
+class Fields:
+    """The fields of one JSON object in their order, at least two."""
+
+    def __init__(self, *declared: Field) -> None:
+        self.declared = declared
+        self.example = {field.name: field.example for field in declared}
+        by_column = sorted(declared, key=lambda field: field.column)
+        self.columns = tuple(field.name for field in by_column)
+        # Made once: every status goes through `of`.
+        self._names = tuple(field.name for field in declared)
+        self._read = attrgetter(*(field.source or field.name for field in declared))
+        self._writes = [(field.name, field.write) for field in declared if field.write]
+
+    def of(self, subject: object) -> dict[str, Any]:
+        """The JSON object of what they are read from; every field is null for None."""
+        if subject is None:
+            return dict.fromkeys(self._names)
+        written = dict(zip(self._names, self._read(subject), strict=True))
+        for name, write in self._writes:
+            written[name] = write(written[name])
+        return written
+
+
+def instant(at: datetime | None) -> str | None:
+    """RFC 3339 in UTC, to the millisecond where there is a fraction."""
+    if at is None:
+        return None
+    spec = "milliseconds" if at.microsecond >= 1000 else "seconds"
+    return at.astimezone(UTC).isoformat(timespec=spec).replace("+00:00", "Z")
+
+
+def whole_minutes(span: timedelta) -> int:
+    """Begun minutes do not count."""
+    return span // timedelta(minutes=1)
+
+
+def whole_seconds(span: timedelta) -> int:
+    """Begun seconds do not count."""
+    return span // timedelta(seconds=1)
+
+
+SESSION = Fields(
+    Field("session_type", SessionType | None, "individual"),
+    Field("room_name", str | None, "quran-98"),
+    Field("scheduled_at", AwareDatetime | None, "2026-11-23T14:10:00Z", write=instant),
+    Field(
+        "ends_at",
+        AwareDatetime | None,
+        "2026-11-23T15:10:00Z",
+        "`scheduled_at` and its duration.",
+        write=instant,
+    ),
+)
+"""Of `facts.Session`: what a status and a roster say of the session."""
+
+PERSON = Fields(
+    Field("user_id", str, "5", column=1),
+    Field("is_currently_in_meeting", bool, True, "Some visit of theirs is open.", column=4),
+    Field(
+        "attendance_status",
+        AttendanceStatus,
+        "present",
+        "`present`: inside now. Once the session is over: `completed` (came) or `absent`. "
+        "Until then: `left` (came, and is not inside) or `not_joined`.",
+        column=3,
+    ),
+    Field("duration_minutes", Count, 12, source="duration", write=whole_minutes),
+    Field(
+        "duration_seconds",
+        Count,
+        745,
+        "Time inside; overlapping visits count once.",
+        source="duration",
+        write=whole_seconds,
+    ),
+    Field("join_count", Count, 2, "How many visits."),
+    Field(
+        "first_joined_at",
+        AwareDatetime | None,
+        "2026-11-23T14:10:42.118Z",
+        write=instant,
+        column=5,
+    ),
+    Field(
+        "last_left_at",
+        AwareDatetime | None,
+        "2026-11-23T14:16:03Z",
+        "The last end of a visit that ended.",
+        write=instant,
+        column=6,
+    ),
+    Field("is_late", bool | None, False, "Null when unscheduled or never joined."),
+    Field("left_early", bool | None, None, "Null before the end or without a schedule."),
+    Field(
+        "attendance_percentage",
+        Percentage | None,
+        20.7,
+        "Share of the scheduled time spent inside; null without a schedule.",
+    ),
+    Field("meets_minimum", bool | None, None, "Null without a minimum, or before `final`."),
+    Field("final", bool, False, "Nothing will change any more, unless LiveKit is very late."),
+)
+"""Of `fold.Attendance`: what a status and a roster say of one person."""
+
+NAME = Field("name", str | None, "أحمد", column=2)
+ROSTER_LINE = Fields(*PERSON.declared, NAME)
+"""Of `fold.Attendance`: what only a roster says comes after what a status says too."""
+
+VISIT = Fields(
+    Field(
+        "participant_sid",
+        str | None,
+        "PA_gLSkHqJzVTmz",
+        "LiveKit's; null for a manual join.",
+        source="cycle.participant_sid",
+    ),
+    Field("joined_at", AwareDatetime, "2026-11-23T14:10:42.118Z", write=instant),
+    Field(
+        "left_at",
+        AwareDatetime | None,
+        "2026-11-23T14:16:03Z",
+        "Null while the visit is open.",
+        source="ended_at",
+        write=instant,
+    ),
+    Field("source", Source | None, "livekit", "Who told of it.", source="cycle.source"),
+    Field(
+        "disconnect_reason",
+        str | None,
+        "CLIENT_INITIATED",
+        "LiveKit's word.",
+        source="cycle.disconnect_reason",
+    ),
+    Field("estimated", bool, False, "The end was inferred: nobody said when they left."),
+    Field("ended_by", EndedBy | None, "left", "The rule that ended it; null while open."),
+)
+"""Of `visit.Visit`: what a roster says of one visit."""
