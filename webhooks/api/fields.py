@@ -69,9 +69,10 @@ class Fields:
         """The JSON object of what they are read from; every field is null for None."""
         if subject is None:
             return dict.fromkeys(self._names)
-        written = dict(zip(self._names, self._read(subject), strict=True))
+        written = dict(zip(self._names, self._read(subject)))  # noqa: B905 (as many, by construction)
         for name, write in self._writes:
-            written[name] = write(written[name])
+            if (value := written[name]) is not None:
+                written[name] = write(value)
         return written
 
 
@@ -80,7 +81,8 @@ def instant(at: datetime | None) -> str | None:
     if at is None:
         return None
     spec = "milliseconds" if at.microsecond >= 1000 else "seconds"
-    return at.astimezone(UTC).isoformat(timespec=spec).replace("+00:00", "Z")
+    utc = at if at.tzinfo is UTC else at.astimezone(UTC)
+    return utc.isoformat(timespec=spec)[: -len("+00:00")] + "Z"
 
 
 def whole_minutes(span: timedelta) -> int:

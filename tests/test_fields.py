@@ -1,0 +1,60 @@
+"""One declaration makes a field: it stands in the JSON, the description and the file."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+PROJECT = Path(__file__).parents[1]
+DECLARED = '    Field("join_count",'
+ADDED = '    Field("visit_count", int, 7, "Added by a test.", source="join_count"),\n'
+
+SHOW = """
+import io, json
+from datetime import UTC, datetime
+from models.domain import fold
+from models.domain.facts import Meeting, Rules, Session
+from webhooks.api import answers, exports, replies
+
+now, session = datetime(2026, 11, 23, tzinfo=UTC), Session("98", "quran-98")
+rules = Rules(*[now - now] * 3)
+person = fold.view(Meeting(session), "5", (), now=now, rules=rules)
+exports.write(file := io.BytesIO(), session, [person], now=now, visits=False)
+print(json.dumps({
+    "status": answers.status(session, person),
+    "roster": answers.roster(Meeting(session), [person], now),
+    "schema": replies.Roster.model_json_schema(mode="serialization"),
+    "csv": file.getvalue().decode("utf-8-sig"),
+}))
+"""
+
+
+def test_one_declaration_adds_a_field_everywhere(tmp_path: Path) -> None:
+    for folder in ("models", "webhooks", "worker"):
+        shutil.copytree(PROJECT / folder, tmp_path / folder)
+    declarations = tmp_path / "webhooks" / "api" / "fields.py"
+    text = declarations.read_text(encoding="utf-8")
+    assert text.count(DECLARED) == 1
+    declarations.write_text(text.replace(DECLARED, ADDED + DECLARED), encoding="utf-8")
+    shown = subprocess.run(
+        [sys.executable, "-c", SHOW],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        check=True,
+    )
+    made = json.loads(shown.stdout)
+    assert made["status"]["visit_count"] == 0
+    assert made["roster"]["attendances"][0]["visit_count"] == 0
+    described = made["schema"]["$defs"]["RosterLine"]["properties"]["visit_count"]
+    assert described == {
+        "description": "Added by a test.",
+        "title": "Visit Count",
+        "type": "integer",
+    }
+    assert made["schema"]["examples"][0]["attendances"][0]["visit_count"] == 7
+    assert "visit_count" in made["csv"].splitlines()[0].split(",")
