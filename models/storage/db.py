@@ -153,17 +153,6 @@ def lock(conn: Connection, words: Iterable[str], *, shared: bool = False) -> Non
     conn.execute(select(held(key)))
 
 
-def try_lock(conn: Connection, words: Iterable[str]) -> set[str]:
-    """Hold those of these words that nobody else holds, until the transaction ends; which.
-
-    PostgreSQL only. Nobody is waited for.
-    """
-    wanted = {_lock_key(word): word for word in words}
-    key = func.unnest(cast(list(wanted), ARRAY(BigInteger))).column_valued("key")
-    held = conn.execute(select(key).where(func.pg_try_advisory_xact_lock(key)))
-    return {wanted[key] for key in held.scalars()}
-
-
 def set_locally(conn: Connection, settings: Mapping[str, str]) -> None:
     """Change PostgreSQL's settings until the transaction ends."""
     if not is_sqlite(conn):

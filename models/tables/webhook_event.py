@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import accumulate
 from typing import Any
 
 from sqlalchemy import (
@@ -26,7 +24,7 @@ from sqlalchemy import (
 from models.domain import event as events
 from models.domain.event import Event, Unreadable
 from models.domain.facts import Source
-from models.storage import bulk, db
+from models.storage import bulk
 from models.storage.db import Instant, Json, Key, RowId, among, insert, is_sqlite, metadata
 
 AGE = ("received_at", "id")
@@ -82,8 +80,20 @@ LOOK = 4
 """Batches among whose rows a drain looks for rooms that are free: as many workers find a full one
 each."""
 
-DRAIN = "drain\0"
-"""Before a room's name: the word that a drain holds, and nobody else. No name has a NUL."""
+IN_FREE_ROOMS = text("""
+    SELECT id, first_id < last_id AS others_wait FROM (
+      SELECT id, room_name, first_id, max(first_id) OVER () AS last_id FROM (
+        SELECT id, room_name, min(id) OVER (PARTITION BY room_name) AS first_id FROM (
+          SELECT id, room_name FROM webhook_events WHERE status = 'pending' ORDER BY id LIMIT :look
+        ) AS oldest
+      ) AS by_room
+      ORDER BY first_id, id
+    ) AS longest_waiting_room_first
+    WHERE pg_try_advisory_xact_lock(hashtextextended(coalesce(room_name, ''), 1))
+    LIMIT :most
+""")
+"""Rows of rooms that no other drain holds, which are held from now on, and whether other rooms wait
+after each. PostgreSQL tries one row after another until it has enough."""
 
 EMPTY: dict[str, Any] = {
     str(column.name): None for column in webhook_events.columns if column.name != "id"
@@ -105,14 +115,6 @@ class Mail:
         if not isinstance(self.payload, dict):
             raise Unreadable("the row has no payload")
         return events.read(self.payload, self.source)
-
-
-@dataclass(frozen=True, slots=True)
-class Taken:
-    """What a drain holds, and whether rooms wait that another could take meanwhile."""
-
-    mail: list[Mail]
-    others_wait: bool
 
 
 def pending_row(event: Event, payload: dict[str, Any], *, received_at: datetime) -> dict[str, Any]:
@@ -186,23 +188,26 @@ def record_applied(conn: Connection, event: Event, payload: dict[str, Any]) -> N
     insert_rows(conn, [row | {"status": "applied", "attempts": 1}])
 
 
-def take(conn: Connection, limit: int) -> Taken | None:
-    """Up to `limit` pending rows, oldest first, that nobody else holds; now held by us.
+def take(conn: Connection, limit: int) -> tuple[list[Mail], bool] | None:
+    """Up to `limit` pending rows, oldest first, that nobody else holds, and are now held by us; and
+    whether rooms wait that another drain could take meanwhile.
 
-    On PostgreSQL they are of rooms that no other drain holds, now held as well. None when nothing
-    waits in any that is free; no mail when what was seen there is gone or held meanwhile.
+    On PostgreSQL they are of rooms that no other drain holds, now held as well: whole rooms, in the
+    order of their oldest row, since drains that shared a room would wait for each other. None when
+    nothing waits in any that is free; no mail when what was seen there is gone or held meanwhile.
     """
     columns = webhook_events.c
     statement = select(columns.id, columns.source, columns.payload, columns.received_at)
     statement = statement.where(PENDING).order_by(columns.id).limit(limit)
     if is_sqlite(conn):
         mail = [Mail(*row) for row in conn.execute(statement)]
-        return Taken(mail, others_wait=False) if mail else None
-    ids, others_wait = _in_free_rooms(conn, limit)
-    if not ids:
+        return (mail, False) if mail else None
+    rows = conn.execute(IN_FREE_ROOMS, {"look": LOOK * limit, "most": limit}).all()
+    if not rows:
         return None
+    ids = [row.id for row in rows]
     held = statement.where(among(conn, columns.id, ids)).with_for_update(skip_locked=True)
-    return Taken([Mail(*row) for row in conn.execute(held)], others_wait)
+    return [Mail(*row) for row in conn.execute(held)], rows[-1].others_wait
 
 
 def mark_applied(conn: Connection, ids: Sequence[int]) -> None:
@@ -250,28 +255,6 @@ def longest_wait(conn: Connection, *, now: datetime) -> timedelta:
     first_time = select(column.received_at).where(PENDING, column.error.is_(None))  # see replay.py
     oldest = conn.execute(first_time.order_by(column.id).limit(1)).scalar()
     return max(now - oldest, timedelta(0)) if oldest else timedelta(0)
-
-
-def _in_free_rooms(conn: Connection, limit: int) -> tuple[list[int], bool]:
-    """The ids of up to `limit` pending rows, of rooms that no other drain holds: now we hold them.
-    And whether other rooms wait after those.
-
-    Whole rooms, in the order of their oldest row, so none of them is ever passed over but for one
-    that waits longer. Drains that shared a room would wait for each other all the time.
-    """
-    columns = webhook_events.c
-    look = select(columns.id, columns.room_name).where(PENDING).order_by(columns.id)
-    waiting: dict[str, list[int]] = defaultdict(list)
-    for row_id, room_name in conn.execute(look.limit(LOOK * limit)):
-        waiting[room_name or ""].append(row_id)
-    names, found = list(waiting), list[int]()
-    while names and len(found) < limit:
-        totals = accumulate((len(waiting[name]) for name in names), initial=len(found))
-        count = sum(1 for total in totals if total < limit)
-        some, names = names[:count], names[count:]
-        held = db.try_lock(conn, [DRAIN + name for name in some])
-        found += [row_id for name in some if DRAIN + name in held for row_id in waiting[name]]
-    return found[:limit], bool(names)
 
 
 def _mark(conn: Connection, ids: Iterable[int], *, status: str, error: str | None) -> None:

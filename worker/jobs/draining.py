@@ -39,12 +39,12 @@ And a commit need not wait for the disk (15 ms): rows whose batch a crash undoes
 NOBODYS_FAULT = (OperationalError, InterfaceError, BaseTimeoutException)
 """A lost connection, a deadlock or RQ's timeout: the batch rolls back and no event failed."""
 
-TURN_SECONDS = 5.0
+DRAIN_SECONDS = 5.0
 """A drain's work before it lets sweeps and others come between: RQ's own work for a job takes some
 milliseconds, and is done once for many batches."""
 
 PAUSE_SECONDS = 0.02
-"""Before a drain that took nothing twice looks again at what others hold."""
+"""Before a drain looks again that found its rows gone or held: an erasure may hold them."""
 
 RETRY_SECONDS = 0.5
 """Before a failed drain rings again: an outage must not become a loop."""
@@ -53,7 +53,7 @@ log = structlog.get_logger()
 
 
 def drain() -> None:
-    """RQ job: apply what waits, for a turn at most; should that fail, ring for another try."""
+    """RQ job: apply what waits, for DRAIN_SECONDS at most. Should that fail, ring to try again."""
     backend = own_backend()
     try:
         _answer_bell(backend)
@@ -68,23 +68,21 @@ def drain() -> None:
 
 
 def work_off(backend: Backend, stopping: Flag = shutdown.requested) -> None:
-    """Apply batch after batch, until nothing waits in a room that is free. After TURN_SECONDS leave
-    the rest to another job (without Redis, where nobody would hear of it, go on); when asked to
-    stop, at once.
+    """Apply batch after batch, until nothing waits in a room that is free.
 
-    A drain passes over the rooms that another holds, and need not ring for them. Whoever holds one
-    looks again after letting go of it, and so sees all that was committed before the other looked;
-    what is committed later rings by itself. It ends only with a look after which it holds nothing,
-    so none ends while another passes over a room because of it.
+    After DRAIN_SECONDS, or at once when asked to stop, leave the rest to another job. (Without
+    Redis no job would come: go on after DRAIN_SECONDS.)
+
+    A drain need not ring for the rooms that it passes over: whoever holds them looks again after
+    the commit.
     """
-    turn_ends, in_vain = monotonic() + TURN_SECONDS, False
+    ends_at = monotonic() + DRAIN_SECONDS
     while (count := _batch(backend)) is not None:
-        over = stopping.is_set() or monotonic() > turn_ends
+        over = stopping.is_set() or monotonic() > ends_at
         if over and (_ring(backend) or stopping.is_set()):
             return
-        if in_vain and not count:  # not just applied by another: an erasure may hold its rows
+        if not count:
             sleep(PAUSE_SECONDS)
-        in_vain = not count
 
 
 def drain_batch(backend: Backend) -> int:
@@ -99,30 +97,33 @@ def drain_batch(backend: Backend) -> int:
 def _batch(backend: Backend) -> int | None:
     """Apply a batch; how many events were taken, or None when no room with any is free.
 
-    When other rooms wait, it rings again before it is applied, so that idle workers help. Whatever
-    fails rolls the batch back and is raised.
+    When other rooms wait, it rings before it is applied, so that idle workers help. Whatever fails
+    rolls the batch back and is raised.
     """
     started = perf_counter()
     with changing(backend) as change:
         db.set_locally(change.conn, WHILE_DRAINING)
         taken = webhook_event.take(change.conn, BATCH)
-        if taken is None or not taken.mail:
-            return None if taken is None else 0
-        if taken.others_wait:
+        if taken is None:
+            return None
+        mail, others_wait = taken
+        if not mail:
+            return 0
+        if others_wait:
             _ring(backend)
-        failed = _apply(change, taken.mail, backend)
-    _tell(taken.mail, failed, perf_counter() - started)
-    return len(taken.mail)
+        failed = _apply(change, mail, backend)
+    _report(mail, failed, perf_counter() - started)
+    return len(mail)
 
 
-def _tell(mail: Sequence[Mail], failed: int, seconds: float) -> None:
+def _report(mail: Sequence[Mail], failed: int, seconds: float) -> None:
     """Count and log a batch."""
     metrics.drain_events.observe(len(mail))
     metrics.drain_seconds.observe(seconds)
     metrics.failed_events.inc(failed)
     now = datetime.now(UTC)
-    for one in mail:
-        metrics.applied_seconds.observe((now - one.received_at).total_seconds())
+    for row in mail:
+        metrics.applied_seconds.observe((now - row.received_at).total_seconds())
     ms = round(seconds * 1000, 1)
     log.info("events.applied", count=len(mail) - failed, failed=failed, ms=ms)
 
@@ -160,17 +161,17 @@ def _apply(change: Change, mail: Sequence[Mail], backend: Backend) -> int:
     except Exception:
         applied, touched = _apply_singly(conn, readable, backend)
     webhook_event.mark_applied(conn, applied)
-    change.keys.update(*(one.keys for one in touched))
+    change.keys.update(*(part.keys for part in touched))
     return failed + len(readable) - len(applied)
 
 
 def _read(conn: Connection, mail: Sequence[Mail]) -> tuple[Sequence[tuple[int, Event]], int]:
     readable, failed = [], 0
-    for one in mail:
+    for row in mail:
         try:
-            readable.append((one.id, one.read()))
+            readable.append((row.id, row.read()))
         except Unreadable as error:
-            webhook_event.mark_failed(conn, one.id, error=_reason(error))
+            webhook_event.mark_failed(conn, row.id, error=_reason(error))
             failed += 1
     return readable, failed
 
