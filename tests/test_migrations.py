@@ -14,7 +14,7 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
-from sqlalchemy import Engine, inspect, make_url
+from sqlalchemy import Engine, inspect, make_url, text
 from sqlalchemy.schema import CreateSchema
 
 from models.storage import db, schema
@@ -77,6 +77,40 @@ def test_migrations_can_be_taken_back_and_made_again(fresh_url: str, engine: Eng
     schema.upgrade(fresh_url)
     schema.upgrade(fresh_url)
     assert tables(engine) == set(metadata.tables)
+
+
+def test_events_that_a_replay_put_back_keep_their_place_apart(
+    fresh_url: str, engine: Engine
+) -> None:
+    """An older version said so in the error, of which only real ones are kept."""
+    config = Config()
+    config.set_main_option("script_location", str(schema.MIGRATIONS))
+    config.attributes["database_url"] = fresh_url
+    command.upgrade(config, "0003")
+    for name, status, error in (
+        ("new", "pending", None),
+        ("again", "pending", "put back to be applied again"),
+        ("failed-before", "pending", "ValueError: no"),
+        ("failed", "failed", "ValueError: no"),
+    ):
+        with db.writing(engine) as conn:
+            conn.execute(
+                text(
+                    "INSERT INTO webhook_events"
+                    " (event_id, source, received_at, status, attempts, error)"
+                    " VALUES (:name, 'livekit', '2026-11-23 14:00:00', :status, 1, :error)"
+                ),
+                {"name": name, "status": status, "error": error},
+            )
+    schema.upgrade(fresh_url)
+    with db.reading(engine) as conn:
+        rows = conn.execute(text("SELECT event_id, error, replayed_at FROM webhook_events")).all()
+    assert {row.event_id: (row.error, row.replayed_at is not None) for row in rows} == {
+        "new": (None, False),
+        "again": (None, True),
+        "failed-before": ("ValueError: no", True),
+        "failed": ("ValueError: no", False),
+    }
 
 
 def test_the_release_command_migrates_the_database_of_the_environment(tmp_path: Path) -> None:

@@ -113,12 +113,28 @@ def test_what_failed_is_applied_when_its_cause_is_gone(rollcall: Rollcall) -> No
     rollcall.drain()
     assert count(rollcall, "failed") == 2
     mark(rollcall, payload=events.redact(webhook(joined())))
-    assert told(ask(rollcall, dry_run=True)) == {"matched": 2, "rung": 0, "next": None}
+    assert told(ask(rollcall, dry_run=True)) == {
+        "matched": 2,
+        "requeued": 0,
+        "rung": 0,
+        "next": None,
+    }
     assert count(rollcall, "failed") == 2
-    assert told(ask(rollcall)) == {"matched": 2, "rung": 2, "next": None}
+    assert told(ask(rollcall)) == {"matched": 2, "requeued": 2, "rung": 2, "next": None}
     assert rollcall.drain() == 2
-    outcomes = {(row["status"], row["attempts"], row["error"]) for row in rollcall.ledger()}
-    assert outcomes == {("applied", 2, None)}
+    outcomes = {
+        (row["status"], row["attempts"], row["error"], row["replayed_at"])
+        for row in rollcall.ledger()
+    }
+    assert outcomes == {("applied", 2, None, None)}
+
+
+def test_an_event_that_waits_again_says_since_when_and_keeps_its_error(rollcall: Rollcall) -> None:
+    rollcall.put_in([joined()], status="failed", error="ValueError: no", attempts=1)
+    ask(rollcall)
+    [row] = rollcall.ledger()
+    assert (row["status"], row["error"]) == ("pending", "ValueError: no")
+    assert ago(minutes=1) < row["replayed_at"] <= ago()
 
 
 def test_replaying_what_was_applied_changes_no_table_and_no_status(rollcall: Rollcall) -> None:
@@ -175,7 +191,7 @@ def test_a_limited_replay_tells_where_to_go_on(rollcall: Rollcall) -> None:
     rollcall.put_in((joined(sid=f"PA_{n}") for n in range(7)), status="failed")
     first = told(ask(rollcall, limit=5))
     assert (first["matched"], first["rung"], first["next"]) == (5, 5, None)
-    assert told(ask(rollcall)) == {"matched": 2, "rung": 2, "next": None}
+    assert told(ask(rollcall)) == {"matched": 2, "requeued": 2, "rung": 2, "next": None}
 
 
 @on_sqlite
@@ -184,7 +200,7 @@ def test_one_request_puts_back_no_more_than_its_bound(rollcall: Rollcall) -> Non
     first = told(ask(rollcall, status="ignored"))
     assert (first["matched"], first["rung"]) == (10_001, 10_000)
     rest = told(ask(rollcall, status="ignored", after=first["next"]))
-    assert rest == {"matched": 1, "rung": 1, "next": None}
+    assert rest == {"matched": 1, "requeued": 1, "rung": 1, "next": None}
 
 
 REFUSED = [
@@ -231,7 +247,8 @@ def test_what_fails_again_is_counted_and_not_tried_for_ever(
     rollcall.put_in([joined(), left()], status="failed", payload={"event": "nonsense"})
     with working(settings):
         said = terminal.json("events", "replay", exits=1)
-    assert (said["matched"], said["rung"], said["applied"], said["failed"]) == (2, 2, 0, 2)
+    assert said["requeued"] == said["rung"]
+    assert (said["matched"], said["requeued"], said["applied"], said["failed"]) == (2, 2, 0, 2)
     assert {row["attempts"] for row in rollcall.ledger()} == {1}
 
 

@@ -34,6 +34,7 @@ class Entry:
     status: str
     attempts: int
     error: str | None
+    replayed_at: datetime | None
     room_sid: str | None
     room_name: str | None
     participant_sid: str | None

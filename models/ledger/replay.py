@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from datetime import datetime
 
 from sqlalchemy import Connection, bindparam, case, func, select, update
 
@@ -13,10 +14,6 @@ from models.tables.webhook_event import webhook_events
 
 REPLAYABLE = ("applied", "ignored", "failed")
 """What is pending is on its way already, and of the unreadable nothing was kept."""
-
-PUT_BACK = "put back to be applied again"
-"""What tells such a row from one that waits for the first time, until it is applied: in place of an
-error, unless it has one."""
 
 IS_REPLAYABLE = webhook_events.c.status.in_(
     [bindparam(None, status, literal_execute=True) for status in REPLAYABLE]
@@ -40,19 +37,19 @@ def count(
     return conn.execute(counted).scalar_one()
 
 
-def put_back(conn: Connection, ids: Iterable[int]) -> int:
+def put_back(conn: Connection, ids: Iterable[int], *, now: datetime) -> int:
     """Have these applied, ignored or failed rows taken again; how many will be.
 
     The last attempt of one that was applied is made again, not one more: to replay what was
-    applied leaves even its counter as it was.
+    applied leaves even its counter as it was. `replayed_at` is `now` until they are.
     """
     done_with = webhook_events.c.status.in_(("applied", "ignored"))
     attempts = webhook_events.c.attempts - case((done_with, 1), else_=0)
     statement = update(webhook_events).where(
         webhook_events.c.id.in_(list(ids)), webhook_events.c.status.in_(REPLAYABLE)
     )
-    error = func.coalesce(webhook_events.c.error, PUT_BACK)
-    return conn.execute(statement.values(status="pending", attempts=attempts, error=error)).rowcount
+    changed = statement.values(status="pending", attempts=attempts, replayed_at=now)
+    return conn.execute(changed).rowcount
 
 
 def statuses(conn: Connection, ids: Iterable[int]) -> Counter[str]:

@@ -55,6 +55,7 @@ webhook_events = Table(
     Column("status", Text, nullable=False),
     Column("attempts", Integer, nullable=False),
     Column("error", Text),
+    Column("replayed_at", Instant),  # while it waits again
     Column("payload", Json),
     UniqueConstraint("event_id", name="webhook_events_event_id"),
     _index("webhook_events_pending", "id", where="status = 'pending'"),
@@ -248,11 +249,10 @@ def longest_wait(conn: Connection, *, now: datetime) -> timedelta:
     """How long the oldest pending row has waited: not below zero, though another host's clock may
     be ahead.
 
-    Those that a replay put back do not count: they were received long ago, and have not waited
-    since.
+    Rows that a replay put back do not count: received long ago, they have waited since then only.
     """
     column = webhook_events.c
-    first_time = select(column.received_at).where(PENDING, column.error.is_(None))  # see replay.py
+    first_time = select(column.received_at).where(PENDING, column.replayed_at.is_(None))
     oldest = conn.execute(first_time.order_by(column.id).limit(1)).scalar()
     return max(now - oldest, timedelta(0)) if oldest else timedelta(0)
 
@@ -260,4 +260,5 @@ def longest_wait(conn: Connection, *, now: datetime) -> timedelta:
 def _mark(conn: Connection, ids: Iterable[int], *, status: str, error: str | None) -> None:
     attempts = webhook_events.c.attempts + 1
     statement = update(webhook_events).where(among(conn, webhook_events.c.id, ids))
-    conn.execute(statement.values(status=status, error=error, attempts=attempts))
+    changed = {"status": status, "error": error, "attempts": attempts, "replayed_at": None}
+    conn.execute(statement.values(changed))

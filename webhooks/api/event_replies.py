@@ -20,6 +20,7 @@ LINE: dict[str, Any] = {
     "status": "failed",
     "attempts": 1,
     "error": "DataError: (psycopg.errors.StringDataRightTruncation) value too long",
+    "replayed_at": None,
     "room_sid": "RM_mSMC8pyzLLmM",
     "room_name": "quran-98",
     "session_id": "98",
@@ -39,7 +40,10 @@ class EventLine(Reply):
     source: Source
     status: Status
     attempts: Count = Field(description="How often it was tried until it was applied.")
-    error: str | None = Field(description="What went wrong, or that it was put back.")
+    error: str | None = Field(description="What went wrong when it was last tried.")
+    replayed_at: AwareDatetime | None = Field(
+        description="Pending again: when a replay put it back."
+    )
     room_sid: str | None
     room_name: str | None
     session_id: str | None = Field(description="The session of its room, or of its manual join.")
@@ -109,11 +113,12 @@ class Replayed(Reply):
     """What became of a replay. Not all in one: ask again with `next` as `after`."""
 
     model_config = ConfigDict(
-        json_schema_extra={"examples": [{"matched": 12, "rung": 12, "next": None}]}
+        json_schema_extra={"examples": [{"matched": 12, "requeued": 12, "rung": 12, "next": None}]}
     )
 
     matched: Count = Field(description="Events that match, up to the limit that was asked for.")
-    rung: Count = Field(description="How many of them went back to be applied again.")
+    requeued: Count = Field(description="How many of them went back to be applied again.")
+    rung: Count = Field(deprecated=True, description="The former name of `requeued`.")
     next: str | None = Field(description="Null when that were all.")
 
 

@@ -10,7 +10,7 @@ from models.storage import db
 from webhooks.api import answers, event_replies
 from webhooks.api.event_bodies import MAX_REPLAY, EventsQuery, ReplayBody
 from webhooks.door import address, auth
-from webhooks.door.context import unhurried
+from webhooks.door.context import present, unhurried
 from webhooks.door.operation import json, operation
 from webhooks.door.problems import Problem
 from webhooks.door.responses import Response
@@ -64,9 +64,12 @@ def replay_some() -> Response:
     asked = ReplayBody.of_request()
     with db.reading(unhurried().engine) as conn:
         matched = replays.count(conn, asked.filters, after=asked.place, limit=asked.limit)
-    rung, at = 0, asked.place
+    requeued, at = 0, asked.place
     if not asked.dry_run:
         most = min(asked.limit or MAX_REPLAY, MAX_REPLAY)
-        rung, at = replay.put_back(unhurried(), asked.filters, after=at, limit=most)
-    following = str(at) if at is not None and not asked.dry_run and rung < matched else None
-    return answers.answer({"matched": matched, "rung": rung, "next": following})
+        requeued, at = replay.put_back(
+            unhurried(), asked.filters, after=at, limit=most, now=present()
+        )
+    following = str(at) if at is not None and not asked.dry_run and requeued < matched else None
+    counts = {"matched": matched, "requeued": requeued, "rung": requeued}
+    return answers.answer(counts | {"next": following})

@@ -95,6 +95,7 @@ def _how_to_go_on(asked: Replay, at: Cursor | None) -> str:
 def _as_json(progress: Progress, matched: int) -> dict[str, Any]:
     return {
         "matched": matched,
+        "requeued": progress.put_back,
         "rung": progress.put_back,
         "applied": progress.applied,
         "failed": progress.failed,

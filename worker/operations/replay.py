@@ -49,12 +49,12 @@ class Progress:
 
 
 def put_back(
-    backend: Backend, asked: Filters, *, after: Cursor | None = None, limit: int
+    backend: Backend, asked: Filters, *, after: Cursor | None = None, limit: int, now: datetime
 ) -> tuple[int, Cursor | None]:
     """Put back up to `limit` matching events and ring; how many, and the place of the last."""
     count, at = 0, after
     while count < limit:
-        found = _next(backend, asked, after=at, limit=min(BATCH, limit - count))
+        found = _next(backend, asked, after=at, limit=min(BATCH, limit - count), now=now)
         if not found:
             break
         count, at = count + len(found), found[-1]
@@ -84,7 +84,7 @@ def replay(
         size = _size(rate, limit, run.progress.put_back)
         yield from run.wait(until_ahead=AHEAD - 1)
         yield from run.pace(started, rate)
-        found = _next(backend, asked, after=run.progress.at, limit=size)
+        found = _next(backend, asked, after=run.progress.at, limit=size, now=now)
         if not found:
             break
         yield run.add(found)
@@ -140,11 +140,13 @@ class _Run:
         return True
 
 
-def _next(backend: Backend, asked: Filters, *, after: Cursor | None, limit: int) -> list[Cursor]:
+def _next(
+    backend: Backend, asked: Filters, *, after: Cursor | None, limit: int, now: datetime
+) -> list[Cursor]:
     """Put the next matching events back and ring; their places."""
     with db.writing(backend.engine) as conn:
         found = replays.replayable(conn, asked, after=after, limit=limit)
-        replays.put_back(conn, [one.id for one in found])
+        replays.put_back(conn, [cursor.id for cursor in found], now=now)
     if found:
         pacing.ring(backend)
     return found

@@ -195,17 +195,17 @@ async function putBack(which, matched) {
   done.value = 0;
   done.hidden = false;
   let after = null;
-  let rung = 0;
+  let requeued = 0;
   while (part("replaying").open) {
     const answer = await api("/api/events/replay", { ...which, ...(after && { after }) });
-    rung += answer.rung;
-    done.value = rung;
-    const gaps = { rung: number(rung), matched: number(matched) };
+    requeued += answer.requeued;
+    done.value = requeued;
+    const gaps = { requeued: number(requeued), matched: number(matched) };
     told.textContent = fill(say.replay.progress, gaps);
     after = answer.next;
     if (!after) break;
   }
-  told.textContent = counted(say.replay.done, rung);
+  told.textContent = counted(say.replay.done, requeued);
   health();
   list();
 }
