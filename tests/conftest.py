@@ -108,14 +108,14 @@ def app(settings: Settings) -> Iterator[Flask]:
     made = create_app(settings, PATIENT)  # a busy machine is no outage
     made.test_client_class = CheckedClient
     yield made
-    made.extensions["rollcall"].close()
-    made.extensions["rollcall-unhurried"].close()
+    made.extensions["rollcall"].backend.close()
+    made.extensions["rollcall"].unhurried.close()
 
 
 @pytest.fixture
 def backend(app: Flask) -> Backend:
     """The backend of `app`: what its views use, a worker in the test uses too."""
-    found: Backend = app.extensions["rollcall"]
+    found: Backend = app.extensions["rollcall"].backend
     return found
 
 

@@ -35,7 +35,7 @@ from models.tables.webhook_event import webhook_events
 from tests.build import KEY, SECRET, signed, webhook
 from tests.checked import CheckedClient
 from webhooks.app import create_app
-from webhooks.door.context import DRAINER, EXTENSION, UNHURRIED
+from webhooks.door.context import EXTENSION
 from worker.jobs import draining
 from worker.process import backend as backends
 from worker.process.backend import PATIENT, Backend, Limits
@@ -297,11 +297,11 @@ def a_worker(settings: Settings) -> Iterator[Backend]:
 def serving(settings: Settings, limits: Limits = PATIENT) -> Iterator[Rollcall]:
     """The service with other settings, or less patience, than a test's usual one."""
     app = create_app(settings, limits)
-    backend: Backend = app.extensions[EXTENSION]
+    backend: Backend = app.extensions[EXTENSION].backend
     app.test_client_class = CheckedClient
     yield Rollcall(app.test_client(), backend)
-    app.extensions[DRAINER].stop()
-    app.extensions[UNHURRIED].close()
+    app.extensions[EXTENSION].local_drain.stop()
+    app.extensions[EXTENSION].unhurried.close()
     backend.close()
 
 

@@ -1,4 +1,4 @@
-"""The slot of the inbox: requests share a transaction, and nothing else."""
+"""The group commit: requests share a transaction, and nothing else."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ INSERT = "INSERT INTO webhook_events"
 
 
 @pytest.fixture
-def slot(rollcall: Rollcall) -> GroupCommit:
+def commit(rollcall: Rollcall) -> GroupCommit:
     return GroupCommit(rollcall.backend.engine)
 
 
 def test_those_who_come_while_one_stores_share_the_next_transaction(
-    slot: GroupCommit, rollcall: Rollcall
+    commit: GroupCommit, rollcall: Rollcall
 ) -> None:
     with counting(rollcall.backend.engine) as statements:
-        first, *rest = put_behind(slot, rollcall, row("a"), [row("b"), row("c"), row("d")])
+        first, *rest = put_behind(commit, rollcall, row("a"), [row("b"), row("c"), row("d")])
     assert len([one for one in statements if INSERT in one]) == 2
     assert stored(rollcall) == {"a", "b", "c", "d"}
     assert first.rings, "the first stored alone"
@@ -37,32 +37,34 @@ def test_those_who_come_while_one_stores_share_the_next_transaction(
 
 
 def test_of_those_who_share_a_transaction_each_hears_whether_its_own_event_was_new(
-    slot: GroupCommit, rollcall: Rollcall
+    commit: GroupCommit, rollcall: Rollcall
 ) -> None:
-    first, again, other = put_behind(slot, rollcall, row("a"), [row("a"), row("b")])
+    first, again, other = put_behind(commit, rollcall, row("a"), [row("a"), row("b")])
     assert (first.fresh, again.fresh, other.fresh) == (True, False, True)
     assert stored(rollcall) == {"a", "b"}
 
 
 def test_a_row_that_the_database_refuses_fails_nobody_elses(
-    slot: GroupCommit, rollcall: Rollcall
+    commit: GroupCommit, rollcall: Rollcall
 ) -> None:
     bad = row("bad") | {"received_at": None}
     with pytest.raises(IntegrityError):
-        put_behind(slot, rollcall, row("a"), [row("b"), bad, row("c")])
+        put_behind(commit, rollcall, row("a"), [row("b"), bad, row("c")])
     assert stored(rollcall) == {"a", "b", "c"}
 
 
-def test_a_slot_is_free_again_after_a_failure(slot: GroupCommit, rollcall: Rollcall) -> None:
+def test_a_group_commit_is_free_again_after_a_failure(
+    commit: GroupCommit, rollcall: Rollcall
+) -> None:
     with pytest.raises(IntegrityError):
-        slot.put(row("bad") | {"received_at": None})
-    assert slot.put(row("a")).fresh
+        commit.put(row("bad") | {"received_at": None})
+    assert commit.put(row("a")).fresh
     assert stored(rollcall) == {"a"}
 
 
-def test_many_threads_lose_nothing(slot: GroupCommit, rollcall: Rollcall) -> None:
+def test_many_threads_lose_nothing(commit: GroupCommit, rollcall: Rollcall) -> None:
     def put(thread: int) -> list[bool]:
-        return [slot.put(row(f"{thread}-{number}")).fresh for number in range(25)]
+        return [commit.put(row(f"{thread}-{number}")).fresh for number in range(25)]
 
     fresh = together(*(partial(put, thread) for thread in range(8)))
     assert all(all(some) for some in fresh)
@@ -70,7 +72,7 @@ def test_many_threads_lose_nothing(slot: GroupCommit, rollcall: Rollcall) -> Non
 
 
 def put_behind(
-    slot: GroupCommit, rollcall: Rollcall, first: Row, rest: Sequence[Row]
+    commit: GroupCommit, rollcall: Rollcall, first: Row, rest: Sequence[Row]
 ) -> list[Entry]:
     """Put the first, and while it is being stored all the others; their letters, in that order.
 
@@ -80,10 +82,10 @@ def put_behind(
         ThreadPoolExecutor(len(rest) + 1) as pool,
         pausing(rollcall.backend.engine, after=INSERT) as pause,
     ):
-        ahead = pool.submit(slot.put, first)
+        ahead = pool.submit(commit.put, first)
         pause.wait()
-        behind = [pool.submit(slot.put, one) for one in rest]
-        wait_for(lambda: slot.waiting == len(rest))
+        behind = [pool.submit(commit.put, one) for one in rest]
+        wait_for(lambda: commit.waiting == len(rest))
         pause.over()
         return [one.result(20) for one in (ahead, *behind)]
 

@@ -19,7 +19,7 @@ from models.tables.webhook_event import webhook_events
 from tests import build, faults
 from tests.faults import until
 from webhooks.app import create_app
-from webhooks.door.context import DRAINER, EXTENSION
+from webhooks.door.context import EXTENSION
 from worker.inbox import spool
 from worker.jobs import draining
 from worker.process.backend import Backend
@@ -40,12 +40,12 @@ class Deployment:
             _env_file=None,
         )
         self.app = create_app(settings)
-        self.web: Backend = self.app.extensions[EXTENSION]
+        self.web: Backend = self.app.extensions[EXTENSION].backend
         self.worker = Backend.of(settings)
         self.client: FlaskClient = self.app.test_client()
 
     def close(self) -> None:
-        self.app.extensions[DRAINER].stop()
+        self.app.extensions[EXTENSION].local_drain.stop()
         self.web.close()
         self.worker.close()
 

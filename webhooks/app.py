@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import sys
-
 from flask import Flask
 from flask_cors import CORS
 
-from models.settings.settings import BadSettings, Settings, load
+from models.settings.settings import Settings, load_or_exit
 from webhooks.api.events import events
 from webhooks.api.health import health
 from webhooks.api.join import join
@@ -19,14 +17,14 @@ from webhooks.api.users import users
 from webhooks.door import problems
 from webhooks.door.admission import Admission
 from webhooks.door.callers import Callers
-from webhooks.door.context import CALLERS, DRAINER, EXTENSION, INTAKE, SLOT, UNHURRIED
+from webhooks.door.context import EXTENSION, Context
 from webhooks.door.responses import Response
 from webhooks.pages.docs import docs
 from webhooks.pages.pages import pages
 from webhooks.receiver import receiver
 from webhooks.server.connections import ConnectionReaper
 from worker.inbox.group_commit import GroupCommit
-from worker.jobs.local_drain import Drainer
+from worker.jobs.local_drain import LocalDrain
 from worker.process import logs
 from worker.process.backend import REQUEST, Backend, Limits
 
@@ -34,17 +32,19 @@ from worker.process.backend import REQUEST, Backend, Limits
 def create_app(settings: Settings | None = None, limits: Limits = REQUEST) -> Flask:
     """The application on its own backend. A bad environment ends the process with a sentence."""
     if settings is None:
-        settings = _of_environment()
+        settings = _settings()
     app = Flask(__name__, static_folder=None, template_folder="pages/templates")
     app.response_class = Response
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     backend = Backend.of(settings, limits)
-    app.extensions[EXTENSION] = backend
-    app.extensions[SLOT] = GroupCommit(backend.engine)
-    app.extensions[CALLERS] = Callers(backend.keys)
-    app.extensions[UNHURRIED] = Backend.of(settings)
-    app.extensions[DRAINER] = Drainer(settings)
-    app.extensions[INTAKE] = Admission(settings.web_threads)
+    app.extensions[EXTENSION] = Context(
+        backend=backend,
+        unhurried=Backend.of(settings),
+        callers=Callers(backend.keys),
+        group_commit=GroupCommit(backend.engine),
+        local_drain=LocalDrain(settings),
+        admission=Admission(settings.web_threads),
+    )
     problems.register(app)
     doors = (receiver, status, roster, join, sessions, events, users, health, metrics, docs, pages)
     for door in doors:
@@ -55,17 +55,14 @@ def create_app(settings: Settings | None = None, limits: Limits = REQUEST) -> Fl
 
 
 def create_served_app() -> Flask:
-    """What the web process serves: the application, and a janitor for its connections."""
-    settings = _of_environment()
+    """What the web process serves: the application, with a reaper for its connections."""
+    settings = _settings()
     ConnectionReaper(settings.port).start()
     return create_app(settings)
 
 
-def _of_environment() -> Settings:
-    try:
-        settings = load()
-    except BadSettings as error:
-        sys.exit(str(error))
+def _settings() -> Settings:
+    settings = load_or_exit()
     logs.configure(settings, aside=True)
     return settings
 

@@ -21,7 +21,7 @@ from models.storage.db import OUTAGES
 from models.tables import webhook_event
 from webhooks.api.bodies import whole_body
 from webhooks.door import verify
-from webhooks.door.context import backend, drainer, present, slot
+from webhooks.door.context import backend, context, present
 from webhooks.door.operation import Answer, operation
 from webhooks.door.problems import response
 from webhooks.door.responses import Response
@@ -95,7 +95,7 @@ def _store(row: dict[str, Any]) -> Outcome:
     Raises what the database raised when neither takes it: the answer is then 503.
     """
     try:
-        letter = slot().put(row)
+        entry = context().group_commit.put(row)
     except OUTAGES:
         try:
             spool.add(backend().redis, row)
@@ -105,9 +105,9 @@ def _store(row: dict[str, Any]) -> Outcome:
             _ring()
             return "spooled"
         raise
-    if letter.rings:
+    if entry.rings:
         _ring()
-    return "stored" if letter.fresh else "duplicate"
+    return "stored" if entry.fresh else "duplicate"
 
 
 def _ring() -> None:
@@ -115,7 +115,7 @@ def _ring() -> None:
     try:
         bell.ring(backend().redis)
     except RedisError:
-        drainer().wake()
+        context().local_drain.wake()
 
 
 def _unreadable(body: bytes, reason: str, now: datetime) -> Response:

@@ -117,7 +117,7 @@ def _wrong_in_the_end(
 def _inside(deployment: Deployment) -> Iterator[tuple[FlaskClient, Backend]]:
     """The application in this process, for what is done in calm weather."""
     app = create_app(deployment.settings)
-    backend: Backend = app.extensions[EXTENSION]
+    backend: Backend = app.extensions[EXTENSION].backend
     with closing(backend):
         yield app.test_client(), backend
 

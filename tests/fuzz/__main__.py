@@ -81,7 +81,7 @@ def fuzz(requests: int, seed: int) -> list[str]:
         )
         schema.upgrade(settings.database_url)
         app = create_app(settings)
-        backend: Backend = app.extensions[EXTENSION]
+        backend: Backend = app.extensions[EXTENSION].backend
         until_over.callback(backend.close)
         env = environment(settings, VAR, PORT=str(settings.port), LOG_LEVEL="debug")
         logs = {name: (VAR / f"{name}.log") for name in ("webhooks", "worker")}

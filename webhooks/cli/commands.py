@@ -19,8 +19,7 @@ from webhooks.cli.ranges import FiniteRange
 from webhooks.cli.sessions import sessions
 from webhooks.cli.simulate import simulate
 from webhooks.cli.users import users
-from webhooks.door import context
-from webhooks.door.context import EXTENSION, backend
+from webhooks.door.context import EXTENSION, Context, backend
 from worker.process.backend import UNHURRIED, Backend
 
 MOST_HOURS = 10 * 366 * 24
@@ -30,7 +29,8 @@ MOST_HOURS = 10 * 366 * 24
 def create_app() -> Flask:
     """The web application with its commands."""
     app = web.create_app()
-    app.extensions[context.UNHURRIED] = Backend.of(app.extensions[EXTENSION].settings, UNHURRIED)
+    context: Context = app.extensions[EXTENSION]
+    context.unhurried = Backend.of(context.backend.settings, UNHURRIED)
     for command in (doctor, events, sessions, simulate, token, users):
         app.cli.add_command(command)
     return app

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from flask import request
 
 from webhooks.door.callers import Caller, WebhookToken
-from webhooks.door.context import callers, intake, present
+from webhooks.door.context import context, present
 from webhooks.door.problems import Problem, forbidden, unauthorized
 from webhooks.door.verify import Rejected
 
@@ -21,7 +21,7 @@ def caller(token: str | None = None) -> Caller:
     if header and token and header != token:
         raise Problem(400, "two-tokens", "The header and the body carry different tokens.")
     try:
-        return callers().of(header or token, now=present())
+        return context().callers.of(header or token, now=present())
     except Rejected as error:
         raise unauthorized(error.reason, str(error)) from None
     except WebhookToken as error:
@@ -30,18 +30,18 @@ def caller(token: str | None = None) -> Caller:
 
 def operator() -> Caller:
     """The holder of an operators' token. Raises Problem: 401, or 403 with any other token."""
-    found = caller()
-    if not found.operates:
+    holder = caller()
+    if not holder.operates:
         raise forbidden()
-    return found
+    return holder
 
 
 def participant(token: str | None = None) -> Caller:
     """The holder of a participant's token. Raises Problem: 401, or 403 with any other token."""
-    found = caller(token)
-    if not found.joins:
+    holder = caller(token)
+    if not holder.joins:
         raise forbidden()
-    return found
+    return holder
 
 
 def sender() -> AbstractContextManager[None]:
@@ -49,10 +49,11 @@ def sender() -> AbstractContextManager[None]:
 
     Raises Problem: 401 when the header's token is not genuine, and 429 when all seats are taken.
     """
+    admission = context().admission
     if _bearer() is None:
-        return intake().seat(None)
+        return admission.seat(None)
     holder = caller()
-    return nullcontext() if holder.operates else intake().seat(holder.user_id or holder.room or "")
+    return nullcontext() if holder.operates else admission.seat(holder.user_id or holder.room or "")
 
 
 def _bearer() -> str | None:

@@ -1,7 +1,8 @@
-"""What every view needs at its door: this process's backend, and the present."""
+"""What every view needs at its door: what its process works with, and the present."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from flask import current_app
@@ -9,49 +10,37 @@ from flask import current_app
 from webhooks.door.admission import Admission
 from webhooks.door.callers import Callers
 from worker.inbox.group_commit import GroupCommit
-from worker.jobs.local_drain import Drainer
+from worker.jobs.local_drain import LocalDrain
 from worker.process.backend import Backend
 
 EXTENSION = "rollcall"
-DRAINER = "rollcall-drainer"
-SLOT = "rollcall-slot"
-CALLERS = "rollcall-callers"
-UNHURRIED = "rollcall-unhurried"
-INTAKE = "rollcall-intake"
+
+
+@dataclass(slots=True)
+class Context:
+    """What one process works with. `unhurried` is for operators, whose requests may take their
+    time: a slow count on `backend` would look like an outage, and trip its breaker for everybody.
+    """
+
+    backend: Backend
+    unhurried: Backend
+    callers: Callers
+    group_commit: GroupCommit
+    local_drain: LocalDrain
+    admission: Admission
+
+
+def context() -> Context:
+    kept: Context = current_app.extensions[EXTENSION]
+    return kept
 
 
 def backend() -> Backend:
-    found: Backend = current_app.extensions[EXTENSION]
-    return found
+    return context().backend
 
 
 def unhurried() -> Backend:
-    """A backend for operators' requests, which may take their time.
-
-    A slow count on the other one would look like an outage, and trip its breaker for everybody.
-    """
-    found: Backend = current_app.extensions[UNHURRIED]
-    return found
-
-
-def drainer() -> Drainer:
-    found: Drainer = current_app.extensions[DRAINER]
-    return found
-
-
-def slot() -> GroupCommit:
-    found: GroupCommit = current_app.extensions[SLOT]
-    return found
-
-
-def callers() -> Callers:
-    found: Callers = current_app.extensions[CALLERS]
-    return found
-
-
-def intake() -> Admission:
-    found: Admission = current_app.extensions[INTAKE]
-    return found
+    return context().unhurried
 
 
 def present() -> datetime:

@@ -1,4 +1,4 @@
-"""The slot of the inbox: requests that store at the same moment share one transaction.
+"""The group commit: requests that store at the same moment share one transaction.
 
 Between the receiver and the inbox. Who finds nobody storing stores for all who wait, and the first
 of those who came meanwhile follows. Nobody is answered before the commit of their own event.
@@ -40,12 +40,12 @@ class Entry:
     rings: bool = False
     settled: bool = False
     error: Exception | None = None
-    turn: Lock = field(default_factory=_locked)
-    """Released when the letter is settled, or when its thread is to store."""
+    awake: Lock = field(default_factory=_locked)
+    """Released when the entry is settled, or when its thread is to store."""
 
 
 class GroupCommit:
-    """One for all threads of a process."""
+    """One object for all threads of a process."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -60,18 +60,18 @@ class GroupCommit:
 
     def put(self, row: Row) -> Entry:
         """Store one event, and return after its commit. Raises what the database raises."""
-        letter = Entry(row)
+        entry = Entry(row)
         with self._lock:
-            self._waiting.append(letter)
+            self._waiting.append(entry)
             waits, self._storing = self._storing, True
         if waits:
-            letter.turn.acquire()
-        if not letter.settled:
-            letter.rings = True
+            entry.awake.acquire()
+        if not entry.settled:
+            entry.rings = True
             self._store_waiting()
-        if letter.error is not None:
-            raise letter.error
-        return letter
+        if entry.error is not None:
+            raise entry.error
+        return entry
 
     def _store_waiting(self) -> None:
         with self._lock:
@@ -80,33 +80,33 @@ class GroupCommit:
             self._settle(batch)
         finally:
             self._hand_over()
-            for one in batch:
-                one.settled = True
-                one.turn.release()
+            for entry in batch:
+                entry.settled = True
+                entry.awake.release()
 
     def _settle(self, batch: Sequence[Entry]) -> None:
         """Store them together; what is wrong with one of them is no other's fault.
 
         In the order of their ids: another process may be storing some of the same.
         """
-        rows = sorted((one.row for one in batch), key=itemgetter("event_id"))
+        rows = sorted((entry.row for entry in batch), key=itemgetter("event_id"))
         try:
             with db.inserting(self._engine) as conn:
                 fresh = webhook_event.insert_rows(conn, rows)
         except Exception as error:
             if len(batch) > 1 and not isinstance(error, OUTAGES):
-                for one in batch:
-                    self._settle([one])
+                for entry in batch:
+                    self._settle([entry])
                 return
-            for one in batch:
-                one.error = error
+            for entry in batch:
+                entry.error = error
         else:
-            for one in batch:
-                one.fresh = one.row["event_id"] in fresh
+            for entry in batch:
+                entry.fresh = entry.row["event_id"] in fresh
 
     def _hand_over(self) -> None:
         with self._lock:
             self._storing = bool(self._waiting)
             following = self._waiting[:1]
-        for one in following:
-            one.turn.release()
+        for entry in following:
+            entry.awake.release()

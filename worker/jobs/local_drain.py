@@ -1,4 +1,4 @@
-"""The drainer: a web process applies its own mail while Redis, and so the bell, is down."""
+"""The local drain: a web process applies its own mail while Redis, and so the bell, is down."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from worker.process.backend import Backend
 log = structlog.get_logger()
 
 
-class Drainer:
+class LocalDrain:
     """One thread a process, made when it is first needed; the same drain as the workers'."""
 
     def __init__(self, settings: Settings) -> None:
@@ -24,11 +24,11 @@ class Drainer:
         self._thread: threading.Thread | None = None
 
     def wake(self) -> None:
-        """There is mail that nobody could be told of. Returns at once."""
+        """There is mail, and no bell to ring. Returns at once."""
         self._mail.set()
         with self._lock:
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="drainer", daemon=True)
+                self._thread = threading.Thread(target=self._run, name="local-drain", daemon=True)
                 self._thread.start()
 
     def stop(self) -> None:
@@ -42,7 +42,7 @@ class Drainer:
         # Its own connections: a batch takes longer than a request may wait for an answer.
         with closing(Backend.of(self._settings)) as backend:
             while self._mail.wait():
-                self._mail.clear()  # first: what is set from here on is seen in the next round
+                self._mail.clear()  # first: what is set from here on is seen the next time
                 if self._stopped.is_set():
                     return
                 self._drain_all(backend)
