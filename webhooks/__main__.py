@@ -18,7 +18,7 @@ from granian.http import HTTP1Settings
 from granian.log import LogLevels
 from granian.server.mp import MPServer
 
-from models.settings.settings import BadSettings, Settings, load
+from models.settings.settings import Settings, load_or_exit
 from worker.process import metrics_dir
 
 SPARE_DESCRIPTORS = 256
@@ -37,10 +37,7 @@ HEADERS = HTTP1Settings(header_read_timeout=10_000, max_buffer_size=128 * 1024)
 
 
 def main() -> None:
-    try:
-        settings = load()
-    except BadSettings as error:
-        sys.exit(str(error))
+    settings = load_or_exit()
     metrics_dir.prepare()
     serve("webhooks.app:create_served_app", settings)
 

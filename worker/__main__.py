@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import sys
 from contextlib import suppress
 from multiprocessing import get_context
 from time import sleep
@@ -19,7 +18,7 @@ from rq.job import Job
 from rq.worker import WorkerStatus
 from rq.worker_pool import WorkerPool
 
-from models.settings.settings import BadSettings, Settings, load
+from models.settings.settings import Settings, load_or_exit
 from worker.inbox.bell import QUEUE
 from worker.process import logs, metrics_dir, shutdown
 
@@ -83,10 +82,7 @@ class Pool(WorkerPool):
 
 
 def main() -> None:
-    try:
-        settings = load()
-    except BadSettings as error:
-        sys.exit(str(error))
+    settings = load_or_exit()
     metrics_dir.prepare()
     logs.configure(settings)
     work(settings)

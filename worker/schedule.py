@@ -4,7 +4,6 @@ pruned every night.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -17,7 +16,7 @@ from redis.exceptions import RedisError
 from rq.cron import CronJob, CronScheduler
 from rq.exceptions import StopRequested
 
-from models.settings.settings import BadSettings, Settings, load
+from models.settings.settings import Settings, load_or_exit
 from worker.inbox import bell
 from worker.process import logs, metrics_dir, shutdown
 
@@ -60,10 +59,7 @@ class Scheduler(CronScheduler):
 
 
 def main() -> None:
-    try:
-        settings = load()
-    except BadSettings as error:
-        sys.exit(str(error))
+    settings = load_or_exit()
     metrics_dir.prepare()
     logs.configure(settings)
     from worker.jobs import keeper  # noqa: PLC0415  (counters open files in that directory)

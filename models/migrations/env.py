@@ -11,14 +11,16 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import OperationalError
 
 from models.ledger import erasure, retention  # noqa: F401  (their tables)
-from models.settings.settings import BadSettings, load
+from models.settings.settings import load_or_exit
 from models.storage.db import metadata, writing
 from models.storage.engine import make_engine
 from models.tables import cycle, room, session, webhook_event  # noqa: F401  (their tables)
 
 
 def run() -> None:
-    engine = make_engine(context.config.attributes.get("database_url") or _of_environment())
+    engine = make_engine(
+        context.config.attributes.get("database_url") or load_or_exit().database_url
+    )
     _make_directory(engine.url)
     try:
         engine.connect().close()
@@ -30,13 +32,6 @@ def run() -> None:
         with context.begin_transaction():
             context.run_migrations()
     engine.dispose()
-
-
-def _of_environment() -> str:
-    try:
-        return load().database_url
-    except BadSettings as error:
-        sys.exit(str(error))
 
 
 def _make_directory(url: URL) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -192,6 +193,14 @@ def load(**given: Any) -> Settings:
         raise BadSettings("\n".join(_line(one) for one in error.errors())) from None
     except (OSError, UnicodeDecodeError) as error:
         raise BadSettings(f".env can't be read: {error}") from None
+
+
+def load_or_exit() -> Settings:
+    """The settings of this environment. Bad ones end the process with their sentences."""
+    try:
+        return load()
+    except BadSettings as error:
+        sys.exit(str(error))
 
 
 class _NamedFiles(PydanticBaseSettingsSource):
