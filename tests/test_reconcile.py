@@ -61,7 +61,7 @@ class Sweeps:
 
     def sweep(self, *, after_seconds: float = 0) -> None:
         self.clock.seconds += after_seconds
-        self.reconciler.sweep()
+        self.reconciler.reconcile()
         self.rollcall.drain()
 
     def restart(self) -> None:
@@ -495,7 +495,7 @@ def test_two_reconcilers_at_once_find_the_same(
     livekit.enters("PA_2", "6", joined=ago(1))
     for _ in range(3):
         sweeps.clock.seconds += 33
-        other.sweep()
+        other.reconcile()
         sweeps.sweep()
     assert told(rollcall) == ["participant_joined:PA_2", "participant_left:PA_1"]
 
@@ -543,6 +543,6 @@ def test_without_redis_the_reconciler_applies_what_it_finds(
     livekit.opens(created=ago(1))
     livekit.enters(joined=ago(1))
     with closing(Backend.of(nobody)) as backend:
-        Reconciler(backend).sweep()
+        Reconciler(backend).reconcile()
         (cycle,) = rows(backend, cycles)
     assert cycle["cycle_id"] == "PA_1"

@@ -15,8 +15,8 @@ from flask import Blueprint, request
 from redis.exceptions import RedisError
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from models.domain import event as events
 from models.domain.event import Event, Unreadable
+from models.ledger import incoming
 from models.storage.db import OUTAGES
 from models.tables import webhook_event
 from webhooks.api.bodies import whole_body
@@ -74,19 +74,16 @@ def _rejected(reason: str) -> None:
 
 
 def _keep(body: bytes, now: datetime, started: float) -> tuple[str, Outcome, Response]:
-    """Store what LiveKit told, if it is of use: its event, what became of it, the answer."""
+    """Store the event, if it is of use: its kind, what became of it, the answer."""
     try:
-        payload = events.parse(body)
-        if events.is_unused(payload):
-            return OTHER, "unused", Response(status=204)
-        payload = events.redact(payload)
-        event = events.read(payload)
-        events.check_not_ahead(event, now=now)
+        read = incoming.read(body, now=now)
     except Unreadable as error:
         return OTHER, "unreadable", _unreadable(body, str(error), now)
-    outcome = _store(webhook_event.pending_row(event, payload, received_at=now))
-    _log(event, outcome, ms=round((perf_counter() - started) * 1000, 1))
-    return event.event, outcome, Response(status=204)
+    if read is None:
+        return OTHER, "unused", Response(status=204)
+    outcome = _store(read.row(received_at=now))
+    _log(read.event, outcome, ms=round((perf_counter() - started) * 1000, 1))
+    return read.event.event, outcome, Response(status=204)
 
 
 def _store(row: dict[str, Any]) -> Outcome:

@@ -29,6 +29,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from models.domain.event import Event
 from models.domain.facts import Person
 from models.storage import bulk
+from models.storage.bulk import chunks
 from models.storage.db import Key, among, is_sqlite, metadata
 from models.tables import session
 from models.tables.cycle import cycles
@@ -120,15 +121,12 @@ def remember(conn: Connection, cycle_ids: Iterable[str]) -> str:
 
     A new random one, or the one that an erasure which was cut short has begun with.
     """
-    wanted = sorted(cycle_ids)
-    found: set[str] = set()
-    for start in range(0, len(wanted), CHUNK):
-        found |= set(pseudonyms(conn, wanted[start : start + CHUNK]).values())
-    pseudonym = min(found, default=f"erased-{uuid4().hex}")
-    for start in range(0, len(wanted), CHUNK):
-        chunk = wanted[start : start + CHUNK]
-        told = [{"cycle_id": cycle_id, "pseudonym": pseudonym} for cycle_id in chunk]
-        bulk.insert_missing(conn, erasures, told, key="cycle_id")
+    wanted = list(chunks(sorted(cycle_ids), CHUNK))
+    begun_with = {name for chunk in wanted for name in pseudonyms(conn, chunk).values()}
+    pseudonym = min(begun_with, default=f"erased-{uuid4().hex}")
+    for chunk in wanted:
+        rows = [{"cycle_id": cycle_id, "pseudonym": pseudonym} for cycle_id in chunk]
+        bulk.insert_missing(conn, erasures, rows, key="cycle_id")
     return pseudonym
 
 

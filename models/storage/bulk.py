@@ -7,9 +7,10 @@ of four to eight.) SQLite takes them one by one, in C.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
-from typing import Any
+from itertools import islice
+from typing import Any, TypeVar
 
 from sqlalchemy import Column, Connection, Table, bindparam, column, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
@@ -17,8 +18,16 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from models.storage.db import among, is_sqlite
 
+T = TypeVar("T")
 Row = dict[str, Any]
 Insert = postgresql.Insert | sqlite.Insert
+
+
+def chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """All items in lists of up to `size`, for a statement or a transaction each."""
+    rest = iter(items)
+    while chunk := list(islice(rest, size)):
+        yield chunk
 
 
 def missing(conn: Connection, key: Column[Any], values: Iterable[str]) -> list[str]:

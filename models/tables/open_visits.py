@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, and_, or_, select
 
 from models.domain.facts import INFERRED
+from models.storage.bulk import chunks
 from models.tables.cycle import cycles
 from models.tables.room import rooms
 from models.tables.session import sessions
@@ -44,7 +45,7 @@ class Standing:
 
     @property
     def inferred_over(self) -> bool:
-        """Whether it was found gone, and nobody has seen it since."""
+        """Whether it was inferred to be over, and nobody has seen it since."""
         if self.left_at is None or not self.left_inferred:
             return False
         return self.last_seen_at is None or self.last_seen_at <= self.left_at
@@ -55,8 +56,8 @@ def open_visits(
 ) -> tuple[list[Standing], str | None]:
     """The open visits joined after `since`, by room sid, in the rooms beyond the sid `after`.
 
-    At most `limit`, and never a part of a room's; then the sid of the last room that is in is
-    told too, else None.
+    At most `limit`, and never a part of a room's; with the sid of the last room when there are
+    more, else with None.
     """
     again = and_(cycles.c.left_rank.startswith(INFERRED), cycles.c.last_seen_at > cycles.c.left_at)
     statement = (
@@ -73,20 +74,20 @@ def open_visits(
         .order_by(rooms.c.sid)
         .limit(limit + 1)
     )
-    found = [_read(row) for row in conn.execute(statement)]
-    if len(found) <= limit:
-        return found, None
-    whole = [one for one in found if one.room_sid < found[-1].room_sid]
-    return whole, whole[-1].room_sid if whole else found[-1].room_sid
+    visits = [_read(row) for row in conn.execute(statement)]
+    if len(visits) <= limit:
+        return visits, None
+    whole = [visit for visit in visits if visit.room_sid < visits[-1].room_sid]
+    return whole, whole[-1].room_sid if whole else visits[-1].room_sid
 
 
 def of_sids(conn: Connection, participant_sids: Iterable[str]) -> list[Standing]:
     """The visits of these participant sids that are known, open or not."""
-    wanted, found = sorted(participant_sids), []
-    for start in range(0, len(wanted), A_QUERY):
-        statement = _standings().where(cycles.c.cycle_id.in_(wanted[start : start + A_QUERY]))
-        found += [_read(row) for row in conn.execute(statement)]
-    return found
+    known: list[Standing] = []
+    for chunk in chunks(sorted(participant_sids), A_QUERY):
+        statement = _standings().where(cycles.c.cycle_id.in_(chunk))
+        known += [_read(row) for row in conn.execute(statement)]
+    return known
 
 
 def _standings() -> Select[Any]:

@@ -19,13 +19,13 @@ from tests.e2e.door import Door
 from tests.e2e.livekit_server import KEY, SECRET, LiveKit
 from tests.e2e.people import EXACT, Diary, Visit
 from tests.faults import free_port, until
-from worker.reconcile.reconcile import SWEEP_SECONDS
+from worker.reconcile.reconcile import EVERY_SECONDS
 
 CUT_SECONDS = 60
 CRASH_SECONDS = 45
 """After the cut: whoever came in its first seconds has been seen by a sweep."""
 
-TWO_SWEEPS = 2 * SWEEP_SECONDS + 5
+TWO_SWEEPS = 2 * EVERY_SECONDS + 5
 """And what they take themselves, on a busy machine."""
 
 MISSED = timedelta(seconds=TWO_SWEEPS)

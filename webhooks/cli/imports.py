@@ -15,6 +15,7 @@ import orjson
 
 from models.domain import event as events
 from models.domain.event import Unreadable
+from models.ledger import incoming
 from models.storage import db
 from models.tables import webhook_event
 from webhooks.door import verify
@@ -99,28 +100,25 @@ def _row(
         body, token = _unwrapped(line.strip())
         if not trusted:
             verify.webhook(body, token, keys=backend.keys, now=now)
-        payload = events.parse(body)
-        if events.is_unused(payload):
-            tally.unused += 1
-            return None
-        payload = events.redact(payload)
-        event = events.read(payload, "import")
-        events.check_not_ahead(event, now=now)
+        read = incoming.read(body, "import", now=now)
     except Unreadable as error:
         tally.unreadable.append((number, str(error)))
+        return None
     except Rejected as error:
         tally.unverified.append((number, str(error)))
-    else:
-        return webhook_event.pending_row(event, payload, received_at=now)
-    return None
+        return None
+    if read is None:
+        tally.unused += 1
+        return None
+    return read.row(received_at=now)
 
 
 def _unwrapped(line: bytes) -> tuple[bytes, str | None]:
     """The body's own bytes, and the token that came with it."""
-    told = events.parse(line)
-    if "body" not in told or "event" in told:
+    wrapped = events.parse(line)
+    if "body" not in wrapped or "event" in wrapped:
         return line, None
-    body, headers = told["body"], told.get("headers")
+    body, headers = wrapped["body"], wrapped.get("headers")
     if isinstance(body, dict):  # parsed by whoever logged it, so no token can fit it any more
         return orjson.dumps(body), None
     if not isinstance(body, str):
@@ -129,8 +127,8 @@ def _unwrapped(line: bytes) -> tuple[bytes, str | None]:
 
 
 def _token(headers: Mapping[str, Any]) -> str | None:
-    found = (value for name, value in headers.items() if name.lower() == "authorization")
-    token = next(found, None)
+    tokens = (value for name, value in headers.items() if name.lower() == "authorization")
+    token = next(tokens, None)
     return token if isinstance(token, str) else None
 
 

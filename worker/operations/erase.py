@@ -12,6 +12,7 @@ import structlog
 
 from models.ledger import erasure
 from models.storage import db
+from models.storage.bulk import chunks
 from worker.cache.change import changing
 from worker.inbox import spool
 from worker.process.backend import Backend
@@ -76,9 +77,7 @@ def erase(backend: Backend, user_id: str) -> Erased:
 
 def _rename_cycles(backend: Backend, guarded: dict[str, set[str]], pseudonym: str) -> None:
     """A drain that folds one of these right now holds its room's name, and is waited for."""
-    cycle_ids = sorted(guarded)
-    for start in range(0, len(cycle_ids), CYCLES_AT_ONCE):
-        chunk = cycle_ids[start : start + CYCLES_AT_ONCE]
+    for chunk in chunks(sorted(guarded), CYCLES_AT_ONCE):
         with changing(backend) as change:
             db.lock(change.conn, {name for cycle_id in chunk for name in guarded[cycle_id]})
             change.keys.update(erasure.rename_cycles(change.conn, chunk, pseudonym))
