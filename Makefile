@@ -12,30 +12,33 @@ BIN := .venv/bin
 # compile every package that it imports again, which doubles the time that it takes to start.
 unexport VIRTUAL_ENV UV_PROJECT_ENVIRONMENT PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup chromium demo run test types tests e2e bench chaos fuzz
+.PHONY: setup help chromium demo run test types tests e2e bench chaos fuzz
 
-setup: .venv/synced
+setup: .venv/synced  ## Install everything into .venv.
 
-demo: setup
+help:  ## List these targets.
+	@sed -nE 's/^([a-z0-9]+):[^#]*## (.*)/\1\t\2/p' Makefile | expand -t 9
+
+demo: setup  ## Start everything with a simulated class, on new data.
 	@exec $(BIN)/python -m webhooks.stack --simulate
 
-run: setup
+run: setup  ## Start everything on this machine.
 	@exec $(BIN)/python -m webhooks.stack
 
-test: setup chromium
+test: setup chromium  ## Check style, imports and types, and run the tests: the gate.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	@$(MAKE) --no-print-directory -j 2 types tests
 
 # Without a cache, mypy takes as long as a sixth of the tests: it works beside them.
-types: setup
+types: setup  ## Check the types alone.
 	$(BIN)/mypy -p models -p worker -p webhooks -p tests
 
-tests: setup chromium
+tests: setup chromium  ## Run the tests alone: make tests ARGS=tests/test_drain.py.
 	$(BIN)/pytest -n 3 --dist worksteal $(ARGS)
 
-e2e: setup chromium
+e2e: setup chromium  ## Run the tests against a real LiveKit server.
 	@command -v go >/dev/null || \
 	  { echo "make e2e builds a LiveKit server: it needs Go $(GO_VERSION) or newer (https://go.dev/dl/)." >&2; exit 1; }
 	@found=$$(go env GOVERSION); printf 'go$(GO_VERSION)\n%s\n' "$$found" | sort -CV || \
@@ -43,23 +46,23 @@ e2e: setup chromium
 	$(BIN)/python -m tests.e2e.livekit_binary
 	$(BIN)/pytest tests/e2e $(ARGS)
 
-bench: setup
+bench: setup  ## Measure: make bench ONLY=crew.
 	@$(BIN)/uv sync --frozen --quiet --group bench
 	@exec $(BIN)/python -m tests.bench
 
 # A storm of faults over 50 rooms, once for each seed: make chaos SEEDS=20 FIRST=100.
 SEEDS ?= 10
 FIRST ?= 1
-chaos: setup
+chaos: setup  ## Run a storm of faults over 50 rooms, once for each seed.
 	@exec $(BIN)/python -W ignore -m tests.chaos --seeds $(SEEDS) --first $(FIRST)
 
 # Hostile requests over every route, by a seed: make fuzz REQUESTS=10000 SEED=2.
 REQUESTS ?= 100000
 SEED ?= 1
-fuzz: setup
+fuzz: setup  ## Send hostile requests to every route.
 	@exec $(BIN)/python -W ignore -m tests.fuzz --requests $(REQUESTS) --seed $(SEED)
 
-chromium:
+chromium:  ## Install the browser that the tests drive, as root on Debian.
 	@test -n "$$CHROMIUM" || command -v chromium-headless-shell >/dev/null || \
 	  ! command -v apt-get >/dev/null || test "$$(id -u)" != 0 || \
 	  { echo "Installing Chromium's headless shell."; apt-get update -qq && \
