@@ -16,7 +16,11 @@ from tests.doors import Rollcall, ago, aside, on_sqlite, wait_for
 from tests.terminal import Terminal
 from tests.test_replay import a_worker_alive
 from webhooks.cli import imports
+from worker.jobs.draining import BATCH
 from worker.operations import pacing
+
+AHEAD = pacing.AHEAD * BATCH
+"""Events."""
 
 
 @pytest.fixture
@@ -166,16 +170,16 @@ def test_an_empty_file_is_read(terminal: Terminal, file: Path) -> None:
 def test_a_long_import_gives_way_to_what_livekit_sends(
     rollcall: Rollcall, settings: Settings, terminal: Terminal, file: Path
 ) -> None:
-    path = write(file, (webhook(joined(sid=f"PA_{n}")) for n in range(pacing.SHORT + 700)))
+    path = write(file, (webhook(joined(sid=f"PA_{n}")) for n in range(AHEAD + 700)))
     with (
         a_worker_alive(settings.redis_url),
         aside(lambda: terminal.json("events", "import", path, "--trusted")) as said,
     ):
-        wait_for(lambda: len(rollcall.ledger()) > pacing.SHORT)
+        wait_for(lambda: len(rollcall.ledger()) > AHEAD)
         assert not said.done()
-        assert len(rollcall.ledger()) == pacing.SHORT + imports.BATCH
+        assert len(rollcall.ledger()) == AHEAD + imports.BATCH
         rollcall.drain()
-        assert said.result(20)["stored"] == pacing.SHORT + 700
+        assert said.result(20)["stored"] == AHEAD + 700
 
 
 @on_sqlite

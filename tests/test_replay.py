@@ -48,7 +48,7 @@ from tests.test_drain import a_day
 from worker.__main__ import Worker
 from worker.inbox.bell import QUEUE
 from worker.jobs import draining
-from worker.operations import replay
+from worker.operations import pacing, replay
 
 T = TypeVar("T")
 ROOT = Path(__file__).resolve().parents[1]
@@ -236,7 +236,7 @@ def test_a_replay_of_many_stays_a_little_ahead_of_the_workers(
         steps = replay.replay(rollcall.backend, Filters(status="failed"), now=datetime.now(UTC))
         for progress in steps:
             most = max(most, progress.waiting)
-    assert most == replay.AHEAD * draining.BATCH
+    assert most == pacing.AHEAD * draining.BATCH
     assert (progress.applied, progress.failed, progress.waiting) == (2_600, 0, 0)
     assert count(rollcall, "applied") == 2_600
 
@@ -280,7 +280,7 @@ def test_a_replay_gives_up_on_workers_that_stand_still(rollcall: Rollcall) -> No
     rollcall.put_in([joined()], status="failed")
     with a_worker_alive(rollcall.backend.settings.redis_url):
         steps = replay.replay(
-            rollcall.backend, Filters(status="failed"), now=datetime.now(UTC), patience=0.1
+            rollcall.backend, Filters(status="failed"), now=datetime.now(UTC), timeout=0.1
         )
         with pytest.raises(replay.Stalled, match="applied nothing"):
             list(steps)
@@ -335,7 +335,7 @@ def test_ctrl_c_stops_a_replay_and_a_second_run_finishes_it(
     rollcall.put_in((joined(sid=f"PA_{n}") for n in range(2_000)), status="failed")
     with a_worker_alive(settings.redis_url):
         process = run("events", "replay", "--json", settings=settings)
-        wait_for(lambda: count(rollcall, "pending") == replay.AHEAD * draining.BATCH)
+        wait_for(lambda: count(rollcall, "pending") == pacing.AHEAD * draining.BATCH)
         process.send_signal(signal.SIGINT)
         output, errors = process.communicate(timeout=20)
     assert process.returncode == 130, errors

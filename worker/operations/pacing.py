@@ -1,4 +1,4 @@
-"""The backlog that a command makes: it keeps it short, since what LiveKit sends comes after it."""
+"""The pace of a command that fills the inbox: what LiveKit sends meanwhile waits behind it."""
 
 from __future__ import annotations
 
@@ -13,19 +13,21 @@ from worker.inbox import bell, workers
 from worker.jobs.draining import BATCH
 from worker.process.backend import Backend
 
-SHORT = 3 * BATCH
-"""Events that may wait: a worker always finds a full batch."""
+AHEAD = 3
+"""Batches that a command stays ahead of the workers, each of whom finds a full one."""
 
 POLL_SECONDS = 0.03
-PATIENCE_SECONDS = 5.0
+STALLED_SECONDS = 5.0
 """How long nothing may be applied before a command goes on all the same."""
 
 
 def give_way(backend: Backend) -> None:
-    """Ring, and wait until the backlog is short; not for workers that are away or stand still."""
+    """Ring, and wait for the workers until AHEAD batches are left. Not when none is alive, or when
+    they apply nothing for STALLED_SECONDS.
+    """
     ring(backend)
-    waiting, since = _waiting(backend), monotonic()
-    while waiting > SHORT and workers_alive(backend) and monotonic() < since + PATIENCE_SECONDS:
+    waiting, since, most = _waiting(backend), monotonic(), AHEAD * BATCH
+    while waiting > most and workers_alive(backend) and monotonic() < since + STALLED_SECONDS:
         sleep(POLL_SECONDS)
         before, waiting = waiting, _waiting(backend)
         if waiting < before:

@@ -19,10 +19,7 @@ from worker.jobs.draining import BATCH
 from worker.operations import pacing
 from worker.process.backend import Backend
 
-AHEAD = 3
-"""Batches put back that are not applied yet: a worker always finds a full one."""
-
-PATIENCE_SECONDS = 60.0
+TIMEOUT_SECONDS = 60.0
 """How long a batch may take before a replay gives up waiting for its workers."""
 
 
@@ -54,10 +51,10 @@ def put_back(
     """Put back up to `limit` matching events and ring; how many, and the place of the last."""
     count, at = 0, after
     while count < limit:
-        found = _next(backend, asked, after=at, limit=min(BATCH, limit - count), now=now)
-        if not found:
+        batch = _next(backend, asked, after=at, limit=min(BATCH, limit - count), now=now)
+        if not batch:
             break
-        count, at = count + len(found), found[-1]
+        count, at = count + len(batch), batch[-1]
     return count, at
 
 
@@ -69,7 +66,7 @@ def replay(
     limit: int | None = None,
     rate: float | None = None,
     now: datetime,
-    patience: float = PATIENCE_SECONDS,
+    timeout: float = TIMEOUT_SECONDS,
 ) -> Iterator[Progress]:
     """Put back what matches and was received before `now`, and wait until it was applied.
 
@@ -78,16 +75,16 @@ def replay(
     """
     asked = replace(asked, until=min(asked.until or now, now))
     watched = bool(pacing.workers_alive(backend))
-    run = _Run(backend, Progress(at=after), watched=watched, patience=patience)
+    run = _Run(backend, Progress(at=after), watched=watched, timeout=timeout)
     started = monotonic()
     while limit is None or run.progress.put_back < limit:
         size = _size(rate, limit, run.progress.put_back)
-        yield from run.wait(until_ahead=AHEAD - 1)
+        yield from run.wait(until_ahead=pacing.AHEAD - 1)
         yield from run.pace(started, rate)
-        found = _next(backend, asked, after=run.progress.at, limit=size, now=now)
-        if not found:
+        batch = _next(backend, asked, after=run.progress.at, limit=size, now=now)
+        if not batch:
             break
-        yield run.add(found)
+        yield run.add(batch)
     yield from run.wait(until_ahead=0)
 
 
@@ -98,24 +95,24 @@ class _Run:
     backend: Backend
     progress: Progress
     watched: bool
-    patience: float
+    timeout: float
     ahead: deque[list[int]] = field(default_factory=deque)
 
-    def add(self, found: list[Cursor]) -> Progress:
-        self.ahead.append([one.id for one in found])
-        put_back = self.progress.put_back + len(found)
-        self.progress = replace(self.progress, put_back=put_back, at=found[-1])
+    def add(self, batch: list[Cursor]) -> Progress:
+        self.ahead.append([cursor.id for cursor in batch])
+        put_back = self.progress.put_back + len(batch)
+        self.progress = replace(self.progress, put_back=put_back, at=batch[-1])
         return self.progress
 
     def wait(self, *, until_ahead: int) -> Iterator[Progress]:
         """Wait for the workers until only so many batches are ahead of them."""
-        patient_until = monotonic() + self.patience
+        deadline = monotonic() + self.timeout
         while self.watched and len(self.ahead) > until_ahead:
             if self._settle():
-                patient_until = monotonic() + self.patience
+                deadline = monotonic() + self.timeout
                 yield self.progress
-            elif monotonic() > patient_until:
-                raise Stalled(self.patience)
+            elif monotonic() > deadline:
+                raise Stalled(self.timeout)
             else:
                 pacing.ring(self.backend)
                 sleep(pacing.POLL_SECONDS)
@@ -145,11 +142,11 @@ def _next(
 ) -> list[Cursor]:
     """Put the next matching events back and ring; their places."""
     with db.writing(backend.engine) as conn:
-        found = replays.replayable(conn, asked, after=after, limit=limit)
-        replays.put_back(conn, [cursor.id for cursor in found], now=now)
-    if found:
+        batch = replays.replayable(conn, asked, after=after, limit=limit)
+        replays.put_back(conn, [cursor.id for cursor in batch], now=now)
+    if batch:
         pacing.ring(backend)
-    return found
+    return batch
 
 
 def _size(rate: float | None, limit: int | None, put_back: int) -> int:
