@@ -22,7 +22,7 @@ from tests.checked import CheckedClient
 from tests.doors import Rollcall
 from tests.terminal import Terminal
 from webhooks.app import create_app
-from worker.process.backend import PATIENT, Backend
+from worker.process.backend import WORKER, Backend
 
 # A shell has what it runs in the background ignore Ctrl-C, and so would all that tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -105,7 +105,7 @@ def settings(database_url: str, redis_url: str) -> Settings:
 @pytest.fixture
 def app(settings: Settings) -> Iterator[Flask]:
     """The application as `create_app` makes it, on its own backend."""
-    made = create_app(settings, PATIENT)  # a busy machine is no outage
+    made = create_app(settings, WORKER)  # a busy machine is no outage
     made.test_client_class = CheckedClient
     yield made
     made.extensions["rollcall"].backend.close()

@@ -38,7 +38,7 @@ from webhooks.app import create_app
 from webhooks.door.context import EXTENSION
 from worker.jobs import draining
 from worker.process import backend as backends
-from worker.process.backend import PATIENT, Backend, Limits
+from worker.process.backend import WORKER, Backend, Timeouts
 
 FACTS = (sessions, rooms, cycles)
 
@@ -294,9 +294,9 @@ def a_worker(settings: Settings) -> Iterator[Backend]:
 
 
 @contextmanager
-def serving(settings: Settings, limits: Limits = PATIENT) -> Iterator[Rollcall]:
-    """The service with other settings, or less patience, than a test's usual one."""
-    app = create_app(settings, limits)
+def serving(settings: Settings, timeouts: Timeouts = WORKER) -> Iterator[Rollcall]:
+    """The service with other settings, or other timeouts, than a test's usual one."""
+    app = create_app(settings, timeouts)
     backend: Backend = app.extensions[EXTENSION].backend
     app.test_client_class = CheckedClient
     yield Rollcall(app.test_client(), backend)

@@ -36,9 +36,9 @@ from tests.doors import (
     told,
 )
 from webhooks.api import exports, fields
-from webhooks.api.roster import EXPORT_LIMIT_SECONDS
+from webhooks.api.roster import EXPORT_TIMEOUT_SECONDS
 from webhooks.app import create_app
-from worker.process.backend import PATIENT, REQUEST
+from worker.process.backend import REQUEST, WORKER
 
 SCHEDULE = {"scheduled_at": f"{DAY.date()}T14:00:00Z", "room_name": "quran-98"}
 PEOPLE = [{"user_id": "5", "name": "أحمد"}, {"user_id": "6", "name": "سارة"}]
@@ -278,19 +278,19 @@ def test_a_report_that_cant_be_finished_is_no_report(app: Flask, a_class: Rollca
 
 
 def test_only_an_export_may_wait_long_for_the_database(postgres_url: str) -> None:
-    engine = make_engine(postgres_url, limit=REQUEST.database)
-    with db.snapshot(engine, limit=EXPORT_LIMIT_SECONDS) as conn:
-        assert _limit(conn) == EXPORT_LIMIT_SECONDS
+    engine = make_engine(postgres_url, timeout=REQUEST.database)
+    with db.snapshot(engine, timeout=EXPORT_TIMEOUT_SECONDS) as conn:
+        assert _timeout(conn) == EXPORT_TIMEOUT_SECONDS
         sent = _connection(conn)
     with db.reading(engine) as conn:
         assert _connection(conn) is sent
-        assert _limit(conn) == REQUEST.database
+        assert _timeout(conn) == REQUEST.database
     engine.dispose()
 
 
-def _limit(conn: Connection) -> float:
-    limit: float = _connection(conn).limit
-    return limit
+def _timeout(conn: Connection) -> float:
+    timeout: float = _connection(conn).timeout
+    return timeout
 
 
 def _connection(conn: Connection) -> Any:
@@ -340,7 +340,7 @@ def _fill(settings: Settings, session_id: str, *, people: int) -> None:
 
 def _export(settings: Settings, session_id: str, people: int) -> float:
     """The most memory that the process ever had, once it has answered."""
-    client = create_app(settings, PATIENT).test_client()
+    client = create_app(settings, WORKER).test_client()
     url = session_url(session_id, "attendance", format="csv")
     with client.get(url, headers=bearer(ops_token())) as answer:
         assert sum(chunk.count(b"\n") for chunk in answer.iter_encoded()) == people + 1

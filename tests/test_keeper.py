@@ -460,7 +460,7 @@ def test_without_redis_a_round_fails_and_nothing_is_granted(
 
 def test_a_process_that_cannot_look_goes_on_for_a_moment_only(redis_url: str) -> None:
     with Redis.from_url(redis_url) as redis:
-        away = QuickRedis.connect(f"redis://127.0.0.1:{free_port()}", limit=0.25)
+        away = QuickRedis.connect(f"redis://127.0.0.1:{free_port()}", timeout=0.25)
         known = Lease(ttl_seconds=1)
         redis.set(lease.KEY, "epoch  1", px=60_000)
         began = monotonic()

@@ -46,16 +46,16 @@ from tests.doors import (
 from tests.faults import free_port
 from tests.processes import environment, listens, running
 from webhooks.api import join
-from webhooks.door.admission import WAIT_SECONDS, Admission, Patience
+from webhooks.door.admission import WAIT_SECONDS, Admission, Budget
 from webhooks.door.problems import Problem
 from webhooks.server.connections import ConnectionReaper
-from worker.process.backend import REQUEST, Limits
+from worker.process.backend import REQUEST, Timeouts
 
 THREADS = 8
 CHECKED_SECONDS = 20.0
 
-SOON = Limits(database=2.0, redis=2.0)
-"""A request's patience, with a busy machine's share on top."""
+SOON = Timeouts(database=2.0, redis=2.0)
+"""A request's timeouts, with a busy machine's share on top."""
 
 
 @pytest.fixture(scope="module")
@@ -210,7 +210,7 @@ def test_one_connection_carries_no_second_request_beside_the_first(port: int) ->
         assert not connection.recv(4096).startswith(b"\0\0")
 
 
-# --- the janitor ----------------------------------------------------------------------------------
+# --- the connection reaper ------------------------------------------------------------------------
 
 
 @contextmanager
@@ -230,49 +230,49 @@ def connected(listening: socket.socket) -> Iterator[tuple[socket.socket, socket.
             yield client, served
 
 
-def test_the_janitor_shuts_what_was_begun_and_never_completed() -> None:
+def test_the_reaper_shuts_what_was_begun_and_never_completed() -> None:
     with a_server() as listening, connected(listening) as (client, _):
-        janitor = ConnectionReaper(listening.getsockname()[1], request_seconds=0.2, idle_seconds=60)
+        reaper = ConnectionReaper(listening.getsockname()[1], request_seconds=0.2, idle_seconds=60)
         client.sendall(b"POST")
-        wait_for(lambda: janitor.sweep() == 1)
+        wait_for(lambda: reaper.reap() == 1)
         assert client.recv(1) == b""
 
 
-def test_the_janitor_shuts_what_trickles() -> None:
+def test_the_reaper_shuts_what_trickles() -> None:
     with a_server() as listening, connected(listening) as (client, _):
-        janitor = ConnectionReaper(listening.getsockname()[1], request_seconds=0.2, idle_seconds=60)
+        reaper = ConnectionReaper(listening.getsockname()[1], request_seconds=0.2, idle_seconds=60)
 
         def trickles() -> bool:
             client.sendall(b"x")
-            return janitor.sweep() == 1
+            return reaper.reap() == 1
 
         wait_for(trickles)
 
 
-def test_the_janitor_leaves_who_is_answered() -> None:
+def test_the_reaper_leaves_who_is_answered() -> None:
     with a_server() as listening, connected(listening) as (client, served):
-        janitor = ConnectionReaper(listening.getsockname()[1], request_seconds=0.3, idle_seconds=60)
+        reaper = ConnectionReaper(listening.getsockname()[1], request_seconds=0.3, idle_seconds=60)
         began = monotonic()
         pause = threading.Event()
         while monotonic() < began + 1.0:
             client.sendall(b"ask")
             pause.wait(0.01)
-            assert janitor.sweep() == 0
+            assert reaper.reap() == 0
             served.sendall(b"answer")
             pause.wait(0.01)
-            assert janitor.sweep() == 0
+            assert reaper.reap() == 0
 
 
-def test_the_janitor_shuts_what_is_idle_for_long_and_nothing_else() -> None:
+def test_the_reaper_shuts_what_is_idle_for_long_and_nothing_else() -> None:
     with a_server() as listening, connected(listening) as (client, served):
         port = listening.getsockname()[1]
         client.sendall(b"ask")
         assert served.recv(3) == b"ask"
         served.sendall(b"answer")
-        assert ConnectionReaper(port, request_seconds=60, idle_seconds=60).sweep() == 0
-        assert ConnectionReaper(free_port(), request_seconds=0, idle_seconds=0).sweep() == 0
+        assert ConnectionReaper(port, request_seconds=60, idle_seconds=60).reap() == 0
+        assert ConnectionReaper(free_port(), request_seconds=0, idle_seconds=0).reap() == 0
         patient = ConnectionReaper(port, request_seconds=60, idle_seconds=0.2)
-        wait_for(lambda: patient.sweep() == 1)
+        wait_for(lambda: patient.reap() == 1)
         assert client.recv(6) == b"answer"
         assert client.recv(1) == b""
 
@@ -281,29 +281,29 @@ def test_the_janitor_shuts_what_is_idle_for_long_and_nothing_else() -> None:
 
 
 def test_seats_are_given_back() -> None:
-    intake = Admission(threads=4)
+    admission = Admission(threads=4)
     for _ in range(10):
-        with intake.seat("5"), intake.seat("6"), intake.seat(None), pytest.raises(Problem):
-            intake.seat("7").__enter__()
+        with admission.seat("5"), admission.seat("6"), admission.seat(None), pytest.raises(Problem):
+            admission.seat("7").__enter__()
 
 
 def test_all_who_wait_for_a_seat_may_only_wait_so_long() -> None:
     """Four of eight threads for as long as one may, and then one of them at a time."""
-    patience, now = Patience(threads=8), 1000.0
-    assert [patience.begin(now) for _ in range(5)] == [True] * 4 + [False]
+    budget, now = Budget(threads=8), 1000.0
+    assert [budget.begin(now) for _ in range(5)] == [True] * 4 + [False]
     for _ in range(4):
-        patience.end(now, now + WAIT_SECONDS)
+        budget.end(now, now + WAIT_SECONDS)
     later = [now + WAIT_SECONDS * (n + 0.01) for n in range(1, 9)]
     for at in later:
-        assert [patience.begin(at) for _ in range(2)] == [True, False]
-        patience.end(at, at + WAIT_SECONDS)
+        assert [budget.begin(at) for _ in range(2)] == [True, False]
+        budget.end(at, at + WAIT_SECONDS)
 
 
 def test_who_soon_finds_a_seat_takes_nothing_from_who_comes_after() -> None:
-    patience, now = Patience(threads=8), 1000.0
+    budget, now = Budget(threads=8), 1000.0
     for _ in range(1000):
-        assert patience.begin(now)
-        patience.end(now, now)
+        assert budget.begin(now)
+        budget.end(now, now)
 
 
 @on_sqlite

@@ -18,7 +18,7 @@ def kill_all(redis: Redis) -> None:
 def test_a_connection_that_redis_closed_is_made_anew_and_nobody_takes_it_for_down(
     valkey_url: str,
 ) -> None:
-    redis = QuickRedis.connect(valkey_url, limit=5.0)
+    redis = QuickRedis.connect(valkey_url, timeout=5.0)
     redis.set("quick", "1")
     with Redis.from_url(valkey_url) as other:
         kill_all(other)
@@ -27,7 +27,7 @@ def test_a_connection_that_redis_closed_is_made_anew_and_nobody_takes_it_for_dow
 
 
 def test_each_thread_asks_on_a_connection_of_its_own(valkey_url: str) -> None:
-    redis = QuickRedis.connect(valkey_url, limit=5.0)
+    redis = QuickRedis.connect(valkey_url, timeout=5.0)
     found: list[int] = []
 
     def ask() -> None:
@@ -50,5 +50,5 @@ def test_each_thread_asks_on_a_connection_of_its_own(valkey_url: str) -> None:
 )
 def test_the_urls_scheme_is_kept_to(url: str, kind: type) -> None:
     """A password for a connection over TLS must never travel in the open."""
-    pool = QuickRedis.connect(url, limit=5.0).connection_pool
+    pool = QuickRedis.connect(url, timeout=5.0).connection_pool
     assert isinstance(pool.make_connection(), kind)

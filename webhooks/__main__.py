@@ -29,8 +29,8 @@ STOP_SECONDS = 10
 
 
 MOST_CONNECTIONS = 4096
-"""What one process holds; granian leaves all others waiting, however idle these are. (The janitor
-shuts those.)"""
+"""What one process holds; granian leaves all others waiting, however idle these are. (The
+connection reaper shuts idle ones.)"""
 
 HEADERS = HTTP1Settings(header_read_timeout=10_000, max_buffer_size=128 * 1024)
 """Ten seconds and 128 KiB for the headers of a request: a token may have half of that."""

@@ -26,17 +26,17 @@ from webhooks.server.connections import ConnectionReaper
 from worker.inbox.group_commit import GroupCommit
 from worker.jobs.local_drain import LocalDrain
 from worker.process import logs
-from worker.process.backend import REQUEST, Backend, Limits
+from worker.process.backend import REQUEST, Backend, Timeouts
 
 
-def create_app(settings: Settings | None = None, limits: Limits = REQUEST) -> Flask:
+def create_app(settings: Settings | None = None, timeouts: Timeouts = REQUEST) -> Flask:
     """The application on its own backend. A bad environment ends the process with a sentence."""
     if settings is None:
         settings = _settings()
     app = Flask(__name__, static_folder=None, template_folder="pages/templates")
     app.response_class = Response
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
-    backend = Backend.of(settings, limits)
+    backend = Backend.of(settings, timeouts)
     app.extensions[EXTENSION] = Context(
         backend=backend,
         unhurried=Backend.of(settings),

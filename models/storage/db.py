@@ -77,19 +77,19 @@ def reading(engine: Engine) -> Iterator[Connection]:
 
 
 @contextmanager
-def snapshot(engine: Engine, *, limit: float) -> Iterator[Connection]:
+def snapshot(engine: Engine, *, timeout: float) -> Iterator[Connection]:
     """A transaction that reads: all its statements see the same moment, however long it takes.
 
-    A round trip may take `limit` seconds where the engine allows less: PostgreSQL sorts before
+    A round trip may take `timeout` seconds where the engine allows less: PostgreSQL sorts before
     it sends the first row of many.
     """
     with _connect(engine) as conn:
         if is_sqlite(conn):
-            patient: AbstractContextManager[None] = nullcontext()
+            timed: AbstractContextManager[None] = nullcontext()
         else:
             conn.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-            patient = postgres.patience(conn.connection.driver_connection, limit)
-        with patient, conn.begin():
+            timed = postgres.longer_timeout(conn.connection.driver_connection, timeout)
+        with timed, conn.begin():
             yield conn
 
 
@@ -98,11 +98,11 @@ def writing(engine: Engine) -> Iterator[Connection]:
     """A transaction that writes: committed at the end, rolled back by an exception.
 
     On SQLite it begins IMMEDIATE, so that it waits for other writers at once rather than fail
-    when it first writes; those of this process take turns, since SQLite only looks now and then
-    whether it may, and many threads would keep one of them waiting for ever.
+    when it first writes; those of this process stand in a queue, since SQLite only looks now and
+    then whether it may, and many threads would keep one of them waiting for ever.
     """
-    turn: WriteQueue | None = engine.get_execution_options().get("turn")
-    with turn.held() if turn else nullcontext(), _connect(engine) as conn:
+    queue: WriteQueue | None = engine.get_execution_options().get("write_queue")
+    with queue.held() if queue else nullcontext(), _connect(engine) as conn:
         if is_sqlite(conn):
             conn.execution_options(writes=True)
         else:

@@ -19,24 +19,24 @@ BUSY_SECONDS = 5.0
 """How long a SQLite writer waits for another at most: contention is no outage."""
 
 
-def make_engine(url: str, *, pool_size: int = 8, limit: float = 30.0) -> Engine:
+def make_engine(url: str, *, pool_size: int = 8, timeout: float = 30.0) -> Engine:
     """An engine for `DATABASE_URL`, opened lazily.
 
-    `limit`: seconds for a connection, for each round trip, and for a place in the pool. Its breaker
-    lets an outage of PostgreSQL cost one slow answer (`db` asks it); SQLite is never far away.
+    `timeout`: seconds for a connection, for each round trip, and for a place in the pool. Its
+    breaker lets an outage of PostgreSQL cost one slow answer (`db` asks it); SQLite is never far.
     """
     parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite":
-        return _sqlite(parsed, min(limit, BUSY_SECONDS))
-    return _postgresql(parsed, pool_size, limit)
+        return _sqlite(parsed, min(timeout, BUSY_SECONDS))
+    return _postgresql(parsed, pool_size, timeout)
 
 
-def _postgresql(url: URL, pool_size: int, limit: float) -> Engine:
+def _postgresql(url: URL, pool_size: int, timeout: float) -> Engine:
     engine = create_engine(
         url.set(drivername="postgresql+psycopg"),
         pool_size=pool_size,
         max_overflow=2,
-        pool_timeout=limit,
+        pool_timeout=timeout,
         # Most transactions are one statement. To ask for autocommit on each connection taken from
         # the pool, and to take it back, costs 100 us; `db.writing` asks for a transaction.
         isolation_level="AUTOCOMMIT",
@@ -44,7 +44,7 @@ def _postgresql(url: URL, pool_size: int, limit: float) -> Engine:
         hide_parameters=True,  # errors are logged and stored; names and user ids are not
         json_serializer=_dumps,
         json_deserializer=orjson.loads,
-        connect_args={"options": _options(url, limit), "client_encoding": "utf8"},
+        connect_args={"options": _options(url, timeout), "client_encoding": "utf8"},
     )
     breaker = Breaker("database", lambda: _ask(engine), failure=SQLAlchemyError)
     engine.update_execution_options(breaker=breaker)
@@ -52,7 +52,7 @@ def _postgresql(url: URL, pool_size: int, limit: float) -> Engine:
     @event.listens_for(engine, "do_connect")
     def connect(_dialect: Any, _record: Any, args: Any, kwargs: Any) -> Any:
         try:
-            return postgres.connect(*args, limit=limit, **kwargs)
+            return postgres.connect(*args, timeout=timeout, **kwargs)
         except psycopg.OperationalError:
             breaker.trip()
             raise
@@ -65,11 +65,11 @@ def _postgresql(url: URL, pool_size: int, limit: float) -> Engine:
     return engine
 
 
-def _options(url: URL, limit: float) -> str:
+def _options(url: URL, timeout: float) -> str:
     """The URL's own, such as a search_path, and ours, which win: whoever waits for another's lock
-    is told so before `limit` makes an outage of it."""
+    is told so before `timeout` makes an outage of it."""
     own = " ".join(url.normalized_query.get("options", ()))
-    return f"{own} -c timezone=UTC -c lock_timeout={int(limit * 1000 * LOCK_SHARE)}".strip()
+    return f"{own} -c timezone=UTC -c lock_timeout={int(timeout * 1000 * LOCK_SHARE)}".strip()
 
 
 def _ask(engine: Engine) -> None:
@@ -90,7 +90,7 @@ def _sqlite(url: URL, busy_seconds: float) -> Engine:
         json_deserializer=orjson.loads,
         connect_args={"timeout": busy_seconds},
     )
-    engine.update_execution_options(turn=WriteQueue(busy_seconds))
+    engine.update_execution_options(write_queue=WriteQueue(busy_seconds))
 
     @event.listens_for(engine, "connect")
     def configure(connection: Any, _record: Any) -> None:

@@ -1,4 +1,4 @@
-"""PostgreSQL's driver with a time limit: a server that accepts and never answers is a failure.
+"""PostgreSQL's driver with a timeout: a server that accepts and never answers is a failure.
 
 The server's own `statement_timeout` does not help when the server is what hangs.
 """
@@ -17,14 +17,14 @@ from psycopg.pq import TransactionStatus
 
 
 class TimedConnection(psycopg.Connection[Any]):
-    """A connection on which each round trip has `limit` seconds; after them it is closed."""
+    """A connection on which each round trip has `timeout` seconds; after them it is closed."""
 
-    limit: float | None = None
+    timeout: float | None = None
 
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
-        """As psycopg's, through which every operation goes, but never without a limit."""
+        """As psycopg's, through which every operation goes, but never without a timeout."""
         try:
-            return super().wait(gen, interval, self.limit if timeout is None else timeout)
+            return super().wait(gen, interval, self.timeout if timeout is None else timeout)
         except psycopg.OperationalError:
             if self.pgconn.transaction_status == TransactionStatus.ACTIVE:
                 self.close()  # still unanswered: nobody can use it again
@@ -32,18 +32,18 @@ class TimedConnection(psycopg.Connection[Any]):
 
 
 @contextmanager
-def patience(connection: Any, limit: float) -> Iterator[None]:
-    """Let each round trip on this connection take `limit` seconds at least, for a while."""
-    usual = connection.limit
-    connection.limit = max(usual, limit)
+def longer_timeout(connection: Any, timeout: float) -> Iterator[None]:
+    """Let each round trip on this connection take `timeout` seconds at least, for a while."""
+    usual = connection.timeout
+    connection.timeout = max(usual, timeout)
     try:
         yield
     finally:
-        connection.limit = usual
+        connection.timeout = usual
 
 
-def connect(*args: Any, limit: float, **kwargs: Any) -> TimedConnection:
-    """A connection made within `limit` seconds, or psycopg.OperationalError.
+def connect(*args: Any, timeout: float, **kwargs: Any) -> TimedConnection:
+    """A connection made within `timeout` seconds, or psycopg.OperationalError.
 
     psycopg itself waits for two at least, so it connects in a thread, which nobody waits for
     longer; one that is made too late is closed at once.
@@ -52,11 +52,11 @@ def connect(*args: Any, limit: float, **kwargs: Any) -> TimedConnection:
     thread = threading.Thread(target=_connect_into, args=(made, args, kwargs), daemon=True)
     thread.start()
     try:
-        connection = made.result(limit)
+        connection = made.result(timeout)
     except Late:
         made.add_done_callback(_close_late)
-        raise psycopg.OperationalError(f"no connection within {limit} s") from None
-    connection.limit = limit
+        raise psycopg.OperationalError(f"no connection within {timeout} s") from None
+    connection.timeout = timeout
     return connection
 
 

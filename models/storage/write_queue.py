@@ -1,4 +1,4 @@
-"""The turn: on SQLite, the threads of one process write one after another.
+"""The write queue: on SQLite, the threads of one process write one after another.
 
 SQLite lets who finds it locked sleep, and looks again now and then. Many threads would keep one of
 them asleep until it gives up, though each writes for a millisecond.
@@ -13,13 +13,13 @@ from threading import Lock
 
 
 class WriteQueue:
-    """Who writes to SQLite: one thread of this process at a time, in the order in which they came.
+    """One thread of this process at a time writes to SQLite, in the order in which they came.
 
     A mere Lock would be taken again by who lets go of it, over and over, before those who wait.
     """
 
-    def __init__(self, most_seconds: float) -> None:
-        self._most_seconds = most_seconds
+    def __init__(self, timeout: float) -> None:
+        self._timeout = timeout
         self._lock, self._taken = Lock(), False
         self._waiting: deque[Lock] = deque()
 
@@ -46,7 +46,7 @@ class WriteQueue:
             mine = Lock()
             mine.acquire()
             self._waiting.append(mine)
-        if mine.acquire(timeout=self._most_seconds):
+        if mine.acquire(timeout=self._timeout):
             return True
         with self._lock:
             if mine not in self._waiting:

@@ -39,7 +39,7 @@ def grown(size: int) -> Iterator[Stack]:
 
 
 def _copy(under: Stack, copies: int) -> None:
-    engine = make_engine(under.database_url, limit=COPYING_SECONDS)
+    engine = make_engine(under.database_url, timeout=COPYING_SECONDS)
     with db.writing(engine) as conn:
         for table, names in COPIED.items():
             changes = [f"'{name}', one.{name} || '-' || n" for name in names]

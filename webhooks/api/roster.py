@@ -21,7 +21,7 @@ from webhooks.door.context import backend, present
 from webhooks.door.operation import CSV, JSON, Answer, operation
 from webhooks.door.problems import forbidden
 
-EXPORT_LIMIT_SECONDS = 10.0
+EXPORT_TIMEOUT_SECONDS = 10.0
 """What the database has for the first row of an export: it sorts everybody's visits before."""
 
 IN_MEMORY_BYTES = 1024 * 1024
@@ -73,7 +73,7 @@ def _csv(caller: Caller, asked: str, now: datetime, *, visits: bool) -> Response
     """
     with ExitStack() as unless_sent:
         file = unless_sent.enter_context(SpooledTemporaryFile(IN_MEMORY_BYTES))
-        with db.snapshot(backend().engine, limit=EXPORT_LIMIT_SECONDS) as conn:
+        with db.snapshot(backend().engine, timeout=EXPORT_TIMEOUT_SECONDS) as conn:
             meeting = _meeting(conn, caller, asked, now) or Meeting(Session(asked, asked))
             cycles = cycle.by_user(conn, meeting.session.id)
             people = session_facts.everyone(meeting, cycles, now=now, rules=backend().rules)

@@ -1,9 +1,9 @@
-"""The intake: where bodies are read, by few at a time.
+"""Admission control: bodies are read by few threads at a time.
 
 The server reads a body in its request's thread, so a sender that is slow, or gone, keeps one. So
 nothing is read for a token that is not genuine, everybody but LiveKit and operators shares most of
 the threads, never all, and nobody has more than one body on its way. What takes too long the
-janitor ends.
+connection reaper ends.
 
 A whole class closes its tabs in the same moment, and a beacon is not sent again. So whoever finds
 no seat waits for one, since most bodies are read in a millisecond; but whoever waits keeps a thread
@@ -29,7 +29,7 @@ class Admission:
     def __init__(self, threads: int) -> None:
         self._seats = max(1, threads * 3 // 4)
         self._unknown_seats = max(1, threads // 2)
-        self._patience = Patience(threads)
+        self._budget = Budget(threads)
         self._changed = Condition()
         self._people: set[str] = set()
         self._unknown = 0
@@ -53,10 +53,10 @@ class Admission:
 
     def _wait(self, who: str | None) -> None:
         began = monotonic()
-        if not self._patience.begin(began):
+        if not self._budget.begin(began):
             raise _busy()
         free = self._changed.wait_for(lambda: self._is_free(who), WAIT_SECONDS)
-        self._patience.end(began, monotonic())
+        self._budget.end(began, monotonic())
         if not free:
             raise _busy()
 
@@ -79,7 +79,7 @@ class Admission:
         self._changed.notify_all()
 
 
-class Patience:
+class Budget:
     """How often somebody may still wait for `WAIT_SECONDS`, whatever thread they keep with it.
 
     At first as many as half of the threads may at once; in the long run an eighth of them.

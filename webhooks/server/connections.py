@@ -1,4 +1,4 @@
-"""The janitor: shuts the connections of the web process on which nothing comes of anything.
+"""The connection reaper: shuts the web process's connections on which nothing comes of anything.
 
 Beside the requests, and without their knowledge: the kernel knows of each connection when data last
 came and went. A request that stays unanswered for too long is one that its sender never completed,
@@ -71,12 +71,14 @@ class ConnectionReaper:
         self._asking: dict[Peer, float] = {}
 
     def start(self, *, every: float = EVERY_SECONDS) -> None:
-        """Sweep in a thread, for as long as the process lives."""
+        """Reap in a thread, for as long as the process lives."""
         if sys.platform == "linux":
             args = (every,)
-            threading.Thread(target=self._run, args=args, name="janitor", daemon=True).start()
+            threading.Thread(
+                target=self._run, args=args, name="connection-reaper", daemon=True
+            ).start()
 
-    def sweep(self) -> int:
+    def reap(self) -> int:
         """Shut what has to be; how many connections."""
         now, asking, shut = monotonic(), {}, 0
         for connection, peer in self._connections():
@@ -98,7 +100,7 @@ class ConnectionReaper:
     def _run(self, every: float) -> None:
         pause = threading.Event()
         while not pause.wait(every):
-            if shut := self.sweep():
+            if shut := self.reap():
                 log.info("connections.shut", count=shut)
 
     def _connections(self) -> Iterator[tuple[socket.socket, Peer]]:

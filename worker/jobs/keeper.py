@@ -21,7 +21,7 @@ from models.tables.changes import Mark
 from worker.cache import cache
 from worker.jobs.draining import NOBODYS_FAULT
 from worker.process import lease, periodic
-from worker.process.backend import PATIENT, Backend
+from worker.process.backend import WORKER, Backend
 from worker.process.lease import Held
 
 EVERY = 0.25
@@ -72,7 +72,7 @@ class Keeper:
 
     def _look(self, held: Held | None) -> tuple[Held, set[str]]:
         """The next lease, and what has to be cleared first. Of a new epoch nothing is kept yet."""
-        with db.snapshot(self._backend.engine, limit=PATIENT.database) as conn:
+        with db.snapshot(self._backend.engine, timeout=WORKER.database) as conn:
             mark = Mark.of(conn)
             if held is None or not mark.follows(held.mark):
                 return Held(uuid4().hex, mark), set()

@@ -43,7 +43,7 @@ def extents(backend: Backend, session_id: str | None = None) -> Iterator[Find]:
         if len(found) < SESSIONS_AT_ONCE:
             break
         after = found[-1].id
-    with db.snapshot(backend.engine, limit=UNHURRIED.database) as conn:
+    with db.snapshot(backend.engine, timeout=UNHURRIED.database) as conn:
         strays = derivation.strays(conn)
     for extent in strays:
         yield _same(extent)
@@ -51,7 +51,7 @@ def extents(backend: Backend, session_id: str | None = None) -> Iterator[Find]:
 
 def verified(backend: Backend, find: Find) -> Comparison:
     """The extent, compared at one moment; nothing is changed."""
-    with db.snapshot(backend.engine, limit=UNHURRIED.database) as conn:
+    with db.snapshot(backend.engine, timeout=UNHURRIED.database) as conn:
         return comparison.compare(conn, find(conn), backend.settings)
 
 

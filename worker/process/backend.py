@@ -16,21 +16,21 @@ from worker.process.quick_redis import QuickRedis
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class Timeouts:
     """Seconds that the database and Redis have for one answer."""
 
     database: float
     redis: float
 
 
-REQUEST = Limits(database=0.7, redis=0.25)
+REQUEST = Timeouts(database=0.7, redis=0.25)
 """On the path of a request. LiveKit sends a room's events one after another and has no timeout: a
 hung answer would block the room."""
 
-PATIENT = Limits(database=30.0, redis=2.0)
+WORKER = Timeouts(database=30.0, redis=2.0)
 """For a worker; RQ gives its job twice that."""
 
-UNHURRIED = Limits(database=3600.0, redis=2.0)
+UNHURRIED = Timeouts(database=3600.0, redis=2.0)
 """For a command: whoever waits for it can stop it."""
 
 
@@ -46,13 +46,13 @@ class Backend:
     rules: Rules
 
     @classmethod
-    def of(cls, settings: Settings, limits: Limits = PATIENT) -> Backend:
+    def of(cls, settings: Settings, timeouts: Timeouts = WORKER) -> Backend:
         # A thread holds one connection at a time; one more for whoever looks in from outside.
         size = settings.web_threads + 1
         return cls(
             settings=settings,
-            engine=make_engine(settings.database_url, pool_size=size, limit=limits.database),
-            redis=QuickRedis.connect(settings.redis_url, limit=limits.redis),
+            engine=make_engine(settings.database_url, pool_size=size, timeout=timeouts.database),
+            redis=QuickRedis.connect(settings.redis_url, timeout=timeouts.redis),
             lease=Lease(settings.cache_ttl_seconds),
             keys=settings.keys,
             rules=settings.rules,

@@ -27,16 +27,16 @@ _TIMEVAL = struct.Struct("ll")
 
 
 class QuickConnection(Connection):
-    """A connection over TCP on which the kernel keeps the time limit.
+    """A connection over TCP on which the kernel keeps the timeout.
 
     An answer costs two system calls then instead of four, and each of them gives up Python's lock,
     which the other threads of a web process want.
     """
 
     def _connect(self) -> socket.socket:
-        limit = float(self.socket_timeout or 0)
+        timeout = float(self.socket_timeout or 0)
         sock: socket.socket = super()._connect()  # type: ignore[no-untyped-call]  # redis-py's
-        timeval = _TIMEVAL.pack(int(limit), int(limit % 1 * 1_000_000))
+        timeval = _TIMEVAL.pack(int(timeout), int(timeout % 1 * 1_000_000))
         for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
             sock.setsockopt(socket.SOL_SOCKET, option, timeval)
         sock.settimeout(None)
@@ -62,11 +62,11 @@ class QuickRedis(Redis):
     _own: threading.local
 
     @classmethod
-    def connect(cls, url: str, *, limit: float) -> QuickRedis:
-        """A client that gives Redis `limit` seconds for an answer, and for a connection."""
-        client = cast(QuickRedis, cls.from_url(url, **_quickly(url, limit)))
+    def connect(cls, url: str, *, timeout: float) -> QuickRedis:
+        """A client that gives Redis `timeout` seconds for an answer, and for a connection."""
+        client = cast(QuickRedis, cls.from_url(url, **_quickly(url, timeout)))
         client._own = threading.local()
-        probe = Redis.from_url(url, **_quickly(url, limit))
+        probe = Redis.from_url(url, **_quickly(url, timeout))
         client.breaker = Breaker("redis", probe.ping, failure=RedisError)
         return client
 
@@ -113,11 +113,11 @@ def _guarded(breaker: Breaker) -> Iterator[None]:
         raise
 
 
-def _quickly(url: str, limit: float) -> dict[str, Any]:
+def _quickly(url: str, timeout: float) -> dict[str, Any]:
     """Over TLS or a Unix socket with redis-py's own connection, which the URL's scheme chooses."""
     quick = {"connection_class": QuickConnection} if url.startswith("redis://") else {}
     return quick | {
-        "socket_timeout": limit,
-        "socket_connect_timeout": limit,
+        "socket_timeout": timeout,
+        "socket_connect_timeout": timeout,
         "retry": Retry(NoBackoff(), 0),
     }
