@@ -1,4 +1,4 @@
-"""The scribe: what is said is written, all of it, in its order, whoever ends or forks."""
+"""The log writer: what is said is written, all of it, in its order, whoever ends or forks."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_a_process_writes_all_before_it_ends_and_so_does_its_fork() -> None:
 
 
 def test_a_process_that_just_said_something_ends_without_a_pause() -> None:
-    """The scribe hears the end among the lines, and does not wait for it once more."""
+    """The thread hears the end among the lines, and does not wait for it once more."""
     stream = StringIO()
     told = LogWriter(stream)
     for number in range(log_writer.MOST // 2):
@@ -74,7 +74,7 @@ def test_who_says_too_much_at_once_waits_for_the_stream() -> None:
     """Else a stream that nobody reads would fill the memory."""
 
     class Stuck(StringIO):
-        """The first write of the scribe's own thread never returns."""
+        """The first write of the thread never returns."""
 
         def write(self, text: str) -> int:
             if text == "first":

@@ -24,7 +24,7 @@ SWEEP_SECONDS = 5
 PRUNE_AT = "30 3 * * *"
 """Half past three at night, by the machine's clock."""
 
-PATIENCE = 10
+MOST_WAITING = 10
 """Jobs that may wait in the queue before no more are added: without a worker nothing piles up."""
 
 RETRY_SECONDS = 1
@@ -41,7 +41,7 @@ class Scheduler(CronScheduler):
     def enqueue_jobs(self) -> list[CronJob]:
         if shutdown.requested.is_set():
             raise StopRequested
-        if bell.queue(self.connection).count >= PATIENCE:
+        if bell.queue(self.connection).count >= MOST_WAITING:
             log.warning("schedule.waiting", reason="the queue is not being worked on")
             self._skip_due()
             return []

@@ -1,4 +1,4 @@
-"""The crew: which workers and schedulers are alive, by the signs that they leave in Redis."""
+"""Live workers and schedulers, by the signs that they leave in Redis."""
 
 from __future__ import annotations
 

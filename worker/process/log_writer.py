@@ -1,4 +1,4 @@
-"""The scribe: a stream whose lines are written by a thread of its own.
+"""The log writer: a stream whose lines are written by a thread of its own.
 
 A request that writes its line itself gives up Python's lock for it, and waits until none of the
 other threads wants it: at full load that cost 146 us of a webhook's 446.
@@ -17,7 +17,7 @@ MOST = 10_000
 """Lines that may wait; with more, whoever has one waits for the stream as well."""
 
 PAUSE_SECONDS = 0.05
-"""Between two looks of the scribe: woken for every line, it would want Python's lock each time."""
+"""Between two looks of the thread: woken for every line, it would want Python's lock each time."""
 
 STOP_SECONDS = 2.0
 
@@ -48,7 +48,7 @@ class LogWriter:
     def _start(self) -> None:
         with self._lock:
             if self._thread is None:
-                self._thread = Thread(target=self._run, name="scribe", daemon=True)
+                self._thread = Thread(target=self._run, name="log-writer", daemon=True)
                 self._thread.start()
                 Finalize(self, self._finish, exitpriority=0)
 
@@ -57,7 +57,7 @@ class LogWriter:
             self._ending.wait(PAUSE_SECONDS)
 
     def _help(self) -> None:
-        """Write some of it for the scribe, whose end stays its own to hear."""
+        """Write a part of it for the thread, to which the end is left."""
         with suppress(Empty):
             if not self._write_with(self._said.get_nowait()):
                 self._said.put(None)

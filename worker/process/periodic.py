@@ -1,4 +1,4 @@
-"""Rounds: what the scheduler process does again and again in threads beside RQ's cron."""
+"""Periodic work: what the scheduler process does in threads of its own beside RQ's cron."""
 
 from __future__ import annotations
 
@@ -13,35 +13,35 @@ from models.settings.settings import Settings
 from worker.process.backend import Backend
 
 PAUSE = 0.1
-"""Of the time between two starts: what is left to others, however long a round took."""
+"""Of the time between two starts: what is left to others, however long the work took."""
 
 log = structlog.get_logger()
 
-Round = Callable[[], object]
+Work = Callable[[], object]
 
 
 @contextmanager
 def going(
     name: str,
     settings: Settings,
-    make: Callable[[Backend], Round],
+    make: Callable[[Backend], Work],
     *,
     every: float,
     expected: tuple[type[Exception], ...],
 ) -> Iterator[None]:
-    """Do one round each `every` seconds for as long as the context lasts.
+    """Do the work each `every` seconds for as long as the context lasts.
 
-    A round that fails is logged as `name.failed`, with a trace unless it was expected, and the next
-    one comes at its time.
+    When it fails, that is logged as `name.failed`, with a trace unless it was expected, and it is
+    done again at its time.
     """
     stopped = threading.Event()
 
     def go() -> None:
         with closing(Backend.of(settings)) as backend:
-            one, pause = make(backend), 0.0
+            work, pause = make(backend), 0.0
             while not stopped.wait(pause):
                 began = monotonic()
-                _try(name, one, expected)
+                _try(name, work, expected)
                 pause = max(every * PAUSE, every - (monotonic() - began))
 
     # A daemon: a stop waits for nobody's answer, and an open transaction rolls back.
@@ -52,11 +52,11 @@ def going(
         stopped.set()
 
 
-def _try(name: str, one: Round, expected: tuple[type[Exception], ...]) -> None:
+def _try(name: str, work: Work, expected: tuple[type[Exception], ...]) -> None:
     failed = f"{name}.failed"
     try:
-        one()
+        work()
     except expected as error:
         log.warning(failed, error=type(error).__name__)
-    except Exception:  # a thread that ended would end its rounds in silence
+    except Exception:  # a thread that ended would do so in silence
         log.exception(failed)

@@ -105,8 +105,8 @@ async def _rooms(api: LiveKitAPI) -> dict[str, Told]:
 
 async def _people(api: LiveKitAPI, names: Mapping[str, str]) -> dict[str, dict[str, Told]]:
     """Those inside, of each room that answered in time, by sid."""
-    turn = asyncio.Semaphore(AT_ONCE)
-    asked = {sid: asyncio.create_task(_inside(api, name, turn)) for sid, name in names.items()}
+    at_once = asyncio.Semaphore(AT_ONCE)
+    asked = {sid: asyncio.create_task(_inside(api, name, at_once)) for sid, name in names.items()}
     if not asked:
         return {}
     _, late = await asyncio.wait(asked.values(), timeout=LOOK_SECONDS)
@@ -118,9 +118,9 @@ async def _people(api: LiveKitAPI, names: Mapping[str, str]) -> dict[str, dict[s
 
 
 async def _inside(
-    api: LiveKitAPI, room_name: str, turn: asyncio.Semaphore
+    api: LiveKitAPI, room_name: str, at_once: asyncio.Semaphore
 ) -> dict[str, Told] | None:
-    async with turn:
+    async with at_once:
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 asked = ListParticipantsRequest(room=room_name)
