@@ -11,7 +11,14 @@ from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from dotenv import dotenv_values
-from pydantic import Field, StringConstraints, ValidationError, field_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+)
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 from pydantic_settings import (
@@ -32,7 +39,48 @@ KINDS = frozenset({"STANDARD", "INGRESS", "EGRESS", "SIP", "AGENT", "CONNECTOR",
 
 MAX_RETENTION_DAYS = 36_500
 
-Words = Annotated[tuple[str, ...], NoDecode]
+
+def _words(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    return tuple(word.strip() for word in value.split(",") if word.strip())
+
+
+def _kinds(words: tuple[str, ...]) -> tuple[str, ...]:
+    kinds = tuple(word.upper() for word in words)
+    if not kinds or not KINDS.issuperset(kinds):
+        raise ValueError(f"must be some of {', '.join(sorted(KINDS))}")
+    return kinds
+
+
+def _origins(words: tuple[str, ...]) -> tuple[str, ...]:
+    return words if words == ("*",) else tuple(urls.origin(word) for word in words)
+
+
+def _key_pairs(text: str) -> str:
+    for pair in _pair_lines(text):
+        key, _, secret = pair.partition(":")
+        if not key.strip() or not secret.strip():
+            raise ValueError("must be `key: secret` pairs, separated by commas or newlines")
+    return text
+
+
+def _time_zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise ValueError(f"no time zone is named {name!r}") from error
+    return name
+
+
+def _lower(value: Any) -> Any:
+    return value.lower() if isinstance(value, str) else value
+
+
+Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]
+DatabaseUrl = Annotated[str, AfterValidator(urls.database)]
+RedisUrl = Annotated[str, AfterValidator(urls.redis)]
+LogLevel = Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)]
 
 
 class BadSettings(Exception):
@@ -55,10 +103,10 @@ class Settings(BaseSettings):
 
     livekit_api_key: Credential
     livekit_api_secret: Credential = Field(repr=False)
-    livekit_keys: str = Field("", repr=False)
-    livekit_url: str | None = None
-    database_url: str = Field("sqlite:///var/rollcall.db", repr=False)
-    redis_url: str = Field("redis://127.0.0.1:6379/0", repr=False)
+    livekit_keys: Annotated[str, AfterValidator(_key_pairs)] = Field("", repr=False)
+    livekit_url: Annotated[str, AfterValidator(urls.livekit)] | None = None
+    database_url: DatabaseUrl = Field("sqlite:///var/rollcall.db", repr=False)
+    redis_url: RedisUrl = Field("redis://127.0.0.1:6379/0", repr=False)
     port: int = Field(8000, ge=1, le=65535)
     web_processes: int = Field(1, ge=1, le=64)
     web_threads: int = Field(8, ge=1, le=256)
@@ -70,13 +118,13 @@ class Settings(BaseSettings):
     overrun_minutes: int = Field(0, ge=0, le=1440)
     late_after_minutes: int = Field(10, ge=0, le=1440)
     minimum_percentage: float | None = Field(None, ge=0, le=100)
-    person_kinds: Words = ("STANDARD", "SIP", "CONNECTOR")
+    person_kinds: Annotated[Words, AfterValidator(_kinds)] = ("STANDARD", "SIP", "CONNECTOR")
     count_hidden: bool = False
-    timezone: str = "UTC"
+    timezone: Annotated[str, AfterValidator(_time_zone)] = "UTC"
     retention_days: int = Field(30, ge=1, le=MAX_RETENTION_DAYS)
     max_body_bytes: int = Field(2_097_152, ge=1024, le=67_108_864)
-    cors_origins: Words = ()
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    cors_origins: Annotated[Words, AfterValidator(_origins)] = ()
+    log_level: LogLevel = "info"
     log_format: Literal["json", "console"] | None = None
 
     @classmethod
@@ -90,13 +138,6 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         return init_settings, _NamedFiles(settings_cls), env_settings, dotenv_settings
 
-    @field_validator("person_kinds", "cors_origins", mode="before")
-    @classmethod
-    def _split(cls, value: Any) -> Any:
-        if not isinstance(value, str):
-            return value
-        return tuple(word.strip() for word in value.split(",") if word.strip())
-
     @field_validator("*", mode="before")
     @classmethod
     def _empty_is_unset(cls, value: Any, info: Any) -> Any:
@@ -108,59 +149,6 @@ class Settings(BaseSettings):
             raise PydanticCustomError("bad_file", "{why}", {"why": str(value)})
         field = cls.model_fields[info.field_name]
         return field.default if value == "" and not field.is_required() else value
-
-    @field_validator("person_kinds")
-    @classmethod
-    def _as_livekit_writes(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        kinds = tuple(word.upper() for word in value)
-        if not kinds or not KINDS.issuperset(kinds):
-            raise ValueError(f"must be some of {', '.join(sorted(KINDS))}")
-        return kinds
-
-    @field_validator("cors_origins")
-    @classmethod
-    def _as_browsers_write(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        return value if value == ("*",) else tuple(urls.origin(word) for word in value)
-
-    @field_validator("log_level", mode="before")
-    @classmethod
-    def _any_case(cls, value: Any) -> Any:
-        return value.lower() if isinstance(value, str) else value
-
-    @field_validator("livekit_url")
-    @classmethod
-    def _known_livekit(cls, value: str | None) -> str | None:
-        return value if value is None else urls.livekit(value)
-
-    @field_validator("livekit_keys")
-    @classmethod
-    def _pairs(cls, value: str) -> str:
-        for pair in _pair_lines(value):
-            key, _, secret = pair.partition(":")
-            if not key.strip() or not secret.strip():
-                raise ValueError("must be `key: secret` pairs, separated by commas or newlines")
-        return value
-
-    @field_validator("database_url")
-    @classmethod
-    def _known_database(cls, value: str) -> str:
-        urls.database(value)
-        return value
-
-    @field_validator("redis_url")
-    @classmethod
-    def _known_redis(cls, value: str) -> str:
-        urls.redis(value)
-        return value
-
-    @field_validator("timezone")
-    @classmethod
-    def _known_timezone(cls, value: str) -> str:
-        try:
-            ZoneInfo(value)
-        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-            raise ValueError(f"no time zone is named {value!r}") from error
-        return value
 
     @property
     def keys(self) -> dict[str, str]:

@@ -48,7 +48,7 @@ def livekit(url: str) -> str:
         raise ValueError("must be an address such as https://livekit.example or wss://…") from None
 
 
-def redis(url: str) -> None:
+def redis(url: str) -> str:
     """A URL that redis-py can connect with: it makes the connection, which connects nowhere yet."""
     if not url.startswith(("redis://", "rediss://", "unix://")):
         raise ValueError("must begin with redis://, rediss:// or unix://")
@@ -59,9 +59,10 @@ def redis(url: str) -> None:
     number = urlsplit(url).path.strip("/")
     if not url.startswith("unix://") and number and not number.isdecimal():
         raise ValueError("must end in the database's number, such as /0")
+    return url
 
 
-def database(url: str) -> None:
+def database(url: str) -> str:
     """A URL that names a SQLite file, or that libpq can read."""
     try:
         parsed = make_url(url)
@@ -71,6 +72,7 @@ def database(url: str) -> None:
     if check is None:
         raise ValueError(f"must be postgresql:// or sqlite:///, not {parsed.drivername}://")
     check(parsed)
+    return url
 
 
 def _sqlite(url: URL) -> None:

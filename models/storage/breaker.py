@@ -42,10 +42,6 @@ class Breaker:
             target=self._close_when_back, name=f"{self._name}-probe", daemon=True
         ).start()
 
-    def wait_closed(self, seconds: float) -> bool:
-        """Wait until it is closed, at most so long; whether it is."""
-        return self._closed.wait(seconds)
-
     def _close_when_back(self) -> None:
         pause = threading.Event()
         while not self._answers():
