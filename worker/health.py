@@ -27,7 +27,7 @@ RECENT = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Check:
     """One thing looked at: whether it is well, what was seen, and what to do when it is not.
 
     `seconds`: how long the oldest event waits, or how far apart the clocks are.
@@ -40,21 +40,21 @@ class Finding:
     seconds: float | None = None
 
 
-def findings(here: Backend, *, now: datetime) -> list[Finding]:
+def checks(here: Backend, *, now: datetime) -> list[Check]:
     """Everything that this process can look at without LiveKit's API."""
     return [*database(here, now), *_redis(here)]
 
 
-def serves(found: Finding) -> bool:
+def serves(check: Check) -> bool:
     """Whether webhooks can be stored in spite of it: the one thing that readiness is about."""
-    return found.well or found.what not in {"database", "migrations"}
+    return check.well or check.what not in {"database", "migrations"}
 
 
-def database(here: Backend, now: datetime) -> Iterator[Finding]:
+def database(here: Backend, now: datetime) -> Iterator[Check]:
     try:
         with db.reading(here.engine) as conn:
             current = schema.is_current(conn)
-            yield Finding("database", well=True, seen=f"{here.engine.dialect.name} answers")
+            yield Check("database", well=True, seen=f"{here.engine.dialect.name} answers")
             yield _migrations(conn, current=current)
             if current:
                 yield from (
@@ -67,23 +67,23 @@ def database(here: Backend, now: datetime) -> Iterator[Finding]:
         # Not the driver's words, which /readyz would tell everybody: hosts and names are in them.
         seen = f"does not answer ({type(error).__name__})"
         todo = "check DATABASE_URL and the server: does it have this database and user?"
-        yield Finding("database", well=False, seen=seen, todo=todo)
+        yield Check("database", well=False, seen=seen, todo=todo)
 
 
-def _migrations(conn: Connection, *, current: bool) -> Finding:
+def _migrations(conn: Connection, *, current: bool) -> Check:
     if current:
-        return Finding("migrations", well=True, seen="newest")
+        return Check("migrations", well=True, seen="newest")
     if schema.is_ahead(conn):
         seen, todo = "newer than this code", "deploy the code that migrated it"
     else:
         seen, todo = "not the newest", "run `alembic upgrade head` (the Procfile's release)"
-    return Finding("migrations", well=False, seen=seen, todo=todo)
+    return Check("migrations", well=False, seen=seen, todo=todo)
 
 
-def _pending(conn: Connection, now: datetime) -> Finding:
+def _pending(conn: Connection, now: datetime) -> Check:
     waited = webhook_event.longest_wait(conn, now=now)
     seconds = waited.total_seconds()
-    return Finding(
+    return Check(
         "pending",
         well=waited < WAITS_TOO_LONG,
         seen=f"{webhook_event.pending(conn)} waiting, the oldest for {seconds:.0f} s",
@@ -92,15 +92,15 @@ def _pending(conn: Connection, now: datetime) -> Finding:
     )
 
 
-def _failed(conn: Connection) -> Finding:
+def _failed(conn: Connection) -> Check:
     count = webhook_event.failed(conn)
     todo = "`flask events list --status failed`, mend the cause, `flask events replay`"
-    return Finding("failed", well=count == 0, seen=f"{count} failed", todo=todo)
+    return Check("failed", well=count == 0, seen=f"{count} failed", todo=todo)
 
 
-def _unreadable(conn: Connection, now: datetime) -> Finding:
+def _unreadable(conn: Connection, now: datetime) -> Check:
     lately, count = (webhook_event.unreadable(conn, since=at) for at in (now - RECENT, None))
-    return Finding(
+    return Check(
         "unreadable",
         well=lately == 0,
         seen=f"{lately} in the last day, {count} in all",
@@ -108,13 +108,13 @@ def _unreadable(conn: Connection, now: datetime) -> Finding:
     )
 
 
-def _clock(conn: Connection) -> Finding:
+def _clock(conn: Connection) -> Check:
     """Events can come late but not early: the least delay of the latest tells the clocks' gap."""
     delay = webhook_event.least_delay(conn)
     if delay is None:
-        return Finding("clock", well=True, seen="no webhook has come yet")
+        return Check("clock", well=True, seen="no webhook has come yet")
     seconds = delay.total_seconds()
-    return Finding(
+    return Check(
         "clock",
         well=abs(delay) < CLOCKS_APART,
         seen=f"webhooks arrive {seconds:.1f} s after LiveKit's clock says they were sent",
@@ -123,16 +123,16 @@ def _clock(conn: Connection) -> Finding:
     )
 
 
-def _redis(here: Backend) -> Iterator[Finding]:
+def _redis(here: Backend) -> Iterator[Check]:
     try:
         spooled = spool.length(here.redis)
         working, scheduling = workers.alive(here.redis), workers.schedulers(here.redis)
     except RedisError as error:
         seen = f"does not answer ({type(error).__name__}): slower, nothing is lost"
-        yield Finding("redis", well=False, seen=seen, todo="check REDIS_URL and the server")
+        yield Check("redis", well=False, seen=seen, todo="check REDIS_URL and the server")
         return
-    yield Finding("redis", well=True, seen=f"answers, {spooled} events spooled")
+    yield Check("redis", well=True, seen=f"answers, {spooled} events spooled")
     todo = "start the Procfile's `worker`"
-    yield Finding("workers", well=working > 0, seen=f"{working} alive", todo=todo)
+    yield Check("workers", well=working > 0, seen=f"{working} alive", todo=todo)
     todo = "start the Procfile's `scheduler`"
-    yield Finding("scheduler", well=scheduling > 0, seen=f"{scheduling} alive", todo=todo)
+    yield Check("scheduler", well=scheduling > 0, seen=f"{scheduling} alive", todo=todo)

@@ -9,7 +9,7 @@ from webhooks.api.replies import Alive, Ready
 from webhooks.door.context import backend, present
 from webhooks.door.operation import json, operation
 from webhooks.door.responses import Response
-from worker.health import findings, serves
+from worker.health import checks, serves
 
 health = Blueprint("health", __name__)
 
@@ -25,9 +25,9 @@ def healthz() -> Response:
 @operation(answers={200: json("Ready.", Ready), 503: json("Not ready.", Ready)})
 def readyz() -> Response:
     """200 when webhooks can be stored. Redis being away is told, and no reason to stay away."""
-    found = findings(backend(), now=present())
-    checks = {one.what: {"well": one.well, "seen": one.seen} for one in found}
-    ready = all(map(serves, found))
-    age = next((one.seconds for one in found if one.what == "pending"), None)
-    told = {"ready": ready, "pending_age_seconds": age, "checks": checks}
-    return answer(told, status=200 if ready else 503)
+    seen = {check.what: check for check in checks(backend(), now=present())}
+    ready = all(map(serves, seen.values()))
+    age = seen["pending"].seconds if "pending" in seen else None
+    shown = {what: {"well": check.well, "seen": check.seen} for what, check in seen.items()}
+    body = {"ready": ready, "pending_age_seconds": age, "checks": shown}
+    return answer(body, status=200 if ready else 503)

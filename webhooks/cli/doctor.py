@@ -14,7 +14,7 @@ from livekit.api import ListRoomsRequest, LiveKitAPI, ServerError
 from models.settings.settings import Settings
 from webhooks.cli.group import Command
 from webhooks.door.context import backend, present
-from worker.health import Finding, findings
+from worker.health import Check, checks
 
 LIVEKIT_SECONDS = 5.0
 
@@ -25,34 +25,34 @@ LIVEKIT_SECONDS = 5.0
 def doctor(*, as_json: bool) -> None:
     """Look at everything that can be wrong; exit status 1 when something is."""
     here = backend()
-    found = [Finding("settings", well=True, seen="every variable has a good value")]
-    found += [*findings(here, now=present()), *_livekit(here.settings)]
-    _print(found, as_json=as_json)
-    if not all(one.well for one in found):
+    seen = [Check("settings", well=True, seen="every variable has a good value")]
+    seen += [*checks(here, now=present()), *_livekit(here.settings)]
+    _print(seen, as_json=as_json)
+    if not all(check.well for check in seen):
         raise SystemExit(1)
 
 
-def _print(found: list[Finding], *, as_json: bool) -> None:
+def _print(seen: list[Check], *, as_json: bool) -> None:
     if as_json:
-        click.echo(orjson.dumps(found, option=orjson.OPT_INDENT_2).decode())
+        click.echo(orjson.dumps(seen, option=orjson.OPT_INDENT_2).decode())
         return
-    for one in found:
-        mark = click.style("ok  ", fg="green") if one.well else click.style("NOT ", fg="red")
-        click.echo(f"{mark} {one.what:<11} {one.seen}")
-        if not one.well:
-            click.echo(f"     {'':<11} → {one.todo}")
+    for check in seen:
+        mark = click.style("ok  ", fg="green") if check.well else click.style("NOT ", fg="red")
+        click.echo(f"{mark} {check.what:<11} {check.seen}")
+        if not check.well:
+            click.echo(f"     {'':<11} → {check.todo}")
 
 
-def _livekit(settings: Settings) -> Iterator[Finding]:
+def _livekit(settings: Settings) -> Iterator[Check]:
     if settings.livekit_url is None:
         return
     try:
         rooms = asyncio.run(_count_rooms(settings))
     except (aiohttp.ClientError, ServerError, TimeoutError, OSError, ValueError) as error:
         seen = f"does not answer ({type(error).__name__})"
-        yield Finding("livekit", well=False, seen=seen, todo="check LIVEKIT_URL and the key")
+        yield Check("livekit", well=False, seen=seen, todo="check LIVEKIT_URL and the key")
     else:
-        yield Finding("livekit", well=True, seen=f"answers, {rooms} rooms open")
+        yield Check("livekit", well=True, seen=f"answers, {rooms} rooms open")
 
 
 async def _count_rooms(settings: Settings) -> int:

@@ -36,13 +36,13 @@ class Command(click.Command):
             click.echo("\nStopped.", err=True)
             raise SystemExit(INTERRUPTED) from None
         except SQLAlchemyError as error:
-            wrong = [one for one in database(backend(), present()) if not serves(one)]
+            wrong = [check for check in database(backend(), present()) if not serves(check)]
             if not wrong and not isinstance(error, OUTAGES):
                 raise
             cause = type(getattr(error, "orig", error)).__name__
-            told = [f"The {one.what}: {one.seen}.\n→ {one.todo}" for one in wrong]
+            said = [f"The {check.what}: {check.seen}.\n→ {check.todo}" for check in wrong]
             gave_up = f"The database gave up ({cause}).\n→ run it again: nothing is done twice"
-            raise click.ClickException("\n".join(told) or gave_up) from None
+            raise click.ClickException("\n".join(said) or gave_up) from None
 
 
 class Group(AppGroup):
@@ -53,7 +53,7 @@ def _is_text(value: Any) -> bool:
     """Python keeps bytes of an argument that are no text as halves of characters, which no database
     takes. (Names of files may have them.)"""
     words = value if isinstance(value, tuple) else (value,)
-    return not any(isinstance(one, str) and _HALVES.search(one) for one in words)
+    return not any(isinstance(word, str) and _HALVES.search(word) for word in words)
 
 
 def _by_ctrl_c(stop: BaseException) -> bool:

@@ -14,7 +14,7 @@ from typing import Any
 
 import aiohttp
 from google.protobuf.json_format import MessageToDict
-from google.protobuf.message import DecodeError, Message
+from google.protobuf.message import DecodeError
 from livekit.api import ListParticipantsRequest, ListRoomsRequest, LiveKitAPI, ServerError
 
 from models.settings.settings import Settings
@@ -31,7 +31,7 @@ AT_ONCE = 8
 
 FAILURES = (aiohttp.ClientError, TimeoutError, OSError, ServerError, DecodeError)
 
-Told = dict[str, Any]
+Protojson = dict[str, Any]
 """A room or a participant as LiveKit's webhooks put it: protojson."""
 
 
@@ -50,8 +50,8 @@ class Look:
     at: datetime
     after: str
     until: str | None
-    rooms: Mapping[str, Told]
-    people: Mapping[str, Mapping[str, Told]]
+    rooms: Mapping[str, Protojson]
+    people: Mapping[str, Mapping[str, Protojson]]
     unknown: frozenset[str]
 
     def shows(self, room_sid: str, participant_sid: str) -> bool | None:
@@ -94,16 +94,16 @@ async def _look(settings: Settings, *, after: str, until: str | None, most: int)
     )
 
 
-async def _rooms(api: LiveKitAPI) -> dict[str, Told]:
+async def _rooms(api: LiveKitAPI) -> dict[str, Protojson]:
     try:
         async with asyncio.timeout(ANSWER_SECONDS):
             answer = await api.room.list_rooms(ListRoomsRequest())
     except FAILURES as error:
         raise Unanswered(f"{type(error).__name__}: {error}") from error
-    return {one.sid: _told(one) for one in answer.rooms if one.sid and one.name}
+    return {room.sid: MessageToDict(room) for room in answer.rooms if room.sid and room.name}
 
 
-async def _people(api: LiveKitAPI, names: Mapping[str, str]) -> dict[str, dict[str, Told]]:
+async def _people(api: LiveKitAPI, names: Mapping[str, str]) -> dict[str, dict[str, Protojson]]:
     """Those inside, of each room that answered in time, by sid."""
     at_once = asyncio.Semaphore(AT_ONCE)
     asked = {sid: asyncio.create_task(_inside(api, name, at_once)) for sid, name in names.items()}
@@ -119,7 +119,7 @@ async def _people(api: LiveKitAPI, names: Mapping[str, str]) -> dict[str, dict[s
 
 async def _inside(
     api: LiveKitAPI, room_name: str, at_once: asyncio.Semaphore
-) -> dict[str, Told] | None:
+) -> dict[str, Protojson] | None:
     async with at_once:
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
@@ -127,16 +127,12 @@ async def _inside(
                 answer = await api.room.list_participants(asked)
         except FAILURES:
             return None
-    told = (_told(one) for one in answer.participants)
-    return {one["sid"]: one for one in told if one.get("sid") and _is_there(one)}
+    people = map(MessageToDict, answer.participants)
+    return {person["sid"]: person for person in people if person.get("sid") and _is_there(person)}
 
 
-def _is_there(person: Told) -> bool:
+def _is_there(person: Protojson) -> bool:
     return person.get("state") != "DISCONNECTED"
-
-
-def _told(message: Message) -> Told:
-    return MessageToDict(message)
 
 
 async def _only_protobuf(response: aiohttp.ClientResponse) -> None:
