@@ -9,11 +9,13 @@ from typing import Any
 
 from sqlalchemy import (
     Column,
+    ColumnElement,
     Connection,
     Index,
     Integer,
     Table,
     Text,
+    TextClause,
     UniqueConstraint,
     func,
     select,
@@ -178,9 +180,9 @@ def renew_rows(conn: Connection, rows: Sequence[dict[str, Any]]) -> None:
 
 
 def count_of_visit(conn: Connection, visit: str, *, most: int) -> int:
-    """How many events a client told of this visit; `most` when there are more."""
-    some = select(webhook_events.c.id).where(webhook_events.c.visit == visit).limit(most)
-    return conn.execute(select(func.count()).select_from(some.subquery())).scalar_one()
+    """How many events a client sent about this visit; `most` when there are more."""
+    signs = select(webhook_events.c.id).where(webhook_events.c.visit == visit).limit(most)
+    return conn.execute(select(func.count()).select_from(signs.subquery())).scalar_one()
 
 
 def record_applied(conn: Connection, event: Event, payload: dict[str, Any]) -> None:
@@ -221,22 +223,18 @@ def mark_failed(conn: Connection, row_id: int, *, error: str) -> None:
 
 def pending(conn: Connection) -> int:
     """How many rows wait to be applied."""
-    statement = select(func.count()).select_from(webhook_events)
-    return conn.execute(statement.where(PENDING)).scalar_one()
+    return _count(conn, PENDING)
 
 
 def failed(conn: Connection) -> int:
     """How many rows failed."""
-    statement = select(func.count()).select_from(webhook_events)
-    return conn.execute(statement.where(FAILED)).scalar_one()
+    return _count(conn, FAILED)
 
 
 def unreadable(conn: Connection, *, since: datetime | None = None) -> int:
     """How many rows could not be read; only those received since then."""
-    statement = select(func.count()).select_from(webhook_events).where(UNREADABLE)
-    if since is not None:
-        statement = statement.where(webhook_events.c.received_at >= since)
-    return conn.execute(statement).scalar_one()
+    recent = () if since is None else (webhook_events.c.received_at >= since,)
+    return _count(conn, UNREADABLE, *recent)
 
 
 def oldest_pending(conn: Connection) -> datetime | None:
@@ -255,6 +253,11 @@ def longest_wait(conn: Connection, *, now: datetime) -> timedelta:
     first_time = select(column.received_at).where(PENDING, column.replayed_at.is_(None))
     oldest = conn.execute(first_time.order_by(column.id).limit(1)).scalar()
     return max(now - oldest, timedelta(0)) if oldest else timedelta(0)
+
+
+def _count(conn: Connection, *conditions: ColumnElement[bool] | TextClause) -> int:
+    statement = select(func.count()).select_from(webhook_events).where(*conditions)
+    return conn.execute(statement).scalar_one()
 
 
 def _mark(conn: Connection, ids: Iterable[int], *, status: str, error: str | None) -> None:

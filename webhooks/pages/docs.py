@@ -6,9 +6,10 @@ import re
 from typing import Any
 
 import orjson
-from flask import Blueprint, Response, current_app, make_response, render_template
+from flask import Blueprint, Response, current_app
 from markupsafe import Markup, escape
 
+from webhooks import pages
 from webhooks.api.answers import answer
 from webhooks.door.operation import HTML, JSON, Answer, operation
 from webhooks.openapi import document
@@ -41,12 +42,7 @@ def openapi_json() -> Response:
 @operation(answers={200: Answer("A page.", {HTML: None})})
 def page() -> Response:
     """This description, for people."""
-    told = make_response(render_template("docs.html", api=_document()))
-    told.headers["Content-Security-Policy"] = POLICY
-    told.headers["Referrer-Policy"] = "no-referrer"
-    told.headers["X-Content-Type-Options"] = "nosniff"
-    told.headers["Cache-Control"] = "no-cache"
-    return told
+    return pages.page("docs.html", POLICY, api=_document())
 
 
 @docs.app_template_filter()

@@ -12,11 +12,12 @@ from typing import Any, get_args
 from urllib.parse import urlencode
 
 import orjson
-from flask import Blueprint, Response, make_response, render_template, request, send_from_directory
+from flask import Blueprint, Response, request, send_from_directory
 
 from webhooks.api.event_bodies import Kind
 from webhooks.door import address
 from webhooks.door.operation import HTML, Answer, operation
+from webhooks.pages import page
 
 HERE = Path(__file__).parent
 LANGUAGES = ("en", "ar")
@@ -84,14 +85,10 @@ def _page(template: str, **more: object) -> Response:
     language = _language()
     said = words(language)
     other = urlencode(request.args.to_dict() | {"lang": said["other"]["lang"]})
-    told = {"lang": language, "words": said, "other_language": f"?{other}", **more}
-    page = make_response(render_template(template, **told))
-    page.headers["Content-Security-Policy"] = POLICY
-    page.headers["Referrer-Policy"] = "no-referrer"
-    page.headers["X-Content-Type-Options"] = "nosniff"
-    page.headers["Cache-Control"] = "no-cache"
-    page.headers["Vary"] = "Accept-Language"
-    return page
+    values = {"lang": language, "words": said, "other_language": f"?{other}", **more}
+    made = page(template, POLICY, **values)
+    made.headers["Vary"] = "Accept-Language"
+    return made
 
 
 def _language() -> str:

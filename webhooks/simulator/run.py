@@ -26,8 +26,8 @@ from webhooks.simulator.sender import (
 )
 
 # Past the last event, LiveKit's retries take 28 s at most, and what waits behind them ages out.
-_PATIENCE: Final = timedelta(seconds=60)
-_PATIENCE_PER_EVENT: Final = timedelta(seconds=0.1)
+_TIMEOUT: Final = timedelta(seconds=60)
+_TIMEOUT_PER_EVENT: Final = timedelta(seconds=0.1)
 
 
 async def run(
@@ -50,8 +50,8 @@ async def run(
     tally = Tally()
     began = perf_counter()
     work = _deliver(plan.events, target, tally=tally, rules=rules, clock=clock, paced=paced)
-    limit = within if within is not None else _patience(plan, clock=clock, paced=paced)
-    await _bounded(work, within=limit, stop=stop or asyncio.Event())
+    timeout = within if within is not None else _timeout(plan, clock=clock, paced=paced)
+    await _bounded(work, within=timeout, stop=stop or asyncio.Event())
     return tally.report(events=len(plan.events), wall_seconds=perf_counter() - began)
 
 
@@ -71,10 +71,10 @@ async def run_until_stopped(
     return tally.report(events=tally.due, wall_seconds=perf_counter() - began)
 
 
-def _patience(plan: Plan, *, clock: Clock, paced: bool) -> timedelta:
+def _timeout(plan: Plan, *, clock: Clock, paced: bool) -> timedelta:
     if paced:
-        return max(plan.ends_at - clock.now(), timedelta()) + _PATIENCE
-    return _PATIENCE + _PATIENCE_PER_EVENT * len(plan.events)
+        return max(plan.ends_at - clock.now(), timedelta()) + _TIMEOUT
+    return _TIMEOUT + _TIMEOUT_PER_EVENT * len(plan.events)
 
 
 async def _bounded(
