@@ -32,7 +32,7 @@ from tests.doors import (
     without,
 )
 from tests.faults import free_port
-from worker.cache import cache
+from worker.cache import cache, entry
 
 CYCLES = "ORDER BY visits.cycle_id"
 ROOMS = "FROM rooms WHERE"
@@ -247,7 +247,7 @@ def test_a_reader_who_is_not_disturbed_does_fill_the_cache(
 
 def test_a_second_reader_does_not_wait_for_a_filler_who_is_gone(begun: Rollcall) -> None:
     begun.backend.redis.flushall()
-    begun.backend.redis.set(cache._key("filler", "98"), b"1")
+    begun.backend.redis.set(entry.place("filler", "98"), b"1")
     assert present(begun)
 
 
@@ -266,16 +266,16 @@ def test_many_who_ask_at_once_all_hear_the_truth(begun: Rollcall, settings: Sett
 
 
 def life_ms(rollcall: Rollcall, what: str, name: str) -> int:
-    return int(str(rollcall.backend.redis.pttl(cache._key(what, name))))
+    return int(str(rollcall.backend.redis.pttl(entry.place(what, name))))
 
 
-@pytest.mark.parametrize(("address", "what"), [("98", "facts"), ("quran-98", "name")])
+@pytest.mark.parametrize(("address", "what"), [("98", "fresh-facts"), ("quran-98", "fresh-name")])
 def test_facts_live_for_ten_seconds_from_when_they_were_read(
     begun: Rollcall, settings: Settings, address: str, what: str
 ) -> None:
     with (
         serving(settings) as slow,
-        pausing(slow.backend.engine, after=CYCLES if what == "facts" else ROOMS) as pause,
+        pausing(slow.backend.engine, after=CYCLES if what == "fresh-facts" else ROOMS) as pause,
         aside(lambda: present(slow, address)),
     ):
         pause.wait()
@@ -287,16 +287,16 @@ def test_facts_live_for_ten_seconds_from_when_they_were_read(
 
 def test_reading_facts_does_not_prolong_their_life(begun: Rollcall) -> None:
     present(begun)
-    before = life_ms(begun, "facts", "98")
-    wait_for(lambda: life_ms(begun, "facts", "98") < before)
+    before = life_ms(begun, "fresh-facts", "98")
+    wait_for(lambda: life_ms(begun, "fresh-facts", "98") < before)
     present(begun)
-    assert life_ms(begun, "facts", "98") < before
+    assert life_ms(begun, "fresh-facts", "98") < before
 
 
 def test_facts_that_another_version_of_rollcall_packed_are_read_anew(begun: Rollcall) -> None:
     assert present(begun)
-    [key] = begun.backend.redis.scan_iter("rc:*:facts")
-    begun.backend.redis.hset(key, "u:5", '[["PA_1", "5", "a field less"]]')
+    for key in begun.backend.redis.scan_iter("rc:*-facts"):
+        begun.backend.redis.hset(key, "u:5", '[["PA_1", "5", "a field less"]]')
     assert [outcome(begun) for _ in range(2)] == ["miss", "hit"]
     assert present(begun)
 
@@ -306,7 +306,7 @@ def test_all_keys_of_a_session_share_a_hash_tag(begun: Rollcall) -> None:
     keys = [key.decode() for key in cast("list[bytes]", begun.backend.redis.keys("rc:*"))]
     assert keys
     assert all(key.count("{") == key.count("}") == 1 for key in keys)
-    assert len({key.partition("}")[0] for key in keys if ":facts" in key or ":ticket" in key}) <= 2
+    assert len({key.partition("}")[0] for key in keys if "-facts" in key or ":ticket" in key}) <= 2
 
 
 # --- large sessions -------------------------------------------------------------------------------
@@ -323,7 +323,7 @@ def test_a_large_session_is_filled_person_by_person(
         assert outcome(rollcall, user=user) == "miss"
         assert outcome(rollcall, user=user) == "hit"
         assert present(rollcall, user=user) is (user != "nobody")
-    kept = cast("list[bytes]", rollcall.backend.redis.hkeys(cache._key("facts", "98")))
+    kept = cast("list[bytes]", rollcall.backend.redis.hkeys(entry.place("fresh-facts", "98")))
     assert len([one for one in kept if one.startswith(b"u:")]) == 3
     rollcall.deliver(left(ago(1), sid="PA_pupil-0", user="pupil-0", joined_at=ago(9)))
     assert not present(rollcall, user="pupil-0")

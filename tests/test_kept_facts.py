@@ -20,9 +20,7 @@ from tests.build import Words, aborted, joined, left, room_finished, room_starte
 from tests.doors import Rollcall, ago, token, told
 from worker.cache import cache
 from worker.cache.cache import Facts
-from worker.jobs.keeper import Keeper
 from worker.operations import erase, rebuild
-from worker.process.lease import Lease
 
 STEPS = 30
 NAMES, USERS = ("a", "b"), ("5", "6", "guest")
@@ -104,7 +102,6 @@ class Day:
                 visits = update(cycles).where(cycles.c.room_sid.is_(None))
                 conn.execute(visits.values(session_id=self.dice.choice(homes)))
         backend.redis.flushdb()
-        Keeper(backend).round()
         everybody(self.rollcall)
         for find in rebuild.extents(backend):
             rebuild.rebuilt(backend, find, remove=True, now=datetime.now(UTC))
@@ -115,8 +112,7 @@ class Day:
 
 def everybody(rollcall: Rollcall) -> dict[tuple[str, str], Facts]:
     """What each person's status in each session is made of, as the cache has it now."""
-    backend = replace(rollcall.backend, lease=Lease(rollcall.backend.settings.cache_ttl_seconds))
-    return {one: cache.read(backend, *one) for one in addresses(rollcall)}
+    return {one: cache.read(rollcall.backend, *one) for one in addresses(rollcall)}
 
 
 def addresses(rollcall: Rollcall) -> Iterable[tuple[str, str]]:
@@ -134,7 +130,6 @@ def bare(meeting: Meeting | None) -> Meeting | None:
 
 @pytest.mark.parametrize("seed", range(2))
 def test_kept_facts_are_the_database_s(rollcall: Rollcall, seed: int) -> None:
-    assert Keeper(rollcall.backend).round()
     day, hits = Day(rollcall, seed), 0
     for number in range(STEPS):
         everybody(rollcall)
@@ -156,7 +151,6 @@ def test_a_visit_that_a_rebuild_moves_is_gone_from_where_it_was(rollcall: Rollca
     )
     with db.writing(backend.engine) as conn:
         conn.execute(update(cycles).where(cycles.c.cycle_id == "PA_1").values(room_sid="RM_2"))
-    Keeper(backend).round()
     assert len(everybody(rollcall)["97", "5"].cycles) == 1
     [find] = rebuild.extents(backend, "98")
     rebuild.rebuilt(backend, find, remove=True, now=datetime.now(UTC))
@@ -167,7 +161,6 @@ def test_a_visit_that_a_rebuild_moves_is_gone_from_where_it_was(rollcall: Rollca
 def test_a_room_that_turns_out_to_be_older_is_no_longer_what_its_name_means(
     rollcall: Rollcall,
 ) -> None:
-    Keeper(rollcall.backend).round()
     rollcall.deliver(
         joined(ago(90), names="97", room_name="a", room_created=ago(100)),
         joined(ago(40), room_created=ago(50), sid="PA_2", room="RM_2", room_name="a", names="98"),

@@ -23,7 +23,7 @@ from models.domain import event as events
 from models.ledger.filters import Filters
 from models.settings.settings import Settings
 from models.storage import db
-from models.tables.changes import changes
+from models.tables.revision import revisions
 from models.tables.webhook_event import webhook_events
 from tests.build import joined, left, room_finished, room_started, webhook
 from tests.doors import (
@@ -72,7 +72,7 @@ def count(rollcall: Rollcall, status: str) -> int:
 
 def everything(rollcall: Rollcall) -> dict[str, list[Row]]:
     """Every row of every table, but for the notes of what was changed."""
-    tables = [table for table in db.metadata.sorted_tables if table is not changes]
+    tables = [table for table in db.metadata.sorted_tables if table is not revisions]
     return {table.name: rows(rollcall.backend, table) for table in tables}
 
 

@@ -25,7 +25,6 @@ from tests.doors import Rollcall, ago, bearer, on_sqlite, token, wait_for
 from tests.faults import Valkey, free_port
 from tests.processes import environment, listens, running
 from worker.inbox import workers
-from worker.process import lease
 
 pytestmark = on_sqlite
 
@@ -122,16 +121,6 @@ def test_mail_that_nobody_rang_for_is_swept_up(
     env = environment(settings, tmp_path, LOG_LEVEL="warning")
     with running("worker", env), running("worker.schedule", env):
         wait_for(lambda: [row["status"] for row in rollcall.ledger()] == ["applied"])
-
-
-def test_a_scheduler_vouches_for_kept_facts_for_as_long_as_it_lives(
-    settings: Settings, tmp_path: Path
-) -> None:
-    env = environment(settings, tmp_path, CACHE_TTL_SECONDS="1", LOG_LEVEL="error")
-    with running("worker.schedule", env) as scheduler, Redis.from_url(settings.redis_url) as redis:
-        wait_for(lambda: redis.exists(lease.KEY))
-        scheduler.kill()
-        wait_for(lambda: not redis.exists(lease.KEY))
 
 
 def test_several_workers_work_and_stop_as_one(

@@ -62,10 +62,9 @@ def main() -> None:
     settings = load_or_exit()
     metrics_dir.prepare()
     logs.configure(settings)
-    from worker.jobs import keeper  # noqa: PLC0415  (counters open files in that directory)
     from worker.reconcile import reconcile  # noqa: PLC0415  (counters open files in that directory)
 
-    with keeper.running(settings), reconcile.running(settings):
+    with reconcile.running(settings):
         run(settings)
 
 

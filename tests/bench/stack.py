@@ -24,7 +24,7 @@ from tests.bench.peer.tables import engine as peer_engine
 from tests.bench.process import logs, procfile, running, serving, until
 from tests.faults import free_port
 from tests.processes import answers
-from worker.process import lease
+from worker.inbox import workers
 
 FLOORS = [sys.executable, "-m", "tests.bench.floors"]
 PEER = ["gunicorn", "--workers", "2", "tests.bench.peer.app:create_app()", "--bind"]
@@ -58,10 +58,10 @@ class Stack:
 
     @contextmanager
     def scheduler(self, **settings: str) -> Iterator[None]:
-        """The scheduler process, with these variables in its environment, once it keeps."""
+        """The scheduler process, with these variables in its environment, once it schedules."""
         environment = self.environment | settings
         with running(procfile("scheduler"), environment, name=f"{self.name}-scheduler") as process:
-            until(lambda: bool(self.redis.exists(lease.KEY)), process, "scheduler")
+            until(lambda: workers.schedulers(self.redis) > 0, process, "scheduler")
             yield
 
     @property

@@ -20,7 +20,7 @@ from webhooks.door.context import backend, present
 from webhooks.door.operation import Answer, operation
 from webhooks.door.responses import Response
 from worker.inbox import bell, spool, workers
-from worker.process import lease, metrics_dir
+from worker.process import metrics_dir
 
 metrics = Blueprint("metrics", __name__)
 
@@ -80,7 +80,6 @@ def _of_redis() -> Iterator[GaugeMetricFamily]:
         redis = backend().redis
         spooled, queued = spool.length(redis), bell.queue(redis).count
         working, scheduling = workers.alive(redis), workers.schedulers(redis)
-        leases = 0 if lease.held(redis) is None else 1
     except RedisError as error:
         log.warning("metrics.redis_down", error=type(error).__name__)
         yield _gauge("rollcall_redis_up", "Whether Redis answers.", 0)
@@ -90,7 +89,6 @@ def _of_redis() -> Iterator[GaugeMetricFamily]:
     yield _gauge("rollcall_queued_jobs", "Drains and sweeps that wait for a worker.", queued)
     yield _gauge("rollcall_workers", "Workers that are alive.", working)
     yield _gauge("rollcall_schedulers", "Schedulers that are alive.", scheduling)
-    yield _gauge("rollcall_cache_leases", "Whether the keeper vouches for kept facts.", leases)
 
 
 def _gauge(name: str, documentation: str, value: float) -> GaugeMetricFamily:

@@ -38,7 +38,7 @@ log = structlog.get_logger()
         200: json(
             "The status; null fields where nothing is known yet.",
             Status,
-            X_Cache="`hit`, `miss` or `bypass`: whether the cache had it.",
+            X_Cache="`hit`, `revalidated`, `miss` or `bypass`: whether the cache had it.",
         )
     },
 )

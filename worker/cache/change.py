@@ -1,4 +1,4 @@
-"""A change of facts: its transaction notes whose, and after the commit the cache forgets them."""
+"""A change of facts: its transaction raises the revisions, and its commit clears the cache."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from sqlalchemy import Connection
 
 from models.storage import db
-from models.tables import changes
+from models.tables import revision
 from worker.cache import cache
 from worker.process.backend import Backend
 
@@ -31,5 +31,5 @@ def changing(backend: Backend) -> Iterator[Change]:
         change = Change(conn)
         yield change
         if change.keys:
-            changes.record(conn, change.keys, now=datetime.now(UTC))
+            revision.raise_all(conn, change.keys, now=datetime.now(UTC))
     change.cleared = cache.clear(backend.redis, change.keys)

@@ -1,4 +1,4 @@
-"""The prune: what the ledger kept for RETENTION_DAYS goes, a little at a time."""
+"""The prune: what the ledger kept for RETENTION_DAYS goes, a little at a time; so do revisions."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import structlog
 
 from models.ledger import retention
 from models.storage import db
+from models.tables import revision
 from worker.inbox import bell
 from worker.process.backend import Backend, own_backend
 
@@ -29,8 +30,17 @@ def prune_some() -> None:
     between them.
     """
     backend = own_backend()
+    forget_revisions(backend, now=datetime.now(UTC))
     if some(backend, before=bound(backend, datetime.now(UTC))):
         bell.enqueue(backend.redis, "worker.jobs.prune_some")
+
+
+def forget_revisions(backend: Backend, *, now: datetime) -> None:
+    """Remove the revisions that nobody needs any more, a batch after another."""
+    removed = BATCH
+    while removed == BATCH:
+        with db.writing(backend.engine) as conn:
+            removed = revision.prune(conn, now=now, limit=BATCH)
 
 
 def bound(backend: Backend, now: datetime, *, days: int | None = None) -> datetime:

@@ -11,7 +11,6 @@ from sqlalchemy import Engine
 from models.domain.facts import Rules
 from models.settings.settings import Settings, load
 from models.storage.engine import make_engine
-from worker.process.lease import Lease
 from worker.process.quick_redis import QuickRedis
 
 
@@ -41,7 +40,6 @@ class Backend:
     settings: Settings
     engine: Engine
     redis: QuickRedis
-    lease: Lease
     keys: Mapping[str, str]
     rules: Rules
 
@@ -53,7 +51,6 @@ class Backend:
             settings=settings,
             engine=make_engine(settings.database_url, pool_size=size, timeout=timeouts.database),
             redis=QuickRedis.connect(settings.redis_url, timeout=timeouts.redis),
-            lease=Lease(settings.cache_ttl_seconds),
             keys=settings.keys,
             rules=settings.rules,
         )

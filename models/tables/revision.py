@@ -1,0 +1,63 @@
+"""The revisions: a number for each session id and room name, new with every change of its facts.
+
+The transaction that changes the facts raises the number, so both commit or neither does. Facts that
+were read under a number are the database's own for as long as the number is the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from datetime import datetime, timedelta
+from secrets import randbelow
+
+from sqlalchemy import BigInteger, Column, Connection, Index, Table, delete, select
+
+from models.storage import bulk
+from models.storage.db import Instant, Key, among, metadata
+
+revisions = Table(
+    "revisions",
+    metadata,
+    Column("key", Key, primary_key=True),
+    Column("revision", BigInteger, nullable=False),
+    Column("raised_at", Instant, nullable=False),
+    Index("revisions_by_time", "raised_at"),
+)
+
+NEVER_RAISED = 0
+
+KEPT_FOR = timedelta(days=1)
+"""Much longer than the cache keeps facts: by then nobody has the number from before the change."""
+
+LARGEST = 2**63 - 1
+
+
+def raise_all(conn: Connection, keys: Iterable[str], *, now: datetime) -> None:
+    """Give each of these session ids and room names a new revision, at the transaction's end.
+
+    The number is random: a database that is restored from a backup does not give it again. The rows
+    are locked in the order of their keys, so transactions never wait for each other in a circle.
+    """
+    number = 1 + randbelow(LARGEST)
+    rows = [{"key": key, "revision": number, "raised_at": now} for key in sorted(keys)]
+    bulk.upsert(conn, revisions, rows)
+
+
+def of(conn: Connection, keys: Collection[str]) -> dict[str, int]:
+    """The revision of each key; NEVER_RAISED for a key without a row."""
+    statement = select(revisions.c.key, revisions.c.revision)
+    rows = conn.execute(statement.where(among(conn, revisions.c.key, keys)))
+    return dict.fromkeys(keys, NEVER_RAISED) | {row.key: row.revision for row in rows}
+
+
+def prune(conn: Connection, *, now: datetime, limit: int) -> int:
+    """Remove up to `limit` revisions that were raised more than a day ago; how many.
+
+    Rows that a transaction holds are about to be raised, and stay.
+    """
+    old = select(revisions.c.key).where(revisions.c.raised_at < now - KEPT_FOR)
+    batch = old.order_by(revisions.c.raised_at).limit(limit).with_for_update(skip_locked=True)
+    keys = list(conn.execute(batch).scalars())
+    if keys:
+        conn.execute(delete(revisions).where(among(conn, revisions.c.key, keys)))
+    return len(keys)
