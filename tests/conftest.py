@@ -18,6 +18,7 @@ from models.storage import schema
 from models.storage.db import metadata, writing
 from models.storage.engine import make_engine
 from tests import servers
+from tests.build import KEY, SECRET
 from tests.checked import CheckedClient
 from tests.doors import Rollcall
 from tests.terminal import Terminal
@@ -26,8 +27,6 @@ from worker.process.backend import WORKER, Backend
 
 # A shell has what it runs in the background ignore Ctrl-C, and so would all that tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-
-KEY, SECRET = "devkey", "devsecret-devsecret-devsecret-devsecret"
 
 
 @pytest.fixture(scope="session")

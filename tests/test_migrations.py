@@ -21,6 +21,7 @@ from models.storage import db, schema
 from models.storage.db import metadata
 from models.storage.engine import make_engine
 from tests import servers
+from tests.build import KEY, SECRET
 from tests.faults import free_port
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -148,7 +149,7 @@ def released(**variables: str) -> subprocess.CompletedProcess[str]:
         for line in (ROOT / "Procfile").read_text().splitlines()
         if line.startswith("release: ")
     ]
-    pair = {"LIVEKIT_API_KEY": "devkey", "LIVEKIT_API_SECRET": "devsecret"}
+    pair = {"LIVEKIT_API_KEY": KEY, "LIVEKIT_API_SECRET": SECRET}
     path = {"PATH": f"{Path(sys.executable).parent}:{os.defpath}"}
     return subprocess.run(
         release.split(),

@@ -32,6 +32,7 @@ from hypothesis import strategies as st
 from livekit.api import TokenVerifier, WebhookReceiver
 from livekit.protocol.webhook import WebhookEvent
 
+from tests.build import KEY, SECRET
 from webhooks.cli.simulate import simulate
 from webhooks.simulator.event import DEPARTURE_TIMEOUT, Event
 from webhooks.simulator.plan import (
@@ -44,7 +45,6 @@ from webhooks.simulator.plan import (
 from webhooks.simulator.run import run, run_until_stopped
 from webhooks.simulator.sender import Clock, NotLoopback, Rules, Tally, Target, sending
 
-KEY, SECRET = "devkey", "devsecret-devsecret-devsecret-devsecret"
 MONDAY = datetime(2026, 11, 23, 14, 10, tzinfo=UTC)
 
 P = ParamSpec("P")

@@ -9,7 +9,7 @@ import pytest
 from click.testing import Result
 from flask import Flask
 
-from tests.conftest import KEY, SECRET
+from tests.build import KEY, SECRET
 from tests.doors import on_sqlite
 from webhooks.cli.commands import MOST_HOURS, token
 

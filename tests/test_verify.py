@@ -19,10 +19,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from livekit.api import AccessToken, TokenVerifier, VideoGrants, WebhookReceiver
 
-from tests.build import captured, captures
+from tests.build import KEY, SECRET, captured, captures
 from webhooks.door.verify import MAX_TOKEN_CHARS, REASONS, Reason, Rejected, claims, webhook
 
-KEY, SECRET = "devkey", "devsecret-devsecret-devsecret-devsecret"
 KEYS = {KEY: SECRET}
 NOW = datetime(2026, 11, 23, 14, 10, tzinfo=UTC)
 BODY = '{"event":"room_started","room":{"name":"فصل-98"},"id":"EV_1"}'.encode()

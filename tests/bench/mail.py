@@ -11,10 +11,10 @@ from itertools import islice
 
 import jwt
 
+from tests.build import KEY, SECRET
 from webhooks.simulator.event import Event
 from webhooks.simulator.plan import endless_classes
 
-KEY, SECRET = "devkey", "devsecret-devsecret-devsecret-devsecret"
 GOOD_FOR = timedelta(hours=2)
 
 

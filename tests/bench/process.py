@@ -11,7 +11,7 @@ from pathlib import Path
 from time import monotonic, sleep
 
 from tests.bench.load import BenchFailed
-from tests.bench.mail import KEY, SECRET
+from tests.build import KEY, SECRET
 from tests.faults import free_port
 from tests.processes import answers
 

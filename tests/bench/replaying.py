@@ -17,10 +17,10 @@ from models.storage import db
 from models.tables import webhook_event
 from tests.bench import incident, report
 from tests.bench.load import BenchFailed
-from tests.bench.mail import KEY, SECRET
 from tests.bench.process import ROOT
 from tests.bench.stack import Stack, stack
 from tests.bench.turns import Figure, Goal
+from tests.build import KEY, SECRET
 
 COUNT = 344_202
 FEW = 2_000

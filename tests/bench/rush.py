@@ -11,9 +11,9 @@ from time import perf_counter
 
 from tests.bench import inbox
 from tests.bench.load import BenchFailed
-from tests.bench.mail import KEY, SECRET
 from tests.bench.stack import Stack, stack
 from tests.bench.turns import Figure, Goal
+from tests.build import KEY, SECRET
 from webhooks.simulator.plan import Plan, plan_classes
 from webhooks.simulator.run import run
 from webhooks.simulator.sender import Report, Target

@@ -17,9 +17,10 @@ from tests.browser.conftest import (  # noqa: F401 - fixtures
     settings,
     site,
 )
+from tests.build import KEY, SECRET
 from tests.e2e import livekit_binary, livekit_server
 from tests.e2e.door import Door
-from tests.e2e.livekit_server import KEY, SECRET, LiveKit
+from tests.e2e.livekit_server import LiveKit
 from tests.faults import Postgres, Valkey, free_port, until
 from tests.processes import answers
 

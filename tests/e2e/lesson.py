@@ -13,9 +13,9 @@ from typing import Any
 import aiohttp
 from livekit.api import LiveKitAPI
 
+from tests.build import KEY, SECRET
 from tests.e2e.asking import Rollcall
 from tests.e2e.conftest import Deployment
-from tests.e2e.livekit_server import KEY, SECRET
 from tests.e2e.people import EXACT, Diary, Visit
 
 MILLISECOND = timedelta(milliseconds=1)

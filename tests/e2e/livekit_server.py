@@ -8,13 +8,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.build import KEY, SECRET
 from tests.faults import free_port, until
 from tests.processes import answers
 
 MANUAL = Path(__file__).parents[2] / "docs" / "operating.md"
 STOP_SECONDS = 20
-
-KEY, SECRET = "devkey", "devsecret-devsecret-devsecret-devsecret"
 
 
 class LiveKit:

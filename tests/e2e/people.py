@@ -14,7 +14,8 @@ from typing import TypedDict, Unpack
 from livekit import rtc
 from livekit.api import AccessToken, VideoGrants
 
-from tests.e2e.livekit_server import KEY, SECRET, LiveKit
+from tests.build import KEY, SECRET
+from tests.e2e.livekit_server import LiveKit
 
 EXACT = timedelta(seconds=1.6)
 """LiveKit's left carries whole seconds, rounded down: up to one before the real end."""

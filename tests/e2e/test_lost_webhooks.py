@@ -12,11 +12,12 @@ from typing import Any
 import aiohttp
 
 from tests import stack
+from tests.build import KEY, SECRET
 from tests.e2e import livekit_binary
 from tests.e2e.asking import Rollcall, eventually
 from tests.e2e.conftest import is_ready
 from tests.e2e.door import Door
-from tests.e2e.livekit_server import KEY, SECRET, LiveKit
+from tests.e2e.livekit_server import LiveKit
 from tests.e2e.people import EXACT, Diary, Visit
 from tests.faults import free_port, until
 from worker.reconcile.reconcile import EVERY_SECONDS
