@@ -125,8 +125,8 @@ def test_a_file_that_breaks_off_is_told_with_what_it_gave(
         yield from lines(*given)
         raise OSError(errno.EIO, "Input/output error")
 
-    lines = imports._lines
-    monkeypatch.setattr(imports, "_lines", breaking)
+    lines = imports.lines_of
+    monkeypatch.setattr(imports, "lines_of", breaking)
     result = terminal("events", "import", write(file, [webhook(joined())]), "--trusted")
     assert result.exit_code == 1
     assert "Stored 1 event." in result.stdout

@@ -20,12 +20,13 @@ import pytest
 from honcho.printer import Message
 
 from models.settings.settings import Settings
+from tests.build import KEY, SECRET
 from tests.faults import free_port, until
 from tests.stack import PATIENCE_SECONDS, ROOT, started
 from webhooks.__main__ import STOP_SECONDS
-from webhooks.stack.processes import _Terminal
+from webhooks.stack.processes import Terminal
 
-KEYS = {"LIVEKIT_API_KEY": "devkey", "LIVEKIT_API_SECRET": "devsecret"}
+KEYS = {"LIVEKIT_API_KEY": KEY, "LIVEKIT_API_SECRET": SECRET}
 
 
 def test_the_demo_is_a_living_class_and_ends_without_a_trace(tmp_path: Path) -> None:
@@ -161,4 +162,4 @@ def test_a_signal_that_comes_while_a_line_is_written_stops_the_stack_all_the_sam
             raise RuntimeError("reentrant call inside <_io.BufferedWriter name='<stdout>'>")
 
     stopping = Message("line", b"SIGTERM received", datetime.now(UTC), "system", None)
-    _Terminal(Writing()).write(stopping)
+    Terminal(Writing()).write(stopping)

@@ -55,7 +55,7 @@ def store(
     read = 0
     most = 2 * backend.settings.max_body_bytes + WRAPPING  # JSON text: a backslash for each quote
     try:
-        for number, line in _lines(file, most):
+        for number, line in lines_of(file, most):
             read += len(line)
             if len(line) == most:
                 tally.unreadable.append((number, "longer than any webhook"))
@@ -74,7 +74,7 @@ def store(
     yield read
 
 
-def _lines(file: IO[bytes], most: int) -> Iterator[tuple[int, bytes]]:
+def lines_of(file: IO[bytes], most: int) -> Iterator[tuple[int, bytes]]:
     """The lines by number; of one that is longer than `most` only so much."""
     number = 0
     while line := file.readline(most):

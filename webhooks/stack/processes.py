@@ -165,7 +165,7 @@ def _work(lines: Mapping[str, str], settings: Settings) -> int:
 
 
 def _supervise(lines: Mapping[str, str]) -> int:
-    processes = _Processes(_Terminal(sys.stdout))
+    processes = _Processes(Terminal(sys.stdout))
     for name, line in lines.items():
         processes.add_process(name, f"exec {line}", cwd=str(ROOT))
     processes.loop()
@@ -190,7 +190,7 @@ class _Processes(Manager):  # type: ignore[misc]  # Honcho ships no types
             later.start()
 
 
-class _Terminal(Printer):  # type: ignore[misc]
+class Terminal(Printer):  # type: ignore[misc]
     """Honcho's. A terminal that was closed is no reason to leave the processes alone, nor a signal
     that comes while a line is written: its handler writes one as well, which Python refuses."""
 

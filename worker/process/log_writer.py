@@ -40,6 +40,13 @@ class LogWriter:
     def flush(self) -> None:
         """Nothing is held back."""
 
+    def close(self) -> None:
+        """Write what waits, and end the thread."""
+        if self._thread is not None:
+            self._said.put(None)
+            self._ending.set()
+            self._thread.join(STOP_SECONDS)
+
     def _begin(self) -> None:
         self._said: SimpleQueue[str | None] = SimpleQueue()
         self._lock, self._ending = Lock(), Event()
@@ -50,7 +57,7 @@ class LogWriter:
             if self._thread is None:
                 self._thread = Thread(target=self._run, name="log-writer", daemon=True)
                 self._thread.start()
-                Finalize(self, self._finish, exitpriority=0)
+                Finalize(self, self.close, exitpriority=0)
 
     def _run(self) -> None:
         while self._write_with(self._said.get()):
@@ -74,9 +81,3 @@ class LogWriter:
         self._stream.write("".join(texts))
         self._stream.flush()
         return text is not None
-
-    def _finish(self) -> None:
-        if self._thread is not None:
-            self._said.put(None)
-            self._ending.set()
-            self._thread.join(STOP_SECONDS)
