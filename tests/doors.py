@@ -1,5 +1,5 @@
 """Rollcall as the outside meets it: what LiveKit, a frontend and an operator send, and with which
-tokens. `drain` is what a worker does when the bell rings.
+tokens. `drain` does what a worker does when the bell rings.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import jwt
 import psycopg
 import pytest
 from flask.testing import FlaskClient
-from sqlalchemy import Engine, Table, select
+from sqlalchemy import Engine, Table, func, select
 from sqlalchemy import event as hooks
 from werkzeug.test import TestResponse
 
@@ -120,8 +120,8 @@ class Rollcall:
         return [self.post(*signed(one)).status_code for one in payloads]
 
     def drain(self) -> int:
-        """All the mail there is; how many events."""
-        return sum(iter(lambda: draining.drain_batch(self.backend), 0))
+        """Apply all events that wait; how many."""
+        return drain(self.backend)
 
     def deliver(self, *told: Event) -> None:
         """Webhooks, sent and drained."""
@@ -177,6 +177,27 @@ class Rollcall:
         """All that the fold keeps, but for when a session's row was made."""
         kept = {table.name: rows(self.backend, table) for table in FACTS}
         return kept | {"sessions": [without(row, "created_at") for row in kept["sessions"]]}
+
+
+def drain(backend: Backend) -> int:
+    """Take turns, as a worker does, until a turn applies nothing; how many events were handled."""
+    before = handled(backend)
+    now, last = _after_a_turn(backend), before
+    while now != last:
+        now, last = _after_a_turn(backend), now
+    return now - before
+
+
+def _after_a_turn(backend: Backend) -> int:
+    draining.take_turn(backend)
+    return handled(backend)
+
+
+def handled(backend: Backend) -> int:
+    """How many events of the inbox wait no longer."""
+    statement = select(func.count()).where(webhook_events.c.status != "pending")
+    with db.reading(backend.engine) as conn:
+        return conn.execute(statement).scalar_one()
 
 
 def rows(backend: Backend, table: Table) -> list[Row]:

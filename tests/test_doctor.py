@@ -16,11 +16,10 @@ from models.settings.settings import Settings
 from models.storage import db
 from models.tables.webhook_event import webhook_events
 from tests import build
-from tests.doors import ago, on_sqlite
+from tests.doors import ago, drain, on_sqlite
 from tests.faults import free_port
 from webhooks.app import create_app
 from webhooks.cli.doctor import doctor
-from worker.jobs import draining
 from worker.process.backend import Backend
 
 ROOT = Path(__file__).parents[1]
@@ -101,7 +100,7 @@ def test_events_that_wait_too_long_or_failed_are_told(
     assert line(examined(app), "pending").startswith("NOT")
     assert line(examined(app), "pending").endswith("are workers and the scheduler running?")
     assert client.get("/readyz").json["pending_age_seconds"] >= 300  # type: ignore[index]
-    draining.drain_batch(backend)
+    drain(backend)
     assert line(examined(app), "pending").startswith("ok")
     with db.writing(backend.engine) as conn:
         conn.execute(update(webhook_events).values(status="failed"))

@@ -30,6 +30,7 @@ from tests.doors import (
     a_worker,
     aside,
     counting,
+    drain,
     on_postgresql,
     pausing,
     serving,
@@ -166,7 +167,7 @@ def test_a_lost_connection_fails_no_event(rollcall: Rollcall, postgres_url: str)
     rollcall.send(joined(), left())
     with a_worker(rollcall.backend.settings) as other, db.writing(other.engine) as holding:
         db.lock(holding, ["quran-98"])
-        with aside(lambda: draining.drain_batch(rollcall.backend)) as drained:
+        with aside(rollcall.drain) as drained:
             wait_for(lambda: waits_for_a_lock(postgres_url))
             assert statuses(rollcall) == ["pending", "pending"]
             holding.execute(
@@ -188,7 +189,7 @@ def test_a_deadlock_fails_no_event(rollcall: Rollcall, postgres_url: str) -> Non
     rollcall.send(joined(room="RM_2", room_name="other", names="shared"))
     with a_worker(rollcall.backend.settings) as other, db.writing(other.engine) as crossing:
         crossing.execute(select(sessions).with_for_update())
-        with aside(lambda: draining.drain_batch(rollcall.backend)) as drained:
+        with aside(rollcall.drain) as drained:
             wait_for(lambda: waits_for_a_lock(postgres_url))
             # From here on each holds what the other wants; the database lets one of them go.
             crossing.execute(text("SET LOCAL deadlock_timeout = '5s'"))
@@ -211,7 +212,7 @@ def test_rqs_timeout_fails_no_event(rollcall: Rollcall) -> None:
         db.lock(holding, ["quran-98"])
         signal.setitimer(signal.ITIMER_REAL, 0.3)
         with pytest.raises(draining.NOBODYS_FAULT):
-            draining.drain_batch(rollcall.backend)
+            rollcall.drain()
     signal.signal(signal.SIGALRM, before)
     wait_for(lambda: is_up(rollcall.backend.engine))
     assert statuses(rollcall) == ["pending"]
@@ -360,17 +361,15 @@ def test_without_redis_a_drain_goes_on_to_the_end(
 def test_a_full_batch_rings_for_more_hands_when_other_rooms_wait(rollcall: Rollcall) -> None:
     queue = bell.queue(rollcall.backend.redis)
     rollcall.put_in(in_rooms(*["a"] * draining.BATCH, "b"))
-    assert draining.drain_batch(rollcall.backend) == draining.BATCH
+    draining.work_off(rollcall.backend)
     assert queue.count == 1
-    assert draining.drain_batch(rollcall.backend) == 1
-    assert queue.count == 1
-    assert draining.drain_batch(rollcall.backend) == 0
+    assert statuses(rollcall) == ["applied"] * (draining.BATCH + 1)
 
 
 def test_a_full_batch_of_the_only_room_rings_for_nobody(rollcall: Rollcall) -> None:
     rollcall.put_in(in_rooms(*["a"] * (draining.BATCH + 1)))
-    assert draining.drain_batch(rollcall.backend) == draining.BATCH
-    assert draining.drain_batch(rollcall.backend) == 1
+    draining.work_off(rollcall.backend)
+    assert statuses(rollcall) == ["applied"] * (draining.BATCH + 1)
     assert bell.queue(rollcall.backend.redis).count == 0
 
 
@@ -383,12 +382,12 @@ def test_workers_that_share_people_and_rooms_come_to_the_same_as_one_alone(
     copies = [replace(one, event_id=f"{one.event_id}_again") for one in back]
     rollcall.put_in([*forth, *copies])
 
-    def work() -> int:
+    def work() -> None:
         with a_worker(settings) as worker:
-            return sum(iter(lambda: drained_or_retried(worker), 0))
+            drain_or_retry(worker)
 
-    assert sum(together(work, work, work)) == 2 * len(day)
-    assert set(statuses(rollcall)) == {"applied"}
+    together(work, work, work)
+    assert statuses(rollcall) == ["applied"] * (2 * len(day))
     with serving(settings.model_copy(update={"database_url": sqlite_url})) as alone:
         alone.put_in(in_any_order(day, seed=1))
         alone.drain()
@@ -407,7 +406,7 @@ def test_a_session_that_one_room_leaves_while_another_comes_stays(
         db.lock(conn, ["b"])
         ledger.apply(conn, [comes], now=at("11:00"), settings=settings)
         thread = ThreadPoolExecutor(1)
-        drained = thread.submit(lambda: draining.drain_batch(rollcall.backend))
+        drained = thread.submit(rollcall.drain)
         wait_for(lambda: waits_for_a_lock(postgres_url))
     assert drained.result(20) == 1
     thread.shutdown()
@@ -416,11 +415,11 @@ def test_a_session_that_one_room_leaves_while_another_comes_stays(
     assert {row["id"]: row["room_name"] for row in facts["sessions"]} == {"97": "a", "98": "b"}
 
 
-def drained_or_retried(worker: Backend) -> int:
+def drain_or_retry(worker: Backend) -> None:
     try:
-        return draining.drain_batch(worker)
+        drain(worker)
     except draining.NOBODYS_FAULT:
-        return drained_or_retried(worker)
+        drain_or_retry(worker)
 
 
 def without_ranks(facts: dict[str, list[dict[str, Any]]]) -> dict[str, list[dict[str, Any]]]:

@@ -15,9 +15,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from models.settings.settings import Settings
 from tests import build
-from tests.doors import ago
+from tests.doors import ago, drain
 from tests.faults import free_port, until
-from worker.jobs import draining
 from worker.process import metrics_dir
 from worker.process.backend import Backend
 
@@ -46,7 +45,7 @@ def test_what_waits_and_who_is_inside_is_asked_of_the_tables(
     post(client, "PA_2")
     post(client, "PA_3", minutes=13 * 60, room="RM_crashed")
     assert value(client.get("/metrics").text, "rollcall_events_pending") == 3
-    draining.drain_batch(backend)
+    drain(backend)
     after = client.get("/metrics").text
     assert value(after, "rollcall_events_pending") == 0
     assert value(after, "rollcall_open_cycles") == 2

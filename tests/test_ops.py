@@ -14,7 +14,7 @@ from flask.testing import FlaskClient
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests import build
-from worker.jobs import draining
+from tests.doors import drain
 from worker.process.backend import Backend
 
 ROOT = Path(__file__).parents[1]
@@ -37,7 +37,7 @@ def test_every_metric_that_is_watched_exists(client: FlaskClient, backend: Backe
     body, token = build.signed(build.webhook(build.joined()))
     client.post("/webhooks/livekit", data=body, headers={"Authorization": token})
     client.post("/webhooks/livekit", data=body)
-    draining.drain_batch(backend)
+    drain(backend)
     families = list(text_string_to_metric_families(client.get("/metrics").text))
     names = {sample.name for family in families for sample in family.samples}
     # A labelled metric has samples only once it was used: its family stands for it.

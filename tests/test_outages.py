@@ -17,6 +17,7 @@ from models.settings.settings import Settings
 from models.storage import db
 from models.tables.webhook_event import webhook_events
 from tests import build, faults
+from tests.doors import drain
 from tests.faults import until
 from webhooks.app import create_app
 from webhooks.door.context import EXTENSION
@@ -76,7 +77,7 @@ class Deployment:
     def drained(self) -> bool:
         """A worker's tries, until the inbox and the spool are empty."""
         try:
-            return draining.drain_batch(self.worker) == 0 and spool.length(self.worker.redis) == 0
+            return drain(self.worker) == 0 and spool.length(self.worker.redis) == 0
         except (*draining.NOBODYS_FAULT, *faults.REDIS_DOWN):
             return False
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask.testing import FlaskClient
 
-from worker.jobs import draining
+from tests.doors import drain
 from worker.process.backend import Backend
 
 
@@ -14,4 +14,4 @@ def test_readiness_is_told(client: FlaskClient, backend: Backend) -> None:
     assert told["ready"] is True
     assert told["pending_age_seconds"] == 0.0
     assert told["checks"]["redis"]["well"] is True
-    assert draining.drain_batch(backend) == 0
+    assert drain(backend) == 0

@@ -35,7 +35,6 @@ from tests.doors import (
 from tests.terminal import Terminal
 from tests.test_drain import a_day
 from tests.test_replay import interrupted, run
-from worker.jobs import draining
 from worker.operations import rebuild
 
 PA_1 = cycles.c.cycle_id == "PA_1"
@@ -356,7 +355,7 @@ def test_a_rebuild_and_a_drain_wait_for_each_other(
             wait_for(lambda: waits_for_a_lock(postgres_url))
             holding.rollback()
             assert len(rebuilt.result(20)["differences"]) == 1
-    draining.drain_batch(a_class.backend)
+    a_class.drain()
     assert differences(terminal) == []
 
 

@@ -17,6 +17,7 @@ from tests.doors import (
     Rollcall,
     a_worker,
     ago,
+    drain,
     on_postgresql,
     on_sqlite,
     ops_token,
@@ -27,7 +28,6 @@ from tests.doors import (
     told,
     without,
 )
-from worker.jobs import draining
 
 Step = Callable[[Rollcall], object]
 MORNING: dict[str, Any] = {"room": "RM_1", "room_created": "09:55"}
@@ -224,7 +224,7 @@ def test_a_registration_and_a_drain_at_the_same_moment_end_right(
     with a_worker(settings) as worker:
         for room in ROOMS:
             rollcall.send(joined(sid=f"PA_{room}", room=f"RM_{room}", room_name=room))
-            together(lambda: draining.drain_batch(worker), registering(rollcall, room))
+            together(lambda: drain(worker), registering(rollcall, room))
             rollcall.drain()
     facts = rollcall.facts()
     assert {row["session_id"] for row in facts["rooms"]} == {f"session of {it}" for it in ROOMS}
@@ -242,7 +242,7 @@ def test_a_withdrawal_and_a_drain_at_the_same_moment_end_right(
         for room in ROOMS:
             rollcall.put(f"session of {room}", room_name=room)
             rollcall.send(joined(sid=f"PA_{room}", room=f"RM_{room}", room_name=room))
-            together(lambda: draining.drain_batch(worker), withdrawing(room))
+            together(lambda: drain(worker), withdrawing(room))
             rollcall.drain()
     facts, homes = rollcall.facts(), {f"{room}@2026-11-23" for room in ROOMS}
     assert {row["session_id"] for row in facts["rooms"]} == homes

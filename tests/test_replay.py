@@ -94,7 +94,7 @@ def working(settings: Settings) -> Iterator[None]:
     def drain() -> None:
         with a_worker(settings) as backend:
             while not stopped.is_set():
-                if draining.drain_batch(backend) == 0:
+                if drain(backend) == 0:
                     stopped.wait(0.01)
 
     with a_worker_alive(settings.redis_url), aside(drain) as done:

@@ -22,8 +22,9 @@ from models.storage import db, schema
 from models.tables import webhook_event
 from tests import servers
 from tests.bench import incident, report
-from tests.bench.mail import KEY, SECRET, Classes
+from tests.bench.mail import Classes
 from tests.bench.turns import ROUNDS, Figure, Goal, Measure, in_turns
+from tests.build import KEY, SECRET
 from worker.jobs import draining
 from worker.process import logs
 from worker.process.backend import Backend
@@ -150,8 +151,13 @@ def _drain(stored: _Ledger) -> float:
 
 
 def _empty_inbox(stored: _Ledger) -> None:
-    while draining.drain_batch(stored.backend):
-        pass
+    while _pending(stored):
+        draining.work_off(stored.backend)
+
+
+def _pending(stored: _Ledger) -> int:
+    with db.reading(stored.backend.engine) as conn:
+        return webhook_event.pending(conn)
 
 
 def _rows(stored: _Ledger, number: int) -> list[dict[str, Any]]:

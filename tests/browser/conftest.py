@@ -32,8 +32,8 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 from models.domain.event import Event
 from models.settings.settings import Settings
 from tests import build
-from tests.conftest import KEY, SECRET
-from worker.jobs import draining
+from tests.build import KEY, SECRET
+from tests.doors import drain
 from worker.process.backend import Backend
 
 ROOM, SESSION = "quran-98", "98"
@@ -134,8 +134,7 @@ class Class:
             assert (
                 self.client.post("/webhooks/livekit", data=body, headers=headers).status_code == 204
             )
-        while draining.drain_batch(self.backend):
-            pass
+        drain(self.backend)
 
     def visit(
         self, user: str, began: float, ended: float | None = None, **words: Any

@@ -14,7 +14,7 @@ from models.tables import webhook_event
 from models.tables.webhook_event import webhook_events
 from tests import build
 from tests.browser.conftest import Class, Open, operator, teacher
-from worker.jobs import draining
+from tests.doors import drain
 
 MARKUP = "<img src=x onerror=alert(1)>"
 NUMBER = 3
@@ -35,7 +35,7 @@ def broken(quran: Class) -> Class:
         rows.append(webhook_event.pending_row(told, payload, received_at=quran.now))
     with db.writing(quran.backend.engine) as conn:
         webhook_event.insert_rows(conn, rows)
-    draining.drain_batch(quran.backend)
+    drain(quran.backend)
     return quran
 
 
@@ -59,7 +59,7 @@ def test_what_failed_is_seen_replayed_and_gone(broken: Class, opened: Open) -> N
     expect(page.get_by_role("dialog")).to_contain_text("3 events would be applied again")
     page.get_by_role("button", name="Replay now").click()
     expect(page.get_by_role("dialog")).to_contain_text("3 events went back")
-    draining.drain_batch(broken.backend)
+    drain(broken.backend)
     page.get_by_role("dialog").get_by_role("button", name="Close").click()
     page.get_by_role("button", name="Show", exact=True).click()
     expect(page.locator("#found")).to_have_text("No event matches.")
@@ -87,7 +87,7 @@ def test_one_event_is_shown_whole_as_text_and_replayed_alone(broken: Class, open
     detail.get_by_role("button", name="Replay this event").click()
     page.get_by_role("button", name="Replay now").click()
     expect(page.get_by_role("dialog")).to_contain_text("1 event went back")
-    draining.drain_batch(broken.backend)
+    drain(broken.backend)
     with db.reading(broken.backend.engine) as conn:
         assert webhook_event.failed(conn) == NUMBER - 1
 

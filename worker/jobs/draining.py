@@ -56,8 +56,7 @@ def drain() -> None:
     """RQ job: apply what waits, for DRAIN_SECONDS at most. Should that fail, ring to try again."""
     backend = own_backend()
     try:
-        _answer_bell(backend)
-        work_off(backend)
+        take_turn(backend)
     except BaseTimeoutException:
         _ring(backend)
         raise
@@ -65,6 +64,12 @@ def drain() -> None:
         log.warning("drain.failed", error=type(error).__name__)
         sleep(RETRY_SECONDS)
         _ring(backend)
+
+
+def take_turn(backend: Backend) -> None:
+    """Answer the bell, move what was spooled into the inbox, and apply what waits."""
+    _answer_bell(backend)
+    work_off(backend)
 
 
 def work_off(backend: Backend, stopping: Flag = shutdown.requested) -> None:
@@ -83,15 +88,6 @@ def work_off(backend: Backend, stopping: Flag = shutdown.requested) -> None:
             return
         if not count:
             sleep(PAUSE_SECONDS)
-
-
-def drain_batch(backend: Backend) -> int:
-    """Apply up to BATCH pending events in one transaction; how many were taken.
-
-    First what was spooled while the database was down comes into the inbox.
-    """
-    _answer_bell(backend)
-    return _batch(backend) or 0
 
 
 def _batch(backend: Backend) -> int | None:
