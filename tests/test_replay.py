@@ -33,6 +33,7 @@ from tests.doors import (
     ago,
     aside,
     bearer,
+    drain,
     on_sqlite,
     ops_token,
     problem,
@@ -91,13 +92,13 @@ def working(settings: Settings) -> Iterator[None]:
     """A worker that drains whatever is there."""
     stopped = Flag()
 
-    def drain() -> None:
+    def work() -> None:
         with a_worker(settings) as backend:
             while not stopped.is_set():
                 if drain(backend) == 0:
                     stopped.wait(0.01)
 
-    with a_worker_alive(settings.redis_url), aside(drain) as done:
+    with a_worker_alive(settings.redis_url), aside(work) as done:
         try:
             yield
         finally:
