@@ -193,6 +193,19 @@ def _after_a_turn(backend: Backend) -> int:
     return handled(backend)
 
 
+class AfterEachBatch(Flag):
+    """A drain asks it after each batch whether to stop. It looks, and never says so."""
+
+    def __init__(self, look: Callable[[], object]) -> None:
+        super().__init__()
+        self.seen: list[object] = []
+        self._look = look
+
+    def is_set(self) -> bool:
+        self.seen.append(self._look())
+        return False
+
+
 def handled(backend: Backend) -> int:
     """How many events of the inbox wait no longer."""
     statement = select(func.count()).where(webhook_events.c.status != "pending")

@@ -7,7 +7,16 @@ from redis import Redis
 
 from models.settings.settings import Settings
 from tests.build import joined
-from tests.doors import Rollcall, aside, on_sqlite, pausing, serving, wait_for, working
+from tests.doors import (
+    AfterEachBatch,
+    Rollcall,
+    aside,
+    on_sqlite,
+    pausing,
+    serving,
+    wait_for,
+    working,
+)
 from tests.faults import free_port
 from worker import jobs
 from worker.inbox import bell
@@ -69,10 +78,11 @@ def test_an_event_stored_after_the_drains_snapshot_has_a_drain_of_its_own(
 ) -> None:
     rollcall.send(joined(sid="PA_1"))
     lose_the_queue(rollcall.backend.redis)
+    batches = AfterEachBatch(lambda: cycles(rollcall))
     with (
         serving(settings) as web,
         pausing(rollcall.backend.engine, after=TAKE) as pause,
-        aside(lambda: draining.take_turn(rollcall.backend)) as drained,
+        aside(lambda: draining.take_turn(rollcall.backend, batches)) as drained,
     ):
         pause.wait()
         with aside(lambda: web.send(joined(sid="PA_2"))) as sent:
@@ -81,6 +91,7 @@ def test_an_event_stored_after_the_drains_snapshot_has_a_drain_of_its_own(
             pause.over()
             assert sent.result(20) == [204]
         drained.result(20)
+    assert batches.seen[0] == ["PA_1"]
     assert jobs_waiting(rollcall) == 1, "it rang anew"
     rollcall.drain()
     assert cycles(rollcall) == ["PA_1", "PA_2"]

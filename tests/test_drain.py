@@ -26,6 +26,7 @@ from models.tables.session import sessions
 from models.tables.webhook_event import webhook_events
 from tests.build import at, joined, left, room_finished, room_started, webhook
 from tests.doors import (
+    AfterEachBatch,
     Rollcall,
     a_worker,
     aside,
@@ -359,18 +360,13 @@ def test_without_redis_a_drain_goes_on_to_the_end(
 
 @on_postgresql
 def test_a_full_batch_rings_for_more_hands_when_other_rooms_wait(rollcall: Rollcall) -> None:
-    queue = bell.queue(rollcall.backend.redis)
     rollcall.put_in(in_rooms(*["a"] * draining.BATCH, "b"))
-    draining.work_off(rollcall.backend)
-    assert queue.count == 1
-    assert statuses(rollcall) == ["applied"] * (draining.BATCH + 1)
+    assert batches(rollcall) == [(draining.BATCH, 1), (draining.BATCH + 1, 1)]
 
 
 def test_a_full_batch_of_the_only_room_rings_for_nobody(rollcall: Rollcall) -> None:
     rollcall.put_in(in_rooms(*["a"] * (draining.BATCH + 1)))
-    draining.work_off(rollcall.backend)
-    assert statuses(rollcall) == ["applied"] * (draining.BATCH + 1)
-    assert bell.queue(rollcall.backend.redis).count == 0
+    assert batches(rollcall) == [(draining.BATCH, 0), (draining.BATCH + 1, 0)]
 
 
 @on_postgresql
@@ -413,6 +409,18 @@ def test_a_session_that_one_room_leaves_while_another_comes_stays(
     facts = rollcall.facts()
     assert {row["sid"]: row["session_id"] for row in facts["rooms"]} == {"RM_A": "97", "RM_B": "98"}
     assert {row["id"]: row["room_name"] for row in facts["sessions"]} == {"97": "a", "98": "b"}
+
+
+def batches(rollcall: Rollcall) -> list[object]:
+    """Drain: after each batch, how many events are applied and how often it rang until then."""
+
+    def look() -> tuple[int, int]:
+        bell.answer(rollcall.backend.redis)
+        return statuses(rollcall).count("applied"), bell.queue(rollcall.backend.redis).count
+
+    after = AfterEachBatch(look)
+    draining.work_off(rollcall.backend, after)
+    return after.seen
 
 
 def drain_or_retry(worker: Backend) -> None:

@@ -223,7 +223,7 @@ def test_a_drain_that_has_their_events_in_hand_brings_nobody_back(
             with a_worker(settings) as third, aside(lambda: erase.erase(third, SOMEBODY)) as done:
                 wait_for(lambda: everything(a_class)["erasures"])
                 holding.rollback()
-                drained.result(20)
+                assert drained.result(20) == 2
                 assert done.result(20).cycles == 5
     assert {row["status"] for row in a_class.ledger()} == {"applied"}
     assert is_gone(a_class)

@@ -66,10 +66,10 @@ def drain() -> None:
         _ring(backend)
 
 
-def take_turn(backend: Backend) -> None:
+def take_turn(backend: Backend, stopping: Flag = shutdown.requested) -> None:
     """Answer the bell, move what was spooled into the inbox, and apply what waits."""
     _answer_bell(backend)
-    work_off(backend)
+    work_off(backend, stopping)
 
 
 def work_off(backend: Backend, stopping: Flag = shutdown.requested) -> None:
