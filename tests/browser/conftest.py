@@ -229,3 +229,32 @@ def opened(browser: Browser, site: str) -> Iterator[Open]:
     for context in contexts:
         context.close()
     assert errors == []
+
+
+HOST = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Academy</title>
+<script type="module" src="{site}/static/attendance-status.js"></script>
+<p>Attendance: <attendance-status session="{session}" {attributes}></attendance-status></p>"""
+STRICT = "default-src 'none'; script-src {site}; connect-src {site}"
+
+
+@pytest.fixture
+def academy(site: str) -> Iterator[Callable[..., str]]:
+    """`academy(attributes)`: a page of another origin with the element, under a strict policy."""
+    pages: dict[str, bytes] = {}
+
+    def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
+        page = pages.get(environ["PATH_INFO"], b"<!doctype html><title>Elsewhere</title>")
+        headers = [("Content-Type", "text/html; charset=utf-8")]
+        headers.append(("Content-Security-Policy", STRICT.format(site=site)))
+        start_response("200 OK", headers)
+        return [page]
+
+    with served(app) as address:
+
+        def publish(attributes: str = "", *, session: str = "98") -> str:
+            path = f"/{len(pages)}"
+            page = HOST.format(site=site, session=session, attributes=attributes)
+            pages[path] = page.encode()
+            return address + path
+
+        yield publish

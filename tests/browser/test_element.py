@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
@@ -10,37 +10,10 @@ import orjson
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from tests.browser.conftest import Class, Open, pupil, served
+from tests.browser.conftest import Class, Open, pupil
 from tests.faults import until
 
 MINUTE_MS = 60_000
-HOST = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Academy</title>
-<script type="module" src="{site}/static/attendance-status.js"></script>
-<p>Attendance: <attendance-status session="{session}" {attributes}></attendance-status></p>"""
-STRICT = "default-src 'none'; script-src {site}; connect-src {site}"
-
-
-@pytest.fixture
-def academy(site: str) -> Iterator[Callable[..., str]]:
-    """`academy(attributes)`: a page of another origin with the element, under a strict policy."""
-    pages: dict[str, bytes] = {}
-
-    def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
-        page = pages.get(environ["PATH_INFO"], b"<!doctype html><title>Elsewhere</title>")
-        headers = [("Content-Type", "text/html; charset=utf-8")]
-        headers.append(("Content-Security-Policy", STRICT.format(site=site)))
-        start_response("200 OK", headers)
-        return [page]
-
-    with served(app) as address:
-
-        def publish(attributes: str = "", *, session: str = "98") -> str:
-            path = f"/{len(pages)}"
-            page = HOST.format(site=site, session=session, attributes=attributes)
-            pages[path] = page.encode()
-            return address + path
-
-        yield publish
 
 
 def with_token(token: str = "") -> str:
@@ -324,7 +297,13 @@ def test_a_leave_never_overtakes_its_join(
 ) -> None:
     quran.registered(began=10)
     page = opened(academy(with_token()))
-    element(page).evaluate("(element) => { element.joined(); return element.left(); }")
+    element(page).evaluate(
+        """async (element) => {
+          element.joined();
+          await new Promise((resolve) => setTimeout(resolve));
+          return element.left();
+        }"""
+    )
     expect(state(page)).to_have_text("Left")
     assert quran.person("5")["attendance_status"] == "left"
 
