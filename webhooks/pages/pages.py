@@ -23,7 +23,7 @@ HERE = Path(__file__).parent
 LANGUAGES = ("en", "ar")
 """The first is for those whose browser asks for none of them."""
 
-ELEMENT = "attendance-status.js"
+ELEMENT = ("attendance-status.js", "attendance-status.d.ts")
 
 POLICY = "; ".join(
     (
@@ -70,10 +70,12 @@ def console() -> Response:
 def static(filename: str) -> Response:
     """The files of the pages, asked for anew (304) so that none is older than its page.
 
-    The element is for other sites' pages: any origin may load it, and keep it for five minutes.
+    The element is for other sites' pages: any origin may load it and its types, and keep them for
+    five minutes.
     """
-    sent = send_from_directory(HERE / "static", filename)
-    if filename == ELEMENT:
+    types = "text/typescript" if filename.endswith(".ts") else None  # else it would be a video
+    sent = send_from_directory(HERE / "static", filename, mimetype=types)
+    if filename in ELEMENT:
         sent.headers["Access-Control-Allow-Origin"] = "*"
         sent.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
         sent.headers["Cache-Control"] = "public, max-age=300"

@@ -124,6 +124,8 @@ export class AttendanceStatus extends HTMLElement {
   joined({ participantSid, name, sessionType, academyId } = {}) {
     const claims = { participant_sid: participantSid, session_type: sessionType };
     const body = { ...claims, name, academy_id: academyId };
+    const known = this.#stay?.claims === JSON.stringify(body) && this.#answer?.is_currently_in_meeting;
+    if (known) return Promise.resolve(this.#answer); // pages say it again after each navigation
     this.#leftAt = -Infinity;
     this.#stay ??= { subject: this.#subject, visit: null };
     return this.#tell(this.#oweJoin(body));
@@ -379,7 +381,9 @@ export class AttendanceStatus extends HTMLElement {
   /** It is owed no more; without a visit there is none to leave either. */
   #settle(owed, answer) {
     const { stay } = owed;
-    if (owed.what === "join") stay.visit = answer?.visit ?? stay.visit;
+    if (owed.what === "join" && answer) {
+      Object.assign(stay, { visit: answer.visit, claims: JSON.stringify(owed.body) });
+    }
     const known = owed.what === "join" && stay.visit;
     this.#owed = this.#owed.filter((one) => one !== owed && (known || one.stay !== stay || one.what === "join"));
     if (owed.what === "join" && !known && this.#stay === stay) this.#stay = null;
