@@ -12,7 +12,7 @@ BIN := .venv/bin
 # compile every package that it imports again, which doubles the time that it takes to start.
 unexport VIRTUAL_ENV UV_PROJECT_ENVIRONMENT PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup help chromium demo run test types tests e2e bench chaos fuzz
+.PHONY: setup help chromium demo run test types tests e2e bench chaos fuzz findings
 
 setup: .venv/synced  ## Install everything into .venv.
 
@@ -61,6 +61,24 @@ REQUESTS ?= 100000
 SEED ?= 1
 fuzz: setup  ## Send hostile requests to every route.
 	@exec $(BIN)/python -W ignore -m tests.fuzz --requests $(REQUESTS) --seed $(SEED)
+
+# What surprised us about what we build on, each tried anew (findings/README.md). Takes ten
+# to twenty minutes, needs package registries, Go and npm, and is not part of the gate.
+findings:  ## Try anew what surprised us about what we build on.
+	@changed=0; output=$$(mktemp); \
+	printf '%-30s %-14s %s\n' finding result seconds; \
+	for script in findings/*.sh; do \
+	  began=$$(date +%s); \
+	  PYTHON="$(PYTHON)" timeout --foreground 300 bash "$$script" >"$$output" 2>&1; status=$$?; \
+	  case $$status in \
+	    0) result='as stated' ;; \
+	    1) result=CHANGED; changed=1 ;; \
+	    *) result='cannot be tried' ;; \
+	  esac; \
+	  printf '%-30s %-14s %7d\n' "$$(basename "$$script" .sh)" "$$result" $$(($$(date +%s) - began)); \
+	  test "$$status" = 0 || sed 's/^/  /' "$$output"; \
+	done; \
+	rm -f "$$output"; exit $$changed
 
 chromium:  ## Install the browser that the tests drive, as root on Debian.
 	@test -n "$$CHROMIUM" || command -v chromium-headless-shell >/dev/null || \
