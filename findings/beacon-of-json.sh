@@ -23,7 +23,7 @@ trap 'exit 2' HUP INT TERM
 cd "$folder" || cannot "the temporary folder cannot be entered"
 command -v npm >/dev/null || cannot "Node 20 or newer with npm is needed"
 echo '{"private": true}' >package.json
-timeout 150 npm install --silent --no-audit --no-fund --ignore-scripts \
+timeout --foreground 150 npm install --silent --no-audit --no-fund --ignore-scripts \
   @sparticuz/chromium@147.0.0 playwright-core@1.65.1 || cannot "npm does not install the packages"
 
 cat >trial.mjs <<'JAVASCRIPT'
@@ -93,7 +93,7 @@ process.exit(asStated ? 0 : 3);
 JAVASCRIPT
 
 # The package unpacks Chromium where temporary files go.
-TMPDIR=$folder timeout --kill-after=10 100 node trial.mjs
+TMPDIR=$folder timeout --foreground --kill-after=10 100 node trial.mjs
 status=$?
 case $status in
   0) exit 0 ;;

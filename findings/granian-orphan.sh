@@ -22,10 +22,10 @@ trap 'rm -rf "$folder"' EXIT
 trap 'exit 2' HUP INT TERM
 cd "$folder" || cannot "the temporary folder cannot be entered"
 "${PYTHON:-python3}" -m venv venv || cannot "Python 3.11 or newer with venv is needed"
-timeout 200 venv/bin/pip install --quiet --disable-pip-version-check \
+timeout --foreground 200 venv/bin/pip install --quiet --disable-pip-version-check \
   granian==2.8.9 psutil==7.2.2 || cannot "pip does not install the packages"
 
-timeout --kill-after=10 110 venv/bin/python -W ignore - <<'PYTHON'
+timeout --foreground --kill-after=10 110 venv/bin/python -W ignore - <<'PYTHON'
 import os, signal, socket, subprocess, sys, time, urllib.request
 from collections import Counter
 from contextlib import suppress

@@ -123,12 +123,12 @@ func must(err error) {
 GO
 {
   go mod init trial && go mod edit -go=1.26 &&
-    timeout 60 go get github.com/livekit/protocol/webhook@v1.50.5-0.20260728075222-28e604c046c6
+    timeout --foreground 60 go get github.com/livekit/protocol/webhook@v1.50.5-0.20260728075222-28e604c046c6
 } >go.log 2>&1 || cannot "Go does not get the module: $(tail -n 1 go.log)"
-timeout 200 go build -ldflags='-s -w' -o trial . >go.log 2>&1 ||
+timeout --foreground 200 go build -ldflags='-s -w' -o trial . >go.log 2>&1 ||
   cannot "Go does not build the trial: $(tail -n 1 go.log)"
 
-timeout --kill-after=10 60 ./trial 2>trial.log
+timeout --foreground --kill-after=10 60 ./trial 2>trial.log
 status=$?
 case $status in
   0) exit 0 ;;

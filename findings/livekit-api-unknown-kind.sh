@@ -21,10 +21,10 @@ trap 'rm -rf "$folder"' EXIT
 trap 'exit 2' HUP INT TERM
 cd "$folder" || cannot "the temporary folder cannot be entered"
 "${PYTHON:-python3}" -m venv venv || cannot "Python 3.11 or newer with venv is needed"
-timeout 200 venv/bin/pip install --quiet --disable-pip-version-check \
+timeout --foreground 200 venv/bin/pip install --quiet --disable-pip-version-check \
   livekit-api==1.0.5 livekit-protocol==1.0.4 protobuf==6.33.0 || cannot "pip does not install the packages"
 
-timeout --kill-after=10 60 venv/bin/python -W ignore - <<'PYTHON'
+timeout --foreground --kill-after=10 60 venv/bin/python -W ignore - <<'PYTHON'
 import base64, hashlib, json, signal, sys
 from importlib import metadata
 

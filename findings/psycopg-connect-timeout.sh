@@ -21,10 +21,10 @@ trap 'rm -rf "$folder"' EXIT
 trap 'exit 2' HUP INT TERM
 cd "$folder" || cannot "the temporary folder cannot be entered"
 "${PYTHON:-python3}" -m venv venv || cannot "Python 3.11 or newer with venv is needed"
-timeout 200 venv/bin/pip install --quiet --disable-pip-version-check \
+timeout --foreground 200 venv/bin/pip install --quiet --disable-pip-version-check \
   psycopg==3.3.9 psycopg-binary==3.3.9 || cannot "pip does not install the packages"
 
-timeout --kill-after=10 90 venv/bin/python -W ignore - <<'PYTHON'
+timeout --foreground --kill-after=10 90 venv/bin/python -W ignore - <<'PYTHON'
 import signal, socket, subprocess, sys, time
 from importlib import metadata
 

@@ -22,10 +22,10 @@ trap 'rm -rf "$folder"' EXIT
 trap 'exit 2' HUP INT TERM
 cd "$folder" || cannot "the temporary folder cannot be entered"
 "${PYTHON:-python3}" -m venv venv || cannot "Python 3.11 or newer with venv is needed"
-timeout 200 venv/bin/pip install --quiet --disable-pip-version-check \
+timeout --foreground 200 venv/bin/pip install --quiet --disable-pip-version-check \
   pysqlite3-binary==0.5.4.post2 || cannot "pip does not install the packages"
 
-timeout --kill-after=10 60 venv/bin/python -W ignore - <<'PYTHON'
+timeout --foreground --kill-after=10 60 venv/bin/python -W ignore - <<'PYTHON'
 import signal, sys, threading, time
 from importlib import metadata
 
