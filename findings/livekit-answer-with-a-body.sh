@@ -50,7 +50,7 @@ func main() {
 	tell(
 		"with a body as few connections as without: they are kept alive",
 		fmt.Sprintf("%d webhooks, %d connections", events, with),
-		with == events && without == 1,
+		with == events && without <= 5,
 	)
 }
 

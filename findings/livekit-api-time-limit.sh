@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # LiveKitAPI takes a timeout, and its documentation says that it is ten seconds by default. Neither
 # holds: each of its requests passes timeout=None, which turns the limit off, so a server that
-# accepts and does not answer is waited for without end.
+# accepts and does not answer is waited for longer than either.
 #
 # Why it matters: whoever receives webhooks asks LiveKit from time to time who is really inside,
-# since some webhooks never come. One server that hangs holds that up for ever, without an error.
+# since some webhooks never come. One server that hangs holds that up, without an error.
 #
 # What Rollcall does: it puts asyncio's own limit around each question
 # (worker/reconcile/livekit_api.py, webhooks/cli/doctor.py).

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # One thread writes to SQLite again and again, twenty milliseconds each time. Another one that wants
 # to write waits for its busy timeout of a second and is told that the database is locked, although
-# the lock was let go dozens of times meanwhile. Who waits sleeps, up to a tenth of a second, and
-# looks again; there is no queue.
+# the lock was let go dozens of times meanwhile. Who waits sleeps and looks again now and then;
+# there is no queue.
 #
 # Why it matters: webhooks come in many threads, each of them writes for a moment, and the busy
 # timeout looks long enough. The unlucky ones are answered with an error.
