@@ -113,9 +113,21 @@ def writing(engine: Engine) -> Iterator[Connection]:
 
 @contextmanager
 def inserting(engine: Engine) -> Iterator[Connection]:
-    """A transaction of one statement: on PostgreSQL it commits itself, in one round trip."""
-    with writing(engine) if engine.dialect.name == "sqlite" else _connect(engine) as conn:
+    """A transaction of one statement: on PostgreSQL it commits itself, in one round trip.
+
+    Raises OperationalError when the statement is not committed after it: a pooler may begin a
+    transaction by itself, and never commit it.
+    """
+    if engine.dialect.name == "sqlite":
+        with writing(engine) as conn:
+            yield conn
+        return
+    with _connect(engine) as conn:
         yield conn
+        if not postgres.is_idle(conn.connection.driver_connection):
+            conn.invalidate()
+            uncommitted = ConnectionError("the connection is still in a transaction")
+            raise OperationalError("commit", None, uncommitted)
 
 
 def insert(conn: Connection, table: Table) -> postgresql.Insert | sqlite.Insert:

@@ -8,9 +8,9 @@ import orjson
 import psycopg
 from sqlalchemy import Connection, Engine, create_engine, event, select
 from sqlalchemy.engine import URL, ExceptionContext, make_url
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from models.storage import postgres
+from models.storage import errors, postgres
 from models.storage.breaker import Breaker
 from models.storage.write_queue import WriteQueue
 
@@ -61,8 +61,29 @@ def _postgresql(url: URL, pool_size: int, limit: float) -> Engine:
     def trip(context: ExceptionContext) -> None:
         if context.is_disconnect:
             breaker.trip()
+        elif errors.sqlstate(context.original_exception) in errors.LOST_STATEMENTS:
+            # Only this connection is of no use any more: it is closed, and the pool stays.
+            context.is_disconnect, context.invalidate_pool_on_disconnect = True, False
 
+    _translate_errors(engine)
     return engine
+
+
+def _translate_errors(engine: Engine) -> None:
+    """Raise as an OperationalError whatever is the database's fault: see `errors`."""
+
+    @event.listens_for(engine, "handle_error", retval=True)
+    def translate(context: ExceptionContext) -> DBAPIError | None:
+        kind = errors.translated(context.original_exception)
+        if kind is None or isinstance(context.sqlalchemy_exception, kind):
+            return None
+        return kind(
+            context.statement,
+            None,
+            context.original_exception,
+            hide_parameters=True,
+            connection_invalidated=context.is_disconnect,
+        )
 
 
 def _options(url: URL, limit: float) -> str:
@@ -91,6 +112,7 @@ def _sqlite(url: URL, busy_seconds: float) -> Engine:
         connect_args={"timeout": busy_seconds},
     )
     engine.update_execution_options(turn=WriteQueue(busy_seconds))
+    _translate_errors(engine)
 
     @event.listens_for(engine, "connect")
     def configure(connection: Any, _record: Any) -> None:
