@@ -108,6 +108,7 @@ def app(settings: Settings) -> Iterator[Flask]:
     made = create_app(settings, PATIENT)  # a busy machine is no outage
     made.test_client_class = CheckedClient
     yield made
+    made.extensions["rollcall-spool-copier"].stop()
     made.extensions["rollcall"].close()
     made.extensions["rollcall-unhurried"].close()
 

@@ -35,7 +35,7 @@ from models.tables.webhook_event import webhook_events
 from tests.build import KEY, SECRET, signed, webhook
 from tests.checked import CheckedClient
 from webhooks.app import create_app
-from webhooks.door.context import DRAINER, EXTENSION, UNHURRIED
+from webhooks.door.context import DRAINER, EXTENSION, SPOOL_COPIER, UNHURRIED
 from worker.jobs import draining
 from worker.process import backend as backends
 from worker.process.backend import PATIENT, Backend, Limits
@@ -300,6 +300,7 @@ def serving(settings: Settings, limits: Limits = PATIENT) -> Iterator[Rollcall]:
     backend: Backend = app.extensions[EXTENSION]
     app.test_client_class = CheckedClient
     yield Rollcall(app.test_client(), backend)
+    app.extensions[SPOOL_COPIER].stop()
     app.extensions[DRAINER].stop()
     app.extensions[UNHURRIED].close()
     backend.close()

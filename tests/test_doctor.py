@@ -14,12 +14,15 @@ from sqlalchemy import text, update
 
 from models.settings.settings import Settings
 from models.storage import db
+from models.tables import webhook_event
 from models.tables.webhook_event import webhook_events
 from tests import build
 from tests.doors import ago, on_sqlite
 from tests.faults import free_port
 from webhooks.app import create_app
 from webhooks.cli.doctor import doctor
+from webhooks.door.context import SPOOL_COPIER
+from worker.inbox import spool
 from worker.jobs import draining
 from worker.process.backend import Backend
 
@@ -161,3 +164,26 @@ def test_of_a_mistyped_path_it_makes_nothing(settings: Settings, tmp_path: Path)
     app = create_app(settings.model_copy(update={"database_url": url}))
     assert "check DATABASE_URL" in line(examined(app), "database")
     assert not (tmp_path / "mistyped").exists()
+
+
+@on_sqlite
+def test_a_spool_is_a_finding_while_the_database_is_up(app: Flask, backend: Backend) -> None:
+    assert line(examined(app), "spool").startswith("ok")
+    event = build.joined(at=ago(), sid="PA_1")
+    row = webhook_event.pending_row(event, build.webhook(event), received_at=ago())
+    spool.add(backend.redis, row)
+    seen = line(examined(app), "spool")
+    assert seen.startswith("NOT")
+    assert "1 events in Redis that are not in the database" in seen
+    assert "spool.waiting" in seen
+
+
+@on_sqlite
+def test_a_spool_is_no_finding_while_the_database_is_down(settings: Settings) -> None:
+    gone = {"database_url": f"postgresql://127.0.0.1:{free_port()}/0"}
+    app = create_app(settings.model_copy(update=gone))
+    post(app.test_client(), sent_at=datetime.now(UTC))
+    app.extensions[SPOOL_COPIER].stop()
+    told = examined(app)
+    assert line(told, "spool").startswith("ok   spool       keeps 1 events until")
+    assert line(told, "database").startswith("NOT")

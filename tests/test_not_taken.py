@@ -10,6 +10,7 @@ from uuid import uuid4
 
 import psycopg
 import pytest
+from flask import Flask
 from sqlalchemy import event as hooks
 from sqlalchemy import make_url
 
@@ -18,8 +19,15 @@ from models.storage import db
 from models.storage.engine import make_engine
 from tests.build import joined, signed, webhook
 from tests.doors import Rollcall, disconnect, on_postgresql, on_sqlite, problem, serving
+from webhooks.door.context import SPOOL_COPIER
 from worker.inbox import spool
 from worker.jobs import draining
+
+
+@pytest.fixture(autouse=True)
+def workers_alone(app: Flask) -> None:
+    """No thread of the web process copies the spool while a test looks at it."""
+    app.extensions[SPOOL_COPIER].stop()
 
 
 def execute(url: str, *statements: str) -> None:

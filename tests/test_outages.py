@@ -19,8 +19,9 @@ from models.tables.webhook_event import webhook_events
 from tests import build, faults
 from tests.faults import until
 from webhooks.app import create_app
-from webhooks.door.context import DRAINER, EXTENSION
+from webhooks.door.context import DRAINER, EXTENSION, SPOOL_COPIER
 from worker.inbox import spool
+from worker.inbox.spool_copier import SpoolCopier
 from worker.jobs import draining
 from worker.process.backend import Backend
 
@@ -39,12 +40,14 @@ class Deployment:
             redis_url=valkey.url,
             _env_file=None,
         )
+        self.settings = settings
         self.app = create_app(settings)
         self.web: Backend = self.app.extensions[EXTENSION]
         self.worker = Backend.of(settings)
         self.client: FlaskClient = self.app.test_client()
 
     def close(self) -> None:
+        self.app.extensions[SPOOL_COPIER].stop()
         self.app.extensions[DRAINER].stop()
         self.web.close()
         self.worker.close()
@@ -208,3 +211,36 @@ def test_an_unreadable_webhook_is_remembered_over_an_outage(here: Deployment) ->
     with db.reading(here.worker.engine) as conn:
         statuses = conn.execute(select(webhook_events.c.status)).scalars().all()
     assert sorted(statuses) == ["applied", "unreadable"]
+
+
+def test_a_full_redis_gives_back_what_it_spooled_without_any_worker(here: Deployment) -> None:
+    assert here.post(1).status_code == 204
+    here.postgres.stop()
+    try:
+        assert [here.post(number).status_code for number in (2, 3, 4)] == [204] * 3
+        here.valkey.fill()
+        assert here.post(5).status_code == 503, "neither takes it"
+    finally:
+        here.postgres.start()
+    try:
+        until(lambda: here.applied() == 4)  # no job can be enqueued in a full Redis
+        assert spool.length(here.web.redis) == 0
+    finally:
+        here.valkey.unfill()
+
+
+def test_a_web_process_that_starts_empties_the_spool_that_another_left(here: Deployment) -> None:
+    here.postgres.stop()
+    try:
+        assert here.post(1).status_code == 204
+        here.app.extensions[SPOOL_COPIER].stop()
+    finally:
+        here.postgres.start()
+    next_copier = SpoolCopier(here.settings, lambda: None)
+    next_copier.start()
+    try:
+        until(lambda: spool.length(here.web.redis) == 0)
+    finally:
+        next_copier.stop()
+    until(here.drained)
+    assert here.applied() == 1

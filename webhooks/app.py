@@ -19,13 +19,22 @@ from webhooks.api.users import users
 from webhooks.door import problems
 from webhooks.door.admission import Admission
 from webhooks.door.callers import Callers
-from webhooks.door.context import CALLERS, DRAINER, EXTENSION, INTAKE, SLOT, UNHURRIED
+from webhooks.door.context import (
+    CALLERS,
+    DRAINER,
+    EXTENSION,
+    INTAKE,
+    SLOT,
+    SPOOL_COPIER,
+    UNHURRIED,
+)
 from webhooks.door.responses import Response
 from webhooks.pages.docs import docs
 from webhooks.pages.pages import pages
 from webhooks.receiver import receiver
 from webhooks.server.connections import ConnectionReaper
 from worker.inbox.group_commit import GroupCommit
+from worker.inbox.spool_copier import SpoolCopier
 from worker.jobs.local_drain import Drainer
 from worker.process import logs
 from worker.process.backend import REQUEST, Backend, Limits
@@ -43,7 +52,8 @@ def create_app(settings: Settings | None = None, limits: Limits = REQUEST) -> Fl
     app.extensions[SLOT] = GroupCommit(backend.engine)
     app.extensions[CALLERS] = Callers(backend.keys)
     app.extensions[UNHURRIED] = Backend.of(settings)
-    app.extensions[DRAINER] = Drainer(settings)
+    drainer = app.extensions[DRAINER] = Drainer(settings)
+    app.extensions[SPOOL_COPIER] = SpoolCopier(settings, drainer.wake)
     app.extensions[INTAKE] = Admission(settings.web_threads)
     problems.register(app)
     doors = (receiver, status, roster, join, sessions, events, users, health, metrics, docs, pages)
@@ -55,10 +65,16 @@ def create_app(settings: Settings | None = None, limits: Limits = REQUEST) -> Fl
 
 
 def create_served_app() -> Flask:
-    """What the web process serves: the application, and a janitor for its connections."""
+    """What the web process serves: the application, and a janitor for its connections.
+
+    It looks into the spool from its start: a process before it may have left events there.
+    """
     settings = _of_environment()
     ConnectionReaper(settings.port).start()
-    return create_app(settings)
+    app = create_app(settings)
+    copier: SpoolCopier = app.extensions[SPOOL_COPIER]
+    copier.start()
+    return app
 
 
 def _of_environment() -> Settings:

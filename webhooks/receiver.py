@@ -22,7 +22,7 @@ from models.storage import errors, reasons
 from models.tables import webhook_event
 from webhooks.api.bodies import whole_body
 from webhooks.door import problems, verify
-from webhooks.door.context import backend, drainer, present, slot
+from webhooks.door.context import backend, drainer, present, slot, spool_copier
 from webhooks.door.operation import Answer, operation
 from webhooks.door.problems import response
 from webhooks.door.responses import Response
@@ -116,6 +116,7 @@ def _spool(row: dict[str, Any], refusal: SQLAlchemyError) -> None:
         log.error("spool.down", reason=reasons.of(error))
         raise problems.unavailable(refusal) from None
     log.warning("webhook.spooled", event_id=row["event_id"], reason=reasons.of(refusal))
+    spool_copier().start()
     _ring()
 
 

@@ -13,7 +13,7 @@ from redis.exceptions import RedisError
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
-from models.storage import db, schema
+from models.storage import db, reasons, schema
 from models.tables import webhook_event
 from worker.inbox import spool, workers
 from worker.process.backend import Backend
@@ -42,7 +42,8 @@ class Finding:
 
 def findings(here: Backend, *, now: datetime) -> list[Finding]:
     """Everything that this process can look at without LiveKit's API."""
-    return [*database(here, now), *_redis(here)]
+    of_database = list(database(here, now))
+    return [*of_database, *_redis(here, takes_events=all(map(serves, of_database)))]
 
 
 def serves(found: Finding) -> bool:
@@ -64,8 +65,7 @@ def database(here: Backend, now: datetime) -> Iterator[Finding]:
                     _clock(conn),
                 )
     except SQLAlchemyError as error:
-        # Not the driver's words, which /readyz would tell everybody: hosts and names are in them.
-        seen = f"does not answer ({type(error).__name__})"
+        seen = f"does not answer: {reasons.of(error)}"
         todo = "check DATABASE_URL and the server: does it have this database and user?"
         yield Finding("database", well=False, seen=seen, todo=todo)
 
@@ -123,16 +123,34 @@ def _clock(conn: Connection) -> Finding:
     )
 
 
-def _redis(here: Backend) -> Iterator[Finding]:
+def _redis(here: Backend, *, takes_events: bool) -> Iterator[Finding]:
     try:
         spooled = spool.length(here.redis)
         working, scheduling = workers.alive(here.redis), workers.schedulers(here.redis)
     except RedisError as error:
-        seen = f"does not answer ({type(error).__name__}): slower, nothing is lost"
+        seen = f"does not answer ({reasons.of(error)}): slower, nothing is lost"
         yield Finding("redis", well=False, seen=seen, todo="check REDIS_URL and the server")
         return
-    yield Finding("redis", well=True, seen=f"answers, {spooled} events spooled")
+    yield Finding("redis", well=True, seen="answers")
+    yield _spool(spooled, takes_events=takes_events)
     todo = "start the Procfile's `worker`"
     yield Finding("workers", well=working > 0, seen=f"{working} alive", todo=todo)
     todo = "start the Procfile's `scheduler`"
     yield Finding("scheduler", well=scheduling > 0, seen=f"{scheduling} alive", todo=todo)
+
+
+def _spool(spooled: int, *, takes_events: bool) -> Finding:
+    """A spool is there to be used while the database is down: that is no finding of its own."""
+    if not spooled:
+        return Finding("spool", well=True, seen="empty")
+    if not takes_events:
+        return Finding(
+            "spool", well=True, seen=f"keeps {spooled} events until the database is back"
+        )
+    return Finding(
+        "spool",
+        well=False,
+        seen=f"{spooled} events in Redis that are not in the database, which is up",
+        todo="a web process copies them within seconds; else its log says why (spool.waiting,"
+        " spool.refused)",
+    )

@@ -192,7 +192,7 @@ class Ready(Reply):
     pending_age_seconds: float | None = Field(description="Age of the oldest event to be applied.")
     checks: dict[str, Check] = Field(
         description="By what was looked at: `database`, `migrations`, `pending`, `failed`,"
-        " `unreadable`, `clock`, `redis`, `workers`, `scheduler`."
+        " `unreadable`, `clock`, `redis`, `spool`, `workers`, `scheduler`."
     )
 
 

@@ -9,6 +9,7 @@ from flask import current_app
 from webhooks.door.admission import Admission
 from webhooks.door.callers import Callers
 from worker.inbox.group_commit import GroupCommit
+from worker.inbox.spool_copier import SpoolCopier
 from worker.jobs.local_drain import Drainer
 from worker.process.backend import Backend
 
@@ -18,6 +19,7 @@ SLOT = "rollcall-slot"
 CALLERS = "rollcall-callers"
 UNHURRIED = "rollcall-unhurried"
 INTAKE = "rollcall-intake"
+SPOOL_COPIER = "rollcall-spool-copier"
 
 
 def backend() -> Backend:
@@ -41,6 +43,11 @@ def drainer() -> Drainer:
 
 def slot() -> GroupCommit:
     found: GroupCommit = current_app.extensions[SLOT]
+    return found
+
+
+def spool_copier() -> SpoolCopier:
+    found: SpoolCopier = current_app.extensions[SPOOL_COPIER]
     return found
 
 
