@@ -117,11 +117,15 @@ TAKEN: list[tuple[str, str, Any]] = [
             "postgresql://u:p?@db/rollcall?options=-csearch_path%3Drollcall&sslmode=require",
             "postgresql://u:p@one,two/rollcall?target_session_attrs=read-write",
             "postgresql://u:p@/rollcall?host=one:5432&host=two:5433",
+            "postgresql://u:p@one:5432,two:5433/rollcall?target_session_attrs=read-write",
+            "postgresql://u:p,q@one:5432,two/rollcall",
+            "postgresql://u:p@[::1]:5432,[::2]:5433/rollcall",
             "postgresql:///rollcall?host=/run/postgresql",
             "postgresql://db/rollcall?connect_timeout=5&service=rollcall",
             "postgresql://",
         )
     ),
+    ("PREPARED_STATEMENTS", "false", False),
     ("REDIS_URL", "rediss://:p@cache:6380/1", "rediss://:p@cache:6380/1"),
     ("REDIS_URL", "unix:///run/valkey.sock", "unix:///run/valkey.sock"),
     *(
@@ -185,7 +189,7 @@ REFUSED = [
     ("DATABASE_URL", "postgresql+asyncpg://u:s3cret@db/rollcall"),
     ("DATABASE_URL", "sqlite+aiosqlite:///rollcall.db"),
     ("DATABASE_URL", "sqlite://var/rollcall.db"),
-    ("DATABASE_URL", "postgresql://u:s3cret@one:5432,two:5433/rollcall"),
+    ("DATABASE_URL", "postgresql://u:s3cret@one:x,two:5433/rollcall"),
     ("DATABASE_URL", "sqlite:///rollcall.db?timeout=5"),
     ("DATABASE_URL", "sqlite://"),  # in memory: each process would have its own
     ("DATABASE_URL", "sqlite:///:memory:"),

@@ -57,6 +57,7 @@ class Settings(BaseSettings):
     livekit_keys: str = Field("", repr=False)
     livekit_url: str | None = None
     database_url: str = Field("sqlite:///var/rollcall.db", repr=False)
+    prepared_statements: bool = True
     redis_url: str = Field("redis://127.0.0.1:6379/0", repr=False)
     port: int = Field(8000, ge=1, le=65535)
     web_processes: int = Field(1, ge=1, le=64)

@@ -108,6 +108,7 @@ def writing(engine: Engine) -> Iterator[Connection]:
         else:
             conn.execution_options(isolation_level="READ COMMITTED")
         with conn.begin():
+            _limit_lock_waits(conn)
             yield conn
 
 
@@ -183,6 +184,13 @@ def set_locally(conn: Connection, settings: Mapping[str, str]) -> None:
         conn.execute(select(*changed))
 
 
+def _limit_lock_waits(conn: Connection) -> None:
+    """For this transaction alone: in the options of a connection, poolers refuse it."""
+    milliseconds = conn.get_execution_options().get("lock_timeout_ms")
+    if milliseconds is not None:
+        conn.exec_driver_sql(f"SET LOCAL lock_timeout = {milliseconds}")
+
+
 def _lock_key(word: str) -> int:
     return int.from_bytes(hashlib.sha256(word.encode()).digest()[:8], signed=True)
 
@@ -191,5 +199,5 @@ def _connect(engine: Engine) -> Connection:
     """A connection, or OperationalError at once while the database is known to be down."""
     breaker: Breaker | None = engine.get_execution_options().get("breaker")
     if breaker is not None and breaker.is_open:
-        raise OperationalError("connect", None, ConnectionError("the database is down"))
+        raise OperationalError("connect", None, ConnectionError(breaker.reason))
     return engine.connect()

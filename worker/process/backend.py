@@ -51,7 +51,12 @@ class Backend:
         size = settings.web_threads + 1
         return cls(
             settings=settings,
-            engine=make_engine(settings.database_url, pool_size=size, limit=limits.database),
+            engine=make_engine(
+                settings.database_url,
+                pool_size=size,
+                limit=limits.database,
+                prepared_statements=settings.prepared_statements,
+            ),
             redis=QuickRedis.connect(settings.redis_url, limit=limits.redis),
             lease=Lease(settings.cache_ttl_seconds),
             keys=settings.keys,
