@@ -19,7 +19,9 @@ from granian.log import LogLevels
 from granian.server.mp import MPServer
 
 from models.settings.settings import BadSettings, Settings, load
-from worker.process import metrics_dir
+from webhooks.server import port
+from webhooks.server.port import PortTaken
+from worker.process import logs, metrics_dir
 
 SPARE_DESCRIPTORS = 256
 PR_SET_PDEATHSIG = 1
@@ -41,8 +43,14 @@ def main() -> None:
         settings = load()
     except BadSettings as error:
         sys.exit(str(error))
-    metrics_dir.prepare()
-    serve("webhooks.app:create_served_app", settings)
+    metrics_dir.prepare(settings)
+    logs.configure(settings)
+    try:
+        port.check(settings.port)
+    except PortTaken as error:
+        sys.exit(str(error))
+    with logs.announced("web", settings):
+        serve("webhooks.app:create_served_app", settings)
 
 
 def serve(factory: str, settings: Settings) -> None:

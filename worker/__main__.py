@@ -20,6 +20,7 @@ from rq.worker import WorkerStatus
 from rq.worker_pool import WorkerPool
 
 from models.settings.settings import BadSettings, Settings, load
+from models.storage import reasons
 from worker.inbox.bell import QUEUE
 from worker.process import logs, metrics_dir, shutdown
 
@@ -87,9 +88,10 @@ def main() -> None:
         settings = load()
     except BadSettings as error:
         sys.exit(str(error))
-    metrics_dir.prepare()
+    metrics_dir.prepare(settings)
     logs.configure(settings)
-    work(settings)
+    with logs.announced("worker", settings):
+        work(settings)
 
 
 def work(settings: Settings) -> None:
@@ -121,7 +123,7 @@ def _worked(settings: Settings) -> bool:
         worker = Worker([QUEUE], connection=Redis.from_url(settings.redis_url))
         worker.work(logging_level="WARNING")
     except RedisError as error:
-        log.warning("worker.lost_redis", error=type(error).__name__)
+        log.warning("worker.lost_redis", reason=reasons.of(error))
     return shutdown.requested.is_set()
 
 

@@ -18,6 +18,7 @@ from rq.cron import CronJob, CronScheduler
 from rq.exceptions import StopRequested
 
 from models.settings.settings import BadSettings, Settings, load
+from models.storage import reasons
 from worker.inbox import bell
 from worker.process import logs, metrics_dir, shutdown
 
@@ -64,12 +65,16 @@ def main() -> None:
         settings = load()
     except BadSettings as error:
         sys.exit(str(error))
-    metrics_dir.prepare()
+    metrics_dir.prepare(settings)
     logs.configure(settings)
     from worker.jobs import keeper  # noqa: PLC0415  (counters open files in that directory)
     from worker.reconcile import reconcile  # noqa: PLC0415  (counters open files in that directory)
 
-    with keeper.running(settings), reconcile.running(settings):
+    with (
+        logs.announced("scheduler", settings),
+        keeper.running(settings),
+        reconcile.running(settings),
+    ):
         run(settings)
 
 
@@ -87,7 +92,7 @@ def _scheduled(settings: Settings) -> bool:
     try:
         made.start()  # type: ignore[no-untyped-call]  # RQ leaves it untyped
     except RedisError as error:
-        log.warning("schedule.lost_redis", error=type(error).__name__)
+        log.warning("schedule.lost_redis", reason=reasons.of(error))
     return shutdown.requested.is_set()
 
 

@@ -46,7 +46,6 @@ STATES = frozenset(
     {
         "42501",  # no privilege
         "42P01",  # no such table: not migrated
-        "42703",  # no such column: not migrated
         "42P05",  # a prepared statement of that name is there: a pooler's other client made it
     }
 )
