@@ -40,7 +40,7 @@ OTHER = "other"
 log = structlog.get_logger()
 
 
-@receiver.post("/webhooks/livekit")
+@receiver.post("/webhooks/livekit", strict_slashes=False)
 @operation(
     tokens=("webhook",),
     body=Webhook,

@@ -29,6 +29,10 @@ Credential = Annotated[str, StringConstraints(strip_whitespace=True, min_length=
 KINDS = frozenset({"STANDARD", "INGRESS", "EGRESS", "SIP", "AGENT", "CONNECTOR", "BRIDGE"})
 """LiveKit's ParticipantInfo.Kind. Its own enum would have every web process load protobuf."""
 
+WRAPPED_KEY = re.compile(r"""^["'`{\[(<-]|["'`}\])>]$""")
+WRAPPED_SECRET = re.compile(r"""^(["'`]).*\1$""")
+"""What is pasted with pairs from YAML, JSON or a shell, and is part of none of them."""
+
 MAX_RETENTION_DAYS = 36_500
 
 Words = Annotated[tuple[str, ...], NoDecode]
@@ -139,6 +143,8 @@ class Settings(BaseSettings):
             key, _, secret = pair.partition(":")
             if not key.strip() or not secret.strip():
                 raise ValueError("must be `key: secret` pairs, separated by commas or newlines")
+            if WRAPPED_KEY.search(key.strip()) or WRAPPED_SECRET.match(secret.strip()):
+                raise ValueError("must be bare `key: secret` pairs, without quotes or brackets")
         return value
 
     @field_validator("database_url")
