@@ -24,6 +24,7 @@ from webhooks.door.context import (
     DRAINER,
     EXTENSION,
     INTAKE,
+    REJECTIONS,
     SLOT,
     SPOOL_COPIER,
     UNHURRIED,
@@ -34,6 +35,7 @@ from webhooks.pages.pages import pages
 from webhooks.receiver import receiver
 from webhooks.server.connections import ConnectionReaper
 from worker.inbox.group_commit import GroupCommit
+from worker.inbox.rejections import Rejections
 from worker.inbox.spool_copier import SpoolCopier
 from worker.jobs.local_drain import Drainer
 from worker.process import logs
@@ -50,6 +52,7 @@ def create_app(settings: Settings | None = None, limits: Limits = REQUEST) -> Fl
     backend = Backend.of(settings, limits)
     app.extensions[EXTENSION] = backend
     app.extensions[SLOT] = GroupCommit(backend.engine)
+    app.extensions[REJECTIONS] = Rejections(backend.redis, backend.keys)
     app.extensions[CALLERS] = Callers(backend.keys)
     app.extensions[UNHURRIED] = Backend.of(settings)
     drainer = app.extensions[DRAINER] = Drainer(settings)

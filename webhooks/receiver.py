@@ -22,7 +22,7 @@ from models.storage import errors, reasons
 from models.tables import webhook_event
 from webhooks.api.bodies import whole_body
 from webhooks.door import problems, verify
-from webhooks.door.context import backend, drainer, present, slot, spool_copier
+from webhooks.door.context import backend, drainer, present, rejections, slot, spool_copier
 from webhooks.door.operation import Answer, operation
 from webhooks.door.problems import response
 from webhooks.door.responses import Response
@@ -59,18 +59,20 @@ def receive() -> Response:
         body = whole_body(limited)
         verify.check_body(claims, body)
     except Rejected as error:
-        _rejected(error.reason)
+        _rejected(error.reason, now)
         return response(401, error.reason, str(error))
     except RequestEntityTooLarge:
-        _rejected("too_large")
+        _rejected("too_large", now)
         raise
     kind, outcome, answered = _keep(body, now, started)
     metrics.webhook_seconds.labels(kind, outcome).observe(perf_counter() - started)
     return answered
 
 
-def _rejected(why: str) -> None:
+def _rejected(why: str, now: datetime) -> None:
     metrics.webhook_rejects.labels(why).inc()
+    issuer = verify.claimed_issuer(request.headers.get("Authorization"))
+    rejections().count(why, issuer, now=now)
     log.warning("webhook.rejected", reason=why)
 
 

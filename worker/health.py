@@ -5,22 +5,47 @@ LiveKit's API is not asked, so that the web process need not load its client.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Literal
 
 from redis.exceptions import RedisError
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
-from models.storage import db, reasons, schema
+from models.storage import db, reasons, schema, suitability
 from models.tables import webhook_event
-from worker.inbox import spool, workers
+from worker.inbox import rejections, spool, workers
+from worker.inbox.rejections import Refused
+from worker.process import redis_state
 from worker.process.backend import Backend
+from worker.process.redis_state import RedisState
 
 WAITS_TOO_LONG = timedelta(seconds=30)
 CLOCKS_APART = timedelta(seconds=30)
 """Tokens are good for 60 s around now; half of that is worth a warning."""
+
+_READ_ONLY = (
+    "name the primary in DATABASE_URL (of several hosts: ?target_session_attrs=read-write), or set"
+    " default_transaction_read_only off"
+)
+
+CLOCKS = "run NTP here and on the LiveKit server: their clocks are more than 60 s apart"
+REMEDIES = {
+    "unknown_key": "put the API key {issuer} and its secret into LIVEKIT_KEYS, or have LiveKit sign"
+    " with a key that is configured here",
+    "signature": "the secret of the API key {issuer} is another one here than at LiveKit: mend it",
+    "expired": CLOCKS,
+    "not_yet_valid": CLOCKS,
+    "too_large": "raise MAX_BODY_BYTES",
+    "other_body": "a proxy in between changes bodies: have it pass their bytes on",
+}
+"""What to do about refused webhooks, by reason. Others come from strangers and worry nobody."""
+
+NO_EVICTION = "noeviction"
+MOST_NAMED = 5
 
 RECENT = timedelta(days=1)
 """How long an unreadable webhook is worth a look: it stays in the ledger, and nothing mends it."""
@@ -43,7 +68,14 @@ class Finding:
 def findings(here: Backend, *, now: datetime) -> list[Finding]:
     """Everything that this process can look at without LiveKit's API."""
     of_database = list(database(here, now))
-    return [*of_database, *_redis(here, takes_events=all(map(serves, of_database)))]
+    return [*of_database, *_redis(here, now, takes_events=all(map(serves, of_database)))]
+
+
+def keeps_in(found: Sequence[Finding]) -> Literal["database", "spool"] | None:
+    """Where a webhook that comes now is kept; None when it can't be, and LiveKit must repeat it."""
+    if all(map(serves, found)):
+        return "database"
+    return "spool" if any(one.what == "redis" and one.well for one in found) else None
 
 
 def serves(found: Finding) -> bool:
@@ -55,7 +87,7 @@ def database(here: Backend, now: datetime) -> Iterator[Finding]:
     try:
         with db.reading(here.engine) as conn:
             current = schema.is_current(conn)
-            yield Finding("database", well=True, seen=f"{here.engine.dialect.name} answers")
+            yield _database(conn)
             yield _migrations(conn, current=current)
             if current:
                 yield from (
@@ -63,11 +95,23 @@ def database(here: Backend, now: datetime) -> Iterator[Finding]:
                     _failed(conn),
                     _unreadable(conn, now),
                     _clock(conn),
+                    _received(conn, now),
                 )
     except SQLAlchemyError as error:
         seen = f"does not answer: {reasons.of(error)}"
         todo = "check DATABASE_URL and the server: does it have this database and user?"
         yield Finding("database", well=False, seen=seen, todo=todo)
+
+
+def _database(conn: Connection) -> Finding:
+    name = conn.dialect.name
+    if (encoding := suitability.server_encoding(conn)) not in suitability.ENCODINGS:
+        seen = f"{name}'s encoding is {encoding}: events with other letters stay in the spool"
+        todo = "make a database with ENCODING 'UTF8' and move what there is into it"
+        return Finding("database", well=False, seen=seen, todo=todo)
+    if suitability.is_read_only(conn):
+        return Finding("database", well=False, seen=f"{name} is read-only", todo=_READ_ONLY)
+    return Finding("database", well=True, seen=f"{name} answers")
 
 
 def _migrations(conn: Connection, *, current: bool) -> Finding:
@@ -123,16 +167,34 @@ def _clock(conn: Connection) -> Finding:
     )
 
 
-def _redis(here: Backend, *, takes_events: bool) -> Iterator[Finding]:
+def _received(conn: Connection, now: datetime) -> Finding:
+    """No finding of its own: nobody knows when the next class is."""
+    latest = webhook_event.last_accepted(conn)
+    if latest is None:
+        return Finding("received", well=True, seen="no webhook has come yet")
+    seconds = (now - latest).total_seconds()
+    seen = f"the last webhook was accepted {max(seconds, 0):.0f} s ago"
+    return Finding("received", well=True, seen=seen, seconds=round(seconds, 1))
+
+
+def _redis(here: Backend, now: datetime, *, takes_events: bool) -> Iterator[Finding]:
     try:
-        spooled = spool.length(here.redis)
-        working, scheduling = workers.alive(here.redis), workers.schedulers(here.redis)
+        state = redis_state.examine(here.redis)
     except RedisError as error:
         seen = f"does not answer ({reasons.of(error)}): slower, nothing is lost"
         yield Finding("redis", well=False, seen=seen, todo="check REDIS_URL and the server")
         return
-    yield Finding("redis", well=True, seen="answers")
-    yield _spool(spooled, takes_events=takes_events)
+    yield _works(state)
+    yield _eviction(state)
+    with suppress(RedisError):  # a cluster answers no more than that
+        yield from _kept_in_redis(here, now, takes_events=takes_events)
+
+
+def _kept_in_redis(here: Backend, now: datetime, *, takes_events: bool) -> Iterator[Finding]:
+    """Raises RedisError."""
+    yield _refused(rejections.refused(here.redis, now=now))
+    yield _spool(spool.length(here.redis), takes_events=takes_events)
+    working, scheduling = workers.alive(here.redis), workers.schedulers(here.redis)
     todo = "start the Procfile's `worker`"
     yield Finding("workers", well=working > 0, seen=f"{working} alive", todo=todo)
     todo = "start the Procfile's `scheduler`"
@@ -154,3 +216,37 @@ def _spool(spooled: int, *, takes_events: bool) -> Finding:
         todo="a web process copies them within seconds; else its log says why (spool.waiting,"
         " spool.refused)",
     )
+
+
+def _works(state: RedisState) -> Finding:
+    if state.hindrance:
+        return Finding("redis", well=False, seen=state.hindrance, todo=state.todo)
+    return Finding("redis", well=True, seen="writes, reads and runs scripts")
+
+
+def _eviction(state: RedisState) -> Finding:
+    policy = state.eviction_policy
+    if policy is None:
+        return Finding("eviction", well=True, seen="this user may not ask for it")
+    return Finding(
+        "eviction",
+        well=policy == NO_EVICTION,
+        seen=f"maxmemory-policy is {policy}",
+        todo=f"set maxmemory-policy to {NO_EVICTION}: jobs and spooled events may be thrown away",
+    )
+
+
+def _refused(refused: Refused) -> Finding:
+    """By reason and issuer, the most frequent first; a finding when there is something to do."""
+    hour, day = refused.last_hour, refused.last_day
+    named = ", ".join(
+        f"{number} {reason} of {issuer}"
+        for (reason, issuer), number in hour.most_common(MOST_NAMED)
+    )
+    of_hour = f"{hour.total()} in the last hour" + (f" ({named})" if named else "")
+    seen = f"{of_hour}, {day.total()} in the last day"
+    worries = [refusal for refusal, _ in hour.most_common() if refusal[0] in REMEDIES]
+    if not worries:
+        return Finding("refused", well=True, seen=seen)
+    reason, issuer = worries[0]
+    return Finding("refused", well=False, seen=seen, todo=REMEDIES[reason].format(issuer=issuer))

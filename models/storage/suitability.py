@@ -44,6 +44,14 @@ def server_encoding(conn: Connection) -> str:
     return str(conn.execute(select(func.current_setting("server_encoding"))).scalar_one())
 
 
+def is_read_only(conn: Connection) -> bool:
+    """Whether it takes no writes: a standby, or the default of its transactions."""
+    if is_sqlite(conn):
+        return False
+    shown = func.current_setting("transaction_read_only")
+    return bool(conn.execute(select(shown == "on")).scalar_one())
+
+
 def refusal(engine: Engine, error: DBAPIError) -> str | None:
     """Why the database did not take a migration, and what to do; None for a mistake of ours."""
     if errors.sqlstate(error) == NO_PRIVILEGE:

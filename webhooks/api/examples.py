@@ -81,10 +81,11 @@ ROSTER = {
 }
 READY = {
     "ready": True,
+    "keeps_in": "database",
     "pending_age_seconds": 0.0,
     "checks": {
         "database": {"well": True, "seen": "postgresql answers"},
-        "redis": {"well": True, "seen": "answers, 0 events spooled"},
+        "redis": {"well": True, "seen": "writes, reads and runs scripts"},
     },
 }
 PROBLEM = {

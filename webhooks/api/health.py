@@ -9,7 +9,7 @@ from webhooks.api.replies import Alive, Ready
 from webhooks.door.context import backend, present
 from webhooks.door.operation import json, operation
 from webhooks.door.responses import Response
-from worker.health import findings, serves
+from worker.health import findings, keeps_in
 
 health = Blueprint("health", __name__)
 
@@ -24,10 +24,11 @@ def healthz() -> Response:
 @health.get("/readyz")
 @operation(answers={200: json("Ready.", Ready), 503: json("Not ready.", Ready)})
 def readyz() -> Response:
-    """200 when webhooks can be stored. Redis being away is told, and no reason to stay away."""
+    """200 while webhooks can be kept, in the database or in the spool; `keeps_in` says which."""
     found = findings(backend(), now=present())
     checks = {one.what: {"well": one.well, "seen": one.seen} for one in found}
-    ready = all(map(serves, found))
+    kept_in = keeps_in(found)
+    ready = kept_in is not None
     age = next((one.seconds for one in found if one.what == "pending"), None)
-    told = {"ready": ready, "pending_age_seconds": age, "checks": checks}
+    told = {"ready": ready, "keeps_in": kept_in, "pending_age_seconds": age, "checks": checks}
     return answer(told, status=200 if ready else 503)

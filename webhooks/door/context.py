@@ -9,6 +9,7 @@ from flask import current_app
 from webhooks.door.admission import Admission
 from webhooks.door.callers import Callers
 from worker.inbox.group_commit import GroupCommit
+from worker.inbox.rejections import Rejections
 from worker.inbox.spool_copier import SpoolCopier
 from worker.jobs.local_drain import Drainer
 from worker.process.backend import Backend
@@ -19,6 +20,7 @@ SLOT = "rollcall-slot"
 CALLERS = "rollcall-callers"
 UNHURRIED = "rollcall-unhurried"
 INTAKE = "rollcall-intake"
+REJECTIONS = "rollcall-rejections"
 SPOOL_COPIER = "rollcall-spool-copier"
 
 
@@ -43,6 +45,11 @@ def drainer() -> Drainer:
 
 def slot() -> GroupCommit:
     found: GroupCommit = current_app.extensions[SLOT]
+    return found
+
+
+def rejections() -> Rejections:
+    found: Rejections = current_app.extensions[REJECTIONS]
     return found
 
 

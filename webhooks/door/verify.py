@@ -161,6 +161,14 @@ def _signed(token: str, *, keys: Mapping[str, str]) -> dict[str, Any]:
     return _json_object(payload)
 
 
+def claimed_issuer(token: str | None) -> str | None:
+    """The `iss` of a token that was refused, for telling operators which API key it names."""
+    try:
+        return _claimed_issuer(_plain(token))
+    except Rejected:
+        return None
+
+
 def _claimed_issuer(token: str) -> str:
     """Read `iss` from a token that nobody has verified: good for choosing a secret, no more."""
     parts = token.split(".")
