@@ -223,8 +223,8 @@ def latin1(settings: Settings, postgres_url: str) -> Iterator[Settings]:
 @on_postgresql
 def test_a_name_that_the_encoding_lacks_is_spooled_and_no_other(latin1: Settings) -> None:
     with serving(latin1) as rollcall:
-        told = (named(1, name="Zoë"), named(2, name="هدى"), named(3, name="Tomás"))
-        assert rollcall.send(*told) == [204] * 3
+        names = (named(1, name="Zoë"), named(2, name="هدى"), named(3, name="Tomás"))
+        assert rollcall.send(*names) == [204] * 3
         assert [row["event_id"] for row in rollcall.ledger()] == ["EV_1", "EV_3"]
         assert spooled(rollcall) == 1
         assert spool.copy(rollcall.backend) == 0

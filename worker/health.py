@@ -71,11 +71,11 @@ def findings(here: Backend, *, now: datetime) -> list[Finding]:
     return [*of_database, *_redis(here, now, takes_events=all(map(serves, of_database)))]
 
 
-def keeps_in(found: Sequence[Finding]) -> Literal["database", "spool"] | None:
+def keeps_in(seen: Sequence[Finding]) -> Literal["database", "spool"] | None:
     """Where a webhook that comes now is kept; None when it can't be, and LiveKit must repeat it."""
-    if all(map(serves, found)):
+    if all(map(serves, seen)):
         return "database"
-    return "spool" if any(one.what == "redis" and one.well for one in found) else None
+    return "spool" if any(it.what == "redis" and it.well for it in seen) else None
 
 
 def serves(found: Finding) -> bool:

@@ -11,5 +11,5 @@ PROJECT = Path(__file__).parents[2] / "pyproject.toml"
 
 @cache
 def version() -> str:
-    found: str = tomllib.loads(PROJECT.read_text(encoding="utf-8"))["project"]["version"]
-    return found
+    project = tomllib.loads(PROJECT.read_text(encoding="utf-8"))["project"]
+    return str(project["version"])

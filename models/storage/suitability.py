@@ -1,6 +1,6 @@
 """Whether a database is one that Rollcall can work on: asked by the release, before it migrates.
 
-What can't work is better refused with a sentence than found out by the first class.
+What can't work is refused with a sentence, before a class is the first to notice.
 """
 
 from __future__ import annotations
