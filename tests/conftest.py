@@ -107,6 +107,7 @@ def app(settings: Settings) -> Iterator[Flask]:
     made = create_app(settings, WORKER)  # a busy machine is no outage
     made.test_client_class = CheckedClient
     yield made
+    made.extensions["rollcall"].spool_copier.stop()
     made.extensions["rollcall"].backend.close()
     made.extensions["rollcall"].unhurried.close()
 

@@ -334,6 +334,7 @@ def serving(settings: Settings, timeouts: Timeouts = WORKER) -> Iterator[Rollcal
     backend: Backend = app.extensions[EXTENSION].backend
     app.test_client_class = CheckedClient
     yield Rollcall(app.test_client(), backend)
+    app.extensions[EXTENSION].spool_copier.stop()
     app.extensions[EXTENSION].local_drain.stop()
     app.extensions[EXTENSION].unhurried.close()
     backend.close()

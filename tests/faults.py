@@ -141,6 +141,16 @@ class Valkey:
         with Redis.from_url(self.url) as redis:
             redis.flushall()
 
+    def fill(self) -> None:
+        """Take no more writes that need memory: `noeviction`, and all of it is used."""
+        with Redis.from_url(self.url) as redis:
+            redis.config_set("maxmemory-policy", "noeviction")
+            redis.config_set("maxmemory", 1)
+
+    def unfill(self) -> None:
+        with Redis.from_url(self.url) as redis:
+            redis.config_set("maxmemory", 0)
+
     @contextmanager
     def hung(self) -> Iterator[None]:
         with stopped(_listening(self.port)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -10,16 +11,26 @@ import pytest
 from click.testing import Result
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import text, update
+from redis import Redis
+from rq import SimpleWorker
+from rq.utils import utcformat
+from sqlalchemy import make_url, text, update
 
 from models.settings.settings import Settings
 from models.storage import db
+from models.tables import webhook_event
 from models.tables.webhook_event import webhook_events
 from tests import build
-from tests.doors import ago, drain, on_sqlite
-from tests.faults import free_port
+from tests.doors import ago, drain, on_postgresql, on_sqlite, wait_for
+from tests.faults import Valkey, free_port
+from tests.test_not_taken import read_only
 from webhooks.app import create_app
 from webhooks.cli.doctor import doctor
+from webhooks.door.context import EXTENSION
+from webhooks.stack import valkey
+from worker.inbox import bell, spool
+from worker.inbox import rejections as rejected
+from worker.inbox.rejections import Rejections
 from worker.process.backend import Backend
 
 ROOT = Path(__file__).parents[1]
@@ -70,7 +81,7 @@ def test_a_database_that_newer_code_migrated_is_not_to_be_upgraded(
         conn.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     try:
         seen = line(examined(app), "migrations")
-        assert client.get("/readyz").status_code == 503
+        assert client.get("/readyz").json["keeps_in"] == "spool"  # type: ignore[index]
     finally:  # PostgreSQL's is every test's
         with db.writing(backend.engine) as conn:
             conn.execute(text("UPDATE alembic_version SET version_num = :at"), {"at": before})
@@ -151,7 +162,22 @@ def test_what_does_not_answer_is_named(settings: Settings, scheme: str) -> None:
     assert "does not answer" in line(told, what)
     if what == "database":
         assert "does it have this database and user?" in line(told, what)
-    assert app.test_client().get("/readyz").status_code == (503 if what == "database" else 200)
+    ready = app.test_client().get("/readyz")
+    assert ready.status_code == 200
+    assert ready.json is not None
+    assert ready.json["keeps_in"] == ("spool" if what == "database" else "database")
+
+
+@on_sqlite
+def test_with_neither_to_keep_events_in_it_is_not_ready(settings: Settings) -> None:
+    gone = {
+        "database_url": f"postgresql://127.0.0.1:{free_port()}/0",
+        "redis_url": f"redis://127.0.0.1:{free_port()}/0",
+    }
+    ready = create_app(settings.model_copy(update=gone)).test_client().get("/readyz")
+    assert ready.status_code == 503
+    assert ready.json is not None
+    assert ready.json["keeps_in"] is None
 
 
 @on_sqlite
@@ -160,3 +186,171 @@ def test_of_a_mistyped_path_it_makes_nothing(settings: Settings, tmp_path: Path)
     app = create_app(settings.model_copy(update={"database_url": url}))
     assert "check DATABASE_URL" in line(examined(app), "database")
     assert not (tmp_path / "mistyped").exists()
+
+
+@on_sqlite
+def test_a_spool_is_a_finding_while_the_database_is_up(app: Flask, backend: Backend) -> None:
+    assert line(examined(app), "spool").startswith("ok")
+    event = build.joined(at=ago(), sid="PA_1")
+    row = webhook_event.pending_row(event, build.webhook(event), received_at=ago())
+    spool.add(backend.redis, row)
+    seen = line(examined(app), "spool")
+    assert seen.startswith("NOT")
+    assert "1 events in Redis that are not in the database" in seen
+    assert "spool.waiting" in seen
+
+
+@on_sqlite
+def test_a_spool_is_no_finding_while_the_database_is_down(settings: Settings) -> None:
+    gone = {"database_url": f"postgresql://127.0.0.1:{free_port()}/0"}
+    app = create_app(settings.model_copy(update=gone))
+    post(app.test_client(), sent_at=datetime.now(UTC))
+    app.extensions[EXTENSION].spool_copier.stop()
+    told = examined(app)
+    assert line(told, "spool").startswith("ok   spool       keeps 1 events until")
+    assert line(told, "database").startswith("NOT")
+
+
+# --- Redis ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def own_valkey(tmp_path: Path) -> Iterator[Valkey]:
+    made = Valkey(tmp_path / "own-valkey")
+    yield made
+    made.stop()
+
+
+@on_sqlite
+def test_a_full_redis_is_not_well(settings: Settings, own_valkey: Valkey) -> None:
+    app = create_app(settings.model_copy(update={"redis_url": own_valkey.url}))
+    assert line(examined(app), "redis").startswith("ok")
+    own_valkey.fill()
+    seen = line(examined(app), "redis")
+    assert seen.startswith("NOT")
+    assert "used memory > 'maxmemory'" in seen
+    assert "give it more memory" in seen
+
+
+@on_sqlite
+def test_a_redis_that_evicts_is_a_finding(settings: Settings, own_valkey: Valkey) -> None:
+    app = create_app(settings.model_copy(update={"redis_url": own_valkey.url}))
+    assert line(examined(app), "eviction").startswith("ok")
+    with Redis.from_url(own_valkey.url) as redis:
+        redis.config_set("maxmemory-policy", "allkeys-lru")
+    seen = line(examined(app), "eviction")
+    assert seen.startswith("NOT")
+    assert "allkeys-lru" in seen
+    assert "set maxmemory-policy to noeviction" in seen
+
+
+@on_sqlite
+def test_a_replica_is_not_well(settings: Settings, own_valkey: Valkey, valkey_url: str) -> None:
+    app = create_app(settings.model_copy(update={"redis_url": own_valkey.url}))
+    with Redis.from_url(own_valkey.url) as redis:
+        redis.replicaof("127.0.0.1", str(make_url(valkey_url).port))
+    seen = line(examined(app), "redis")
+    assert seen.startswith("NOT")
+    assert "is a replica, which takes no writes" in seen
+
+
+@on_sqlite
+def test_a_cluster_is_not_well(settings: Settings, tmp_path: Path) -> None:
+    with valkey.running(tmp_path / "cluster", durable=False, cluster=True) as url:
+        seen = line(examined(create_app(settings.model_copy(update={"redis_url": url}))), "redis")
+    assert seen.startswith("NOT")
+    assert "is a cluster, on which RQ's queues do not run" in seen
+
+
+@on_sqlite
+def test_a_user_of_redis_without_rights_is_not_well(settings: Settings, own_valkey: Valkey) -> None:
+    with Redis.from_url(own_valkey.url) as redis:
+        rights = ("on", "nopass", "~*", "+@read", "+info")
+        redis.execute_command("ACL", "SETUSER", "private", *rights)
+    url = own_valkey.url.replace("redis://", "redis://private:x@")
+    seen = line(examined(create_app(settings.model_copy(update={"redis_url": url}))), "redis")
+    assert seen.startswith("NOT")
+    assert "has no permissions to run the 'set' command" in seen
+    assert "private" not in seen
+
+
+# --- what is refused ------------------------------------------------------------------------------
+
+
+@on_sqlite
+@pytest.mark.parametrize(
+    ("key", "secret", "minutes", "says"),
+    [
+        ("other", build.SECRET, 0, "1 unknown_key of other"),
+        (build.KEY, "another" * 8, 0, f"1 signature of {build.KEY}"),
+        (build.KEY, build.SECRET, 90, f"1 expired of {build.KEY}"),
+        (build.KEY, build.SECRET, -90, f"1 not_yet_valid of {build.KEY}"),
+    ],
+)
+def test_refused_webhooks_are_told_by_reason_and_issuer(
+    app: Flask, key: str, secret: str, minutes: int, says: str
+) -> None:
+    assert line(examined(app), "refused").startswith("ok")
+    body, token = build.signed(b"{}", key=key, secret=secret, now=ago(minutes))
+    headers = {"Authorization": token}
+    answer = app.test_client().post("/webhooks/livekit", data=body, headers=headers)
+    assert answer.status_code == 401
+    wait_for(lambda: says in line(examined(app), "refused"), seconds=30)
+    seen = line(examined(app), "refused")
+    assert seen.startswith("NOT")
+    assert "1 in the last day" in seen
+
+
+@on_sqlite
+def test_issuers_that_somebody_makes_up_fill_no_memory(backend: Backend) -> None:
+    rejections = Rejections(backend.redis, backend.keys)
+    now = datetime.now(UTC)
+    for number in range(1_000):
+        rejections.count("unknown_key", f"made-up-{number}", now=now)
+    rejections.count("signature", build.KEY, now=now)
+    rejections.count("malformed", "no key", now=now)
+    rejections.flush(now)
+    refused = rejected.refused(backend.redis, now=now)
+    assert refused.last_hour.total() == refused.last_day.total() == 1_002
+    assert len(refused.last_hour) < 30
+    assert refused.last_hour["unknown_key", "others"] == 980
+    assert refused.last_hour["signature", build.KEY] == 1
+    assert refused.last_hour["malformed", "-"] == 1
+
+
+@on_sqlite
+def test_it_is_told_how_long_ago_the_last_webhook_was_accepted(
+    app: Flask, client: FlaskClient, backend: Backend
+) -> None:
+    assert "no webhook has come yet" in line(examined(app), "received")
+    post(client, sent_at=datetime.now(UTC))
+    with db.writing(backend.engine) as conn:
+        conn.execute(update(webhook_events).values(received_at=ago(5)))
+    assert "the last webhook was accepted 30" in line(examined(app), "received")
+
+
+# --- PostgreSQL -----------------------------------------------------------------------------------
+
+
+@on_postgresql
+def test_a_read_only_database_is_named(app: Flask, postgres_url: str) -> None:
+    with read_only(postgres_url):
+        app.extensions[EXTENSION].backend.engine.dispose()
+        seen = line(examined(app), "database")
+        assert seen.startswith("NOT")
+        assert "is read-only" in seen
+        assert "target_session_attrs=read-write" in seen
+        assert app.test_client().get("/readyz").json["keeps_in"] == "spool"  # type: ignore[index]
+
+
+# --- workers --------------------------------------------------------------------------------------
+
+
+@on_sqlite
+def test_a_dead_worker_is_known_within_half_a_minute(app: Flask, backend: Backend) -> None:
+    worker = SimpleWorker([bell.QUEUE], connection=backend.redis)
+    worker.register_birth()  # type: ignore[no-untyped-call]  # RQ's
+    assert "1 alive" in line(examined(app), "workers")
+    silent = datetime.now(UTC) - timedelta(seconds=28)
+    backend.redis.hset(worker.key, "last_heartbeat", utcformat(silent))
+    assert "0 alive" in line(examined(app), "workers")

@@ -6,6 +6,7 @@ Real processes with the real configuration, at the level that says most.
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from http.client import HTTPConnection
@@ -14,6 +15,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from redis import Redis
 from sqlalchemy import update
 
 from models.settings.settings import Settings
@@ -23,6 +25,7 @@ from tests.build import captured, captures, joined, signed, webhook
 from tests.doors import Rollcall, ago, bearer, on_postgresql, on_sqlite, ops_token, token, wait_for
 from tests.faults import free_port
 from tests.processes import environment, listens, running
+from worker.inbox import workers
 
 Line = dict[str, Any]
 
@@ -228,3 +231,40 @@ def test_each_event_has_the_fields_that_it_promises(
     assert recorded["cache_cleared"] is True
     for line in lines(log):
         assert {"level", "timestamp", "message"} <= set(line)
+
+
+@on_sqlite
+@pytest.mark.parametrize(
+    ("module", "process"),
+    [("webhooks", "web"), ("worker", "worker"), ("worker.schedule", "scheduler")],
+)
+def test_each_process_says_when_it_starts_and_when_it_stops(
+    settings: Settings, log: Path, tmp_path: Path, module: str, process: str
+) -> None:
+    port = free_port()
+    env = environment(settings, tmp_path, PORT=str(port), LOG_LEVEL="info", LOG_FORMAT="json")
+    with running(module, env, log=log), Redis.from_url(settings.redis_url) as redis:
+        wait_for(
+            lambda: listens(port) or workers.alive(redis) or workers.schedulers(redis)
+        )  # before that it has no way to stop in good order
+    [started] = said(log, "process.started")
+    assert started["process"] == process
+    assert started["database"].startswith("sqlite:///")
+    assert started["redis"] == settings.redis_url
+    assert started["settings"]["port"] == port
+    assert settings.livekit_api_secret not in log.read_text()
+    [stopped] = said(log, "process.stopped")
+    assert stopped["process"] == process
+
+
+@on_sqlite
+def test_a_port_in_use_is_a_sentence(settings: Settings, log: Path, tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with running("webhooks", environment(settings, tmp_path, PORT=str(port)), log=log) as web:
+            assert web.wait(60) == 1
+    assert log.read_text().splitlines() == [
+        f"Port {port} can't be listened on: Address already in use. Set PORT to another one."
+    ]

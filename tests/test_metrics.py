@@ -104,15 +104,30 @@ def test_a_worker_s_counts_show_in_the_web_process(settings: Settings, tmp_path:
         until(lambda: scrape("rollcall_applied_seconds_count") == 1)
 
 
-def test_counts_of_processes_long_gone_are_forgotten(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_two_stacks_of_one_checkout_share_no_counts(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(metrics_dir.VARIABLE, str(tmp_path))
-    gone, fresh = tmp_path / "counter_99999999.db", tmp_path / "counter_99999998.db"
-    alive = tmp_path / f"counter_{os.getpid()}.db"
+    monkeypatch.chdir(tmp_path)
+    directories = set()
+    for url in ("sqlite:///one.db", "sqlite:///two.db", "sqlite:///two.db"):
+        monkeypatch.setenv(metrics_dir.VARIABLE, "")  # to be put back
+        monkeypatch.delenv(metrics_dir.VARIABLE)
+        metrics_dir.prepare(settings.model_copy(update={"database_url": url}))
+        directories.add(os.environ[metrics_dir.VARIABLE])
+    assert len(directories) == 2
+    assert all(Path(directory).is_dir() for directory in directories)
+
+
+def test_counts_of_processes_long_gone_are_forgotten(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(metrics_dir.VARIABLE, str(counts := tmp_path / "counts"))
+    counts.mkdir()
+    gone, fresh = counts / "counter_99999999.db", counts / "counter_99999998.db"
+    alive = counts / f"counter_{os.getpid()}.db"
     for path in (gone, fresh, alive):
         path.touch()
     for path in (gone, alive):
         os.utime(path, (0, 0))
-    metrics_dir.prepare()
-    assert set(tmp_path.iterdir()) == {fresh, alive}
+    metrics_dir.prepare(settings)
+    assert set(counts.iterdir()) == {fresh, alive}

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from alembic import command
@@ -192,3 +193,51 @@ def test_on_postgresql_the_tables_may_lie_in_a_schema_of_their_own(
     schema.upgrade(own.render_as_string(hide_password=False))
     assert set(inspect(engine).get_table_names(schema="own")) >= set(metadata.tables)
     assert tables(engine) == set()
+
+
+@pytest.mark.parametrize("fresh_url", ["postgresql"], indirect=True)
+def test_a_release_without_privileges_says_what_to_grant(fresh_url: str, engine: Engine) -> None:
+    role = f"nobody_{uuid4().hex}"
+    with engine.connect() as conn:
+        conn.execute(text(f"CREATE ROLE {role} LOGIN"))
+        conn.execute(text("REVOKE CREATE ON SCHEMA public FROM PUBLIC"))
+    try:
+        url = make_url(fresh_url).set(username=role).render_as_string(hide_password=False)
+        result = released(DATABASE_URL=url)
+    finally:
+        with engine.connect() as conn:
+            conn.execute(text(f"DROP ROLE {role}"))
+    assert result.returncode == 1
+    assert result.stderr.splitlines() == [
+        (
+            "DATABASE_URL: the database does not take the migrations: permission denied for schema"
+            " public (SQLSTATE 42501). Have an administrator run:"
+            f" GRANT CREATE ON SCHEMA public TO {role};"
+        )
+    ]
+
+
+@pytest.mark.parametrize("fresh_url", ["postgresql"], indirect=True)
+def test_a_release_on_a_read_only_database_says_so(fresh_url: str) -> None:
+    options = {"options": "-cdefault_transaction_read_only=on"}
+    url = make_url(fresh_url).update_query_dict(options).render_as_string(hide_password=False)
+    result = released(DATABASE_URL=url)
+    assert (result.returncode, len(result.stderr.splitlines())) == (1, 1)
+    assert "read-only transaction (SQLSTATE 25006)" in result.stderr
+
+
+@pytest.mark.parametrize("fresh_url", ["postgresql"], indirect=True)
+def test_a_release_refuses_an_encoding_that_lacks_letters(fresh_url: str, engine: Engine) -> None:
+    name = f"latin1_{uuid4().hex}"
+    with engine.connect() as conn:
+        made = f"CREATE DATABASE {name} ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0"
+        conn.execute(text(made))
+    try:
+        url = make_url(fresh_url).set(database=name).render_as_string(hide_password=False)
+        result = released(DATABASE_URL=url)
+    finally:
+        with engine.connect() as conn:
+            conn.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+    assert (result.returncode, len(result.stderr.splitlines())) == (1, 1)
+    assert "the database's encoding is LATIN1" in result.stderr
+    assert "ENCODING 'UTF8'" in result.stderr

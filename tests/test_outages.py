@@ -22,6 +22,7 @@ from tests.faults import until
 from webhooks.app import create_app
 from webhooks.door.context import EXTENSION
 from worker.inbox import spool
+from worker.inbox.spool_copier import SpoolCopier
 from worker.jobs import draining
 from worker.process.backend import Backend
 
@@ -40,12 +41,14 @@ class Deployment:
             redis_url=valkey.url,
             _env_file=None,
         )
+        self.settings = settings
         self.app = create_app(settings)
         self.web: Backend = self.app.extensions[EXTENSION].backend
         self.worker = Backend.of(settings)
         self.client: FlaskClient = self.app.test_client()
 
     def close(self) -> None:
+        self.app.extensions[EXTENSION].spool_copier.stop()
         self.app.extensions[EXTENSION].local_drain.stop()
         self.web.close()
         self.worker.close()
@@ -209,3 +212,36 @@ def test_an_unreadable_webhook_is_remembered_over_an_outage(here: Deployment) ->
     with db.reading(here.worker.engine) as conn:
         statuses = conn.execute(select(webhook_events.c.status)).scalars().all()
     assert sorted(statuses) == ["applied", "unreadable"]
+
+
+def test_a_full_redis_gives_back_what_it_spooled_without_any_worker(here: Deployment) -> None:
+    assert here.post(1).status_code == 204
+    here.postgres.stop()
+    try:
+        assert [here.post(number).status_code for number in (2, 3, 4)] == [204] * 3
+        here.valkey.fill()
+        assert here.post(5).status_code == 503, "neither takes it"
+    finally:
+        here.postgres.start()
+    try:
+        until(lambda: here.applied() == 4)  # no job can be enqueued in a full Redis
+        assert spool.length(here.web.redis) == 0
+    finally:
+        here.valkey.unfill()
+
+
+def test_a_web_process_that_starts_empties_the_spool_that_another_left(here: Deployment) -> None:
+    here.postgres.stop()
+    try:
+        assert here.post(1).status_code == 204
+        here.app.extensions[EXTENSION].spool_copier.stop()
+    finally:
+        here.postgres.start()
+    next_copier = SpoolCopier(here.settings, lambda: None)
+    next_copier.start()
+    try:
+        until(lambda: spool.length(here.web.redis) == 0)
+    finally:
+        next_copier.stop()
+    until(here.drained)
+    assert here.applied() == 1

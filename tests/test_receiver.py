@@ -89,6 +89,14 @@ def test_each_kind_that_tells_of_attendance_is_stored(rollcall: Rollcall, event:
     assert [row["event"] for row in rollcall.ledger()] == [event.event]
 
 
+def test_the_path_may_end_in_a_slash(rollcall: Rollcall) -> None:
+    body, signature = signed(webhook(joined()))
+    headers = {"Authorization": signature}
+    answer = rollcall.client.post("/webhooks/livekit/", data=body, headers=headers)
+    assert answer.status_code == 204
+    assert len(rollcall.ledger()) == 1
+
+
 def test_an_event_that_we_have_is_acknowledged_and_kept_once(rollcall: Rollcall) -> None:
     retry = signed(webhook(GOOD))
     assert [rollcall.post(*retry).status_code for _ in range(3)] == [204, 204, 204]
@@ -204,6 +212,7 @@ def forged() -> Iterator[tuple[str, bytes, str | None]]:
     yield "expired", body, signed(payload, now=now - timedelta(minutes=7))[1]
     yield "not_yet_valid", body, signed(payload, now=now + timedelta(minutes=7))[1]
     yield "bad_claim", body, token_of(aud="somebody", sha256="x")
+    yield "numeric_sub", body, token_of(sub=5, sha256="x")
     yield "no_sha256", body, token("5", "quran-98", roomAdmin=True)
     yield "bad_sha256", body, token_of(sha256="x")
     yield "other_body", body + b" ", good

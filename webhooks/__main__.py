@@ -19,7 +19,9 @@ from granian.log import LogLevels
 from granian.server.mp import MPServer
 
 from models.settings.settings import Settings, load_or_exit
-from worker.process import metrics_dir
+from webhooks.server import port
+from webhooks.server.port import PortTaken
+from worker.process import logs, metrics_dir
 
 SPARE_DESCRIPTORS = 256
 PR_SET_PDEATHSIG = 1
@@ -38,8 +40,14 @@ HEADERS = HTTP1Settings(header_read_timeout=10_000, max_buffer_size=128 * 1024)
 
 def main() -> None:
     settings = load_or_exit()
-    metrics_dir.prepare()
-    serve("webhooks.app:create_served_app", settings)
+    metrics_dir.prepare(settings)
+    logs.configure(settings)
+    try:
+        port.check(settings.port)
+    except PortTaken as error:
+        sys.exit(str(error))
+    with logs.announced("web", settings):
+        serve("webhooks.app:create_served_app", settings)
 
 
 def serve(factory: str, settings: Settings) -> None:

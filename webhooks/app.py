@@ -24,6 +24,8 @@ from webhooks.pages.pages import pages
 from webhooks.receiver import receiver
 from webhooks.server.connections import ConnectionReaper
 from worker.inbox.group_commit import GroupCommit
+from worker.inbox.rejections import Rejections
+from worker.inbox.spool_copier import SpoolCopier
 from worker.jobs.local_drain import LocalDrain
 from worker.process import logs
 from worker.process.backend import REQUEST, Backend, Timeouts
@@ -37,12 +39,15 @@ def create_app(settings: Settings | None = None, timeouts: Timeouts = REQUEST) -
     app.response_class = Response
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     backend = Backend.of(settings, timeouts)
+    local_drain = LocalDrain(settings)
     app.extensions[EXTENSION] = Context(
         backend=backend,
         unhurried=Backend.of(settings),
         callers=Callers(backend.keys),
         group_commit=GroupCommit(backend.engine),
-        local_drain=LocalDrain(settings),
+        local_drain=local_drain,
+        spool_copier=SpoolCopier(settings, local_drain.wake),
+        rejections=Rejections(backend.redis, backend.keys),
         admission=Admission(settings.web_threads),
     )
     problems.register(app)
@@ -55,10 +60,15 @@ def create_app(settings: Settings | None = None, timeouts: Timeouts = REQUEST) -
 
 
 def create_served_app() -> Flask:
-    """What the web process serves: the application, with a reaper for its connections."""
+    """What the web process serves: the application, with a reaper for its connections.
+
+    It looks into the spool from its start: a process before it may have left events there.
+    """
     settings = _settings()
     ConnectionReaper(settings.port).start()
-    return create_app(settings)
+    app = create_app(settings)
+    app.extensions[EXTENSION].spool_copier.start()
+    return app
 
 
 def _settings() -> Settings:

@@ -13,14 +13,15 @@ from typing import Any, Literal
 import structlog
 from flask import Blueprint, request
 from redis.exceptions import RedisError
+from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from models.domain.event import Event, Unreadable
 from models.ledger import incoming
-from models.storage.db import OUTAGES
+from models.storage import errors, reasons
 from models.tables import webhook_event
 from webhooks.api.bodies import whole_body
-from webhooks.door import verify
+from webhooks.door import problems, verify
 from webhooks.door.context import backend, context, present
 from webhooks.door.operation import Answer, operation
 from webhooks.door.problems import response
@@ -39,7 +40,7 @@ OTHER = "other"
 log = structlog.get_logger()
 
 
-@receiver.post("/webhooks/livekit")
+@receiver.post("/webhooks/livekit", strict_slashes=False)
 @operation(
     tokens=("webhook",),
     body=Webhook,
@@ -58,53 +59,64 @@ def receive() -> Response:
         body = whole_body(limited)
         verify.check_body(claims, body)
     except Rejected as error:
-        _rejected(error.reason)
+        _rejected(error.reason, now)
         return response(401, error.reason, str(error))
     except RequestEntityTooLarge:
-        _rejected("too_large")
+        _rejected("too_large", now)
         raise
     kind, outcome, answered = _keep(body, now, started)
     metrics.webhook_seconds.labels(kind, outcome).observe(perf_counter() - started)
     return answered
 
 
-def _rejected(reason: str) -> None:
-    metrics.webhook_rejects.labels(reason).inc()
-    log.warning("webhook.rejected", reason=reason)
+def _rejected(why: str, now: datetime) -> None:
+    metrics.webhook_rejects.labels(why).inc()
+    issuer = verify.claimed_issuer(request.headers.get("Authorization"))
+    context().rejections.count(why, issuer, now=now)
+    log.warning("webhook.rejected", reason=why)
 
 
 def _keep(body: bytes, now: datetime, started: float) -> tuple[str, Outcome, Response]:
     """Store the event, if it is of use: its kind, what became of it, the answer."""
     try:
         read = incoming.read(body, now=now)
+        if read is None:
+            return OTHER, "unused", Response(status=204)
+        outcome = _store(read.row(received_at=now))
     except Unreadable as error:
         return OTHER, "unreadable", _unreadable(body, str(error), now)
-    if read is None:
-        return OTHER, "unused", Response(status=204)
-    outcome = _store(read.row(received_at=now))
     _log(read.event, outcome, ms=round((perf_counter() - started) * 1000, 1))
     return read.event.event, outcome, Response(status=204)
 
 
 def _store(row: dict[str, Any]) -> Outcome:
-    """Where it is safe: in the inbox, or in the spool while the database is down. Then it rings.
+    """Where it is safe: in the inbox, or in the spool when the database did not take it, whatever
+    the reason. Then it rings.
 
-    Raises what the database raised when neither takes it: the answer is then 503.
+    Raises Unreadable for a row that no database would take.
     """
     try:
         entry = context().group_commit.put(row)
-    except OUTAGES:
-        try:
-            spool.add(backend().redis, row)
-        except RedisError:
-            log.error("spool.down")  # and the database's error is raised
-        else:
-            _ring()
-            return "spooled"
-        raise
+    except SQLAlchemyError as error:
+        if errors.refuses_row(error):
+            raise Unreadable(f"the database refuses it: {reasons.of(error)}") from None
+        _spool(row, error)
+        return "spooled"
     if entry.rings:
         _ring()
     return "stored" if entry.fresh else "duplicate"
+
+
+def _spool(row: dict[str, Any], refusal: SQLAlchemyError) -> None:
+    """Keep it in Redis. Raises Problem when that does not take it either: LiveKit comes again."""
+    try:
+        spool.add(backend().redis, row)
+    except RedisError as error:
+        log.error("spool.down", reason=reasons.of(error))
+        raise problems.unavailable(refusal) from None
+    log.warning("webhook.spooled", event_id=row["event_id"], reason=reasons.of(refusal))
+    context().spool_copier.start()
+    _ring()
 
 
 def _ring() -> None:
@@ -115,13 +127,13 @@ def _ring() -> None:
         context().local_drain.wake()
 
 
-def _unreadable(body: bytes, reason: str, now: datetime) -> Response:
+def _unreadable(body: bytes, why: str, now: datetime) -> Response:
     """Signed, so it is LiveKit's, and an operator must see it; but not what it said."""
     event_id = f"sha256:{hashlib.sha256(body).hexdigest()}"
-    error = f"{reason} ({len(body)} bytes)"
+    error = f"{why} ({len(body)} bytes)"
     _store(webhook_event.unreadable_row(event_id, error=error, received_at=now))
     log.warning("webhook.unreadable", event_id=event_id, length=len(body))
-    return response(400, "unreadable", f"The webhook can't be read: {reason}.")
+    return response(400, "unreadable", f"The webhook can't be read: {why}.")
 
 
 def _log(event: Event, outcome: Outcome, *, ms: float) -> None:

@@ -19,6 +19,7 @@ from rq.worker import WorkerStatus
 from rq.worker_pool import WorkerPool
 
 from models.settings.settings import Settings, load_or_exit
+from models.storage import reasons
 from worker.inbox.bell import QUEUE
 from worker.process import logs, metrics_dir, shutdown
 
@@ -83,9 +84,10 @@ class Pool(WorkerPool):
 
 def main() -> None:
     settings = load_or_exit()
-    metrics_dir.prepare()
+    metrics_dir.prepare(settings)
     logs.configure(settings)
-    work(settings)
+    with logs.announced("worker", settings):
+        work(settings)
 
 
 def work(settings: Settings) -> None:
@@ -117,7 +119,7 @@ def _worked(settings: Settings) -> bool:
         worker = Worker([QUEUE], connection=Redis.from_url(settings.redis_url))
         worker.work(logging_level="WARNING")
     except RedisError as error:
-        log.warning("worker.lost_redis", error=type(error).__name__)
+        log.warning("worker.lost_redis", reason=reasons.of(error))
     return shutdown.requested.is_set()
 
 

@@ -17,6 +17,7 @@ from rq.cron import CronJob, CronScheduler
 from rq.exceptions import StopRequested
 
 from models.settings.settings import Settings, load_or_exit
+from models.storage import reasons
 from worker.inbox import bell
 from worker.process import logs, metrics_dir, shutdown
 
@@ -60,11 +61,11 @@ class Scheduler(CronScheduler):
 
 def main() -> None:
     settings = load_or_exit()
-    metrics_dir.prepare()
+    metrics_dir.prepare(settings)
     logs.configure(settings)
     from worker.reconcile import reconcile  # noqa: PLC0415  (counters open files in that directory)
 
-    with reconcile.running(settings):
+    with logs.announced("scheduler", settings), reconcile.running(settings):
         run(settings)
 
 
@@ -82,7 +83,7 @@ def _scheduled(settings: Settings) -> bool:
     try:
         made.start()  # type: ignore[no-untyped-call]  # RQ leaves it untyped
     except RedisError as error:
-        log.warning("schedule.lost_redis", error=type(error).__name__)
+        log.warning("schedule.lost_redis", reason=reasons.of(error))
     return shutdown.requested.is_set()
 
 

@@ -7,31 +7,51 @@ from contextlib import suppress
 from pathlib import Path
 
 from alembic import context
+from sqlalchemy import Engine
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from models.ledger import erasure, retention  # noqa: F401  (their tables)
 from models.settings.settings import load_or_exit
+from models.storage import suitability
 from models.storage.db import metadata, writing
 from models.storage.engine import make_engine
 from models.tables import cycle, room, session, webhook_event  # noqa: F401  (their tables)
 
 
 def run() -> None:
-    engine = make_engine(
-        context.config.attributes.get("database_url") or load_or_exit().database_url
-    )
+    engine = _engine()
     _make_directory(engine.url)
     try:
         engine.connect().close()
     except OperationalError as error:
         sys.exit(f"DATABASE_URL: no connection to the database: {error.orig}")
+    try:
+        suitability.check(engine)
+        _migrate(engine)
+    except suitability.Unsuitable as error:
+        sys.exit(f"DATABASE_URL: {error}")
+    except DBAPIError as error:
+        if (why := suitability.refusal(engine, error)) is None:
+            raise
+        sys.exit(f"DATABASE_URL: the database does not take the migrations: {why}")
+    engine.dispose()
+
+
+def _migrate(engine: Engine) -> None:
     with writing(engine) as conn:
         batch = conn.dialect.name == "sqlite"
         context.configure(connection=conn, target_metadata=metadata, render_as_batch=batch)
         with context.begin_transaction():
             context.run_migrations()
-    engine.dispose()
+
+
+def _engine() -> Engine:
+    """For a URL that is given, else for the environment."""
+    if url := context.config.attributes.get("database_url"):
+        return make_engine(url)
+    settings = load_or_exit()
+    return make_engine(settings.database_url, prepared_statements=settings.prepared_statements)
 
 
 def _make_directory(url: URL) -> None:

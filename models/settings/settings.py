@@ -37,6 +37,10 @@ Credential = Annotated[str, StringConstraints(strip_whitespace=True, min_length=
 KINDS = frozenset({"STANDARD", "INGRESS", "EGRESS", "SIP", "AGENT", "CONNECTOR", "BRIDGE"})
 """LiveKit's ParticipantInfo.Kind. Its own enum would have every web process load protobuf."""
 
+WRAPPED_KEY = re.compile(r"""^["'`{\[(<-]|["'`}\])>]$""")
+WRAPPED_SECRET = re.compile(r"""^(["'`]).*\1$""")
+"""What is pasted with pairs from YAML, JSON or a shell, and is part of none of them."""
+
 MAX_RETENTION_DAYS = 36_500
 
 
@@ -62,6 +66,8 @@ def _key_pairs(text: str) -> str:
         key, _, secret = pair.partition(":")
         if not key.strip() or not secret.strip():
             raise ValueError("must be `key: secret` pairs, separated by commas or newlines")
+        if WRAPPED_KEY.search(key.strip()) or WRAPPED_SECRET.match(secret.strip()):
+            raise ValueError("must be bare `key: secret` pairs, without quotes or brackets")
     return text
 
 
@@ -106,6 +112,7 @@ class Settings(BaseSettings):
     livekit_keys: Annotated[str, AfterValidator(_key_pairs)] = Field("", repr=False)
     livekit_url: Annotated[str, AfterValidator(urls.livekit)] | None = None
     database_url: DatabaseUrl = Field("sqlite:///var/rollcall.db", repr=False)
+    prepared_statements: bool = True
     redis_url: RedisUrl = Field("redis://127.0.0.1:6379/0", repr=False)
     port: int = Field(8000, ge=1, le=65535)
     web_processes: int = Field(1, ge=1, le=64)

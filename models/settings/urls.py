@@ -24,6 +24,13 @@ LIVEKIT = TypeAdapter[AnyUrl](
 )
 ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[a-z0-9._-]+(:\d+)?")
 
+SEVERAL_HOSTS = re.compile(
+    r"(postgres[a-z+]*://(?:[^/?#]*@)?)"
+    r"((?=[^@/?#]*:)[^@/?#,]*(?:,[^@/?#,]*)+)"  # one of them has a port
+    r"([/?].*)?"
+)
+HOST = re.compile(r"^(\[[^\]]*\]|[^:]*)(?::(.*))?$")
+
 
 def origin(text: str) -> str:
     """A web page's origin as browsers write it: no path, no default port, a host in ASCII.
@@ -65,7 +72,7 @@ def redis(url: str) -> str:
 def database(url: str) -> str:
     """A URL that names a SQLite file, or that libpq can read."""
     try:
-        parsed = make_url(url)
+        parsed = parse_database(url)
     except (ArgumentError, ValueError):
         raise ValueError("is no database URL, such as postgresql://host/name") from None
     check = DRIVERS.get(parsed.drivername)
@@ -73,6 +80,36 @@ def database(url: str) -> str:
         raise ValueError(f"must be postgresql:// or sqlite:///, not {parsed.drivername}://")
     check(parsed)
     return url
+
+
+def parse_database(url: str) -> URL:
+    """SQLAlchemy's URL. It can't read the ports of several hosts, as in `h1:5432,h2:5432`, which
+    libpq can."""
+    parts = SEVERAL_HOSTS.fullmatch(url)
+    if parts is None:
+        return make_url(url)
+    before, listed, after = parts.groups()
+    hosts, ports = (
+        ",".join(HOST.sub(part, host).strip("[]") for host in listed.split(","))
+        for part in (r"\1", r"\2")
+    )
+    return make_url(f"{before}{after or '/'}").update_query_dict({"host": hosts, "port": ports})
+
+
+def database_address(url: str) -> str:
+    """Where the database is, for logs: no user, no password, no options."""
+    parsed = parse_database(url)
+    hosts, ports = (str(parsed.query.get(name, "")) for name in ("host", "port"))
+    at = parsed.host or hosts
+    port = parsed.port or ports
+    return f"{parsed.get_backend_name()}://{at}{f':{port}' if port else ''}/{parsed.database or ''}"
+
+
+def redis_address(url: str) -> str:
+    """Where Redis is, for logs: no user, no password, no options."""
+    parts = urlsplit(url)
+    port = f":{parts.port}" if parts.port else ""
+    return f"{parts.scheme}://{parts.hostname or ''}{port}{parts.path}"
 
 
 def _sqlite(url: URL) -> None:

@@ -108,14 +108,27 @@ def writing(engine: Engine) -> Iterator[Connection]:
         else:
             conn.execution_options(isolation_level="READ COMMITTED")
         with conn.begin():
+            _limit_lock_waits(conn)
             yield conn
 
 
 @contextmanager
 def inserting(engine: Engine) -> Iterator[Connection]:
-    """A transaction of one statement: on PostgreSQL it commits itself, in one round trip."""
-    with writing(engine) if engine.dialect.name == "sqlite" else _connect(engine) as conn:
+    """A transaction of one statement: on PostgreSQL it commits itself, in one round trip.
+
+    Raises OperationalError when the statement is not committed after it: a pooler may begin a
+    transaction by itself, and never commit it.
+    """
+    if engine.dialect.name == "sqlite":
+        with writing(engine) as conn:
+            yield conn
+        return
+    with _connect(engine) as conn:
         yield conn
+        if not postgres.is_idle(conn.connection.driver_connection):
+            conn.invalidate()
+            uncommitted = ConnectionError("the connection is still in a transaction")
+            raise OperationalError("commit", None, uncommitted)
 
 
 def insert(conn: Connection, table: Table) -> postgresql.Insert | sqlite.Insert:
@@ -160,6 +173,13 @@ def set_locally(conn: Connection, settings: Mapping[str, str]) -> None:
         conn.execute(select(*changed))
 
 
+def _limit_lock_waits(conn: Connection) -> None:
+    """For this transaction alone: in the options of a connection, poolers refuse it."""
+    milliseconds = conn.get_execution_options().get("lock_timeout_ms")
+    if milliseconds is not None:
+        conn.exec_driver_sql(f"SET LOCAL lock_timeout = {milliseconds}")
+
+
 def _lock_key(word: str) -> int:
     return int.from_bytes(hashlib.sha256(word.encode()).digest()[:8], signed=True)
 
@@ -168,5 +188,5 @@ def _connect(engine: Engine) -> Connection:
     """A connection, or OperationalError at once while the database is known to be down."""
     breaker: Breaker | None = engine.get_execution_options().get("breaker")
     if breaker is not None and breaker.is_open:
-        raise OperationalError("connect", None, ConnectionError("the database is down"))
+        raise OperationalError("connect", None, ConnectionError(breaker.reason))
     return engine.connect()

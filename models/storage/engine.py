@@ -2,36 +2,49 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import orjson
 import psycopg
 from sqlalchemy import Connection, Engine, create_engine, event, select
-from sqlalchemy.engine import URL, ExceptionContext, make_url
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.engine import URL, ExceptionContext
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from models.storage import postgres
+from models.settings.urls import parse_database
+from models.storage import errors, postgres
 from models.storage.breaker import Breaker
 from models.storage.write_queue import WriteQueue
 
+SESSION = {"PGDATESTYLE": "ISO, MDY", "PGTZ": "UTC"}
+"""How each session begins, whatever the server, the database or the role say. libpq sends these
+variables as parameters that every PgBouncer keeps for each client; it refuses the same in `options`
+unless it is told not to. JSON's times and a driver's are read in this form only."""
+
 LOCK_SHARE = 0.8
+"""Of the limit of a round trip: whoever waits for another's lock in a transaction that writes is
+told so before the limit makes an outage of it."""
+
 BUSY_SECONDS = 5.0
 """How long a SQLite writer waits for another at most: contention is no outage."""
 
 
-def make_engine(url: str, *, pool_size: int = 8, timeout: float = 30.0) -> Engine:
+def make_engine(
+    url: str, *, pool_size: int = 8, timeout: float = 30.0, prepared_statements: bool = True
+) -> Engine:
     """An engine for `DATABASE_URL`, opened lazily.
 
     `timeout`: seconds for a connection, for each round trip, and for a place in the pool. Its
     breaker lets an outage of PostgreSQL cost one slow answer (`db` asks it); SQLite is never far.
     """
-    parsed = make_url(url)
+    parsed = parse_database(url)
     if parsed.get_backend_name() == "sqlite":
         return _sqlite(parsed, min(timeout, BUSY_SECONDS))
-    return _postgresql(parsed, pool_size, timeout)
+    return _postgresql(parsed, pool_size, timeout, prepared_statements=prepared_statements)
 
 
-def _postgresql(url: URL, pool_size: int, timeout: float) -> Engine:
+def _postgresql(url: URL, pool_size: int, timeout: float, *, prepared_statements: bool) -> Engine:
+    os.environ |= SESSION
     engine = create_engine(
         url.set(drivername="postgresql+psycopg"),
         pool_size=pool_size,
@@ -44,32 +57,54 @@ def _postgresql(url: URL, pool_size: int, timeout: float) -> Engine:
         hide_parameters=True,  # errors are logged and stored; names and user ids are not
         json_serializer=_dumps,
         json_deserializer=orjson.loads,
-        connect_args={"options": _options(url, timeout), "client_encoding": "utf8"},
+        connect_args=_connect_args(prepared_statements=prepared_statements),
     )
     breaker = Breaker("database", lambda: _ask(engine), failure=SQLAlchemyError)
-    engine.update_execution_options(breaker=breaker)
+    lock_timeout_ms = int(timeout * 1000 * LOCK_SHARE)
+    engine.update_execution_options(breaker=breaker, lock_timeout_ms=lock_timeout_ms)
 
     @event.listens_for(engine, "do_connect")
     def connect(_dialect: Any, _record: Any, args: Any, kwargs: Any) -> Any:
         try:
             return postgres.connect(*args, timeout=timeout, **kwargs)
-        except psycopg.OperationalError:
-            breaker.trip()
+        except psycopg.OperationalError as error:
+            breaker.trip(error)
             raise
 
     @event.listens_for(engine, "handle_error")
     def trip(context: ExceptionContext) -> None:
         if context.is_disconnect:
-            breaker.trip()
+            breaker.trip(context.original_exception)
+        elif errors.sqlstate(context.original_exception) in errors.LOST_STATEMENTS:
+            # Only this connection is of no use any more: it is closed, and the pool stays.
+            context.is_disconnect, context.invalidate_pool_on_disconnect = True, False
 
+    _translate_errors(engine)
     return engine
 
 
-def _options(url: URL, timeout: float) -> str:
-    """The URL's own, such as a search_path, and ours, which win: whoever waits for another's lock
-    is told so before `timeout` makes an outage of it."""
-    own = " ".join(url.normalized_query.get("options", ()))
-    return f"{own} -c timezone=UTC -c lock_timeout={int(timeout * 1000 * LOCK_SHARE)}".strip()
+def _translate_errors(engine: Engine) -> None:
+    """Raise as an OperationalError whatever is the database's fault: see `errors`."""
+
+    @event.listens_for(engine, "handle_error", retval=True)
+    def translate(context: ExceptionContext) -> DBAPIError | None:
+        kind = errors.translated(context.original_exception)
+        if kind is None or isinstance(context.sqlalchemy_exception, kind):
+            return None
+        return kind(
+            context.statement,
+            None,
+            context.original_exception,
+            hide_parameters=True,
+            connection_invalidated=context.is_disconnect,
+        )
+
+
+def _connect_args(*, prepared_statements: bool) -> dict[str, Any]:
+    """The driver prepares what is executed for the sixth time, or nothing."""
+    return {"client_encoding": "utf8"} | (
+        {} if prepared_statements else {"prepare_threshold": None}
+    )
 
 
 def _ask(engine: Engine) -> None:
@@ -91,6 +126,7 @@ def _sqlite(url: URL, busy_seconds: float) -> Engine:
         connect_args={"timeout": busy_seconds},
     )
     engine.update_execution_options(write_queue=WriteQueue(busy_seconds))
+    _translate_errors(engine)
 
     @event.listens_for(engine, "connect")
     def configure(connection: Any, _record: Any) -> None:

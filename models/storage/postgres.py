@@ -31,6 +31,12 @@ class TimedConnection(psycopg.Connection[Any]):
             raise
 
 
+def is_idle(connection: Any) -> bool:
+    """Whether the server said, with its last answer, that no transaction is open."""
+    status: TransactionStatus = connection.pgconn.transaction_status
+    return status == TransactionStatus.IDLE
+
+
 @contextmanager
 def longer_timeout(connection: Any, timeout: float) -> Iterator[None]:
     """Let each round trip on this connection take `timeout` seconds at least, for a while."""

@@ -157,6 +157,16 @@ def least_delay(conn: Connection) -> timedelta | None:
     return min(delays, default=None)
 
 
+def last_accepted(conn: Connection) -> datetime | None:
+    """When LiveKit's latest readable webhook was received; None without any."""
+    columns = webhook_events.c
+    statement = select(columns.received_at).where(
+        columns.source == "livekit", columns.event.is_not(None)
+    )
+    newest = (columns.received_at.desc(), columns.id.desc())
+    return conn.execute(statement.order_by(*newest).limit(1)).scalar()
+
+
 def insert_rows(conn: Connection, rows: Sequence[dict[str, Any]]) -> set[str]:
     """Put rows into the inbox, in this order; the ids of the events that were not there yet."""
     return bulk.insert_missing(conn, webhook_events, rows, key="event_id")

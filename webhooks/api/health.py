@@ -9,7 +9,7 @@ from webhooks.api.replies import Alive, Ready
 from webhooks.door.context import backend, present
 from webhooks.door.operation import json, operation
 from webhooks.door.responses import Response
-from worker.health import checks, serves
+from worker.health import checks, keeps_in
 
 health = Blueprint("health", __name__)
 
@@ -24,10 +24,15 @@ def healthz() -> Response:
 @health.get("/readyz")
 @operation(answers={200: json("Ready.", Ready), 503: json("Not ready.", Ready)})
 def readyz() -> Response:
-    """200 when webhooks can be stored. Redis being away is told, and no reason to stay away."""
-    seen = {check.what: check for check in checks(backend(), now=present())}
-    ready = all(map(serves, seen.values()))
-    age = seen["pending"].seconds if "pending" in seen else None
-    shown = {what: {"well": check.well, "seen": check.seen} for what, check in seen.items()}
-    body = {"ready": ready, "pending_age_seconds": age, "checks": shown}
-    return answer(body, status=200 if ready else 503)
+    """200 while webhooks can be kept, in the database or in the spool; `keeps_in` says which."""
+    seen = checks(backend(), now=present())
+    kept_in = keeps_in(seen)
+    age = next((check.seconds for check in seen if check.what == "pending"), None)
+    shown = {check.what: {"well": check.well, "seen": check.seen} for check in seen}
+    body = {
+        "ready": kept_in is not None,
+        "keeps_in": kept_in,
+        "pending_age_seconds": age,
+        "checks": shown,
+    }
+    return answer(body, status=200 if kept_in is not None else 503)

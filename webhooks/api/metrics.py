@@ -14,7 +14,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
-from models.storage import db
+from models.storage import db, reasons
 from models.tables import cycle, webhook_event
 from webhooks.door.context import backend, present
 from webhooks.door.operation import Answer, operation
@@ -63,7 +63,7 @@ def _of_database() -> Iterator[GaugeMetricFamily]:
             since = present() - backend().rules.max_cycle
             inside = cycle.open_count(conn, since=since)
     except SQLAlchemyError as error:
-        log.warning("metrics.database_down", error=type(error).__name__)
+        log.warning("metrics.database_down", reason=reasons.of(error))
         yield _gauge("rollcall_database_up", "Whether the database answers.", 0)
         return
     yield _gauge("rollcall_database_up", "Whether the database answers.", 1)
@@ -81,7 +81,7 @@ def _of_redis() -> Iterator[GaugeMetricFamily]:
         spooled, queued = spool.length(redis), bell.queue(redis).count
         working, scheduling = workers.alive(redis), workers.schedulers(redis)
     except RedisError as error:
-        log.warning("metrics.redis_down", error=type(error).__name__)
+        log.warning("metrics.redis_down", reason=reasons.of(error))
         yield _gauge("rollcall_redis_up", "Whether Redis answers.", 0)
         return
     yield _gauge("rollcall_redis_up", "Whether Redis answers.", 1)

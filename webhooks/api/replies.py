@@ -200,19 +200,24 @@ class Ready(Reply):
     model_config = _example(
         {
             "ready": True,
+            "keeps_in": "database",
             "pending_age_seconds": 0.0,
             "checks": {
                 "database": {"well": True, "seen": "postgresql answers"},
-                "redis": {"well": True, "seen": "answers, 0 events spooled"},
+                "redis": {"well": True, "seen": "writes, reads and runs scripts"},
             },
         }
     )
 
-    ready: bool = Field(description="Without Redis everything is slower, no less: it is no reason.")
+    ready: bool = Field(description="Whether a webhook that comes now is kept.")
+    keeps_in: Literal["database", "spool"] | None = Field(
+        description="Where: in the database, or in the spool in Redis until the database is back."
+    )
     pending_age_seconds: float | None = Field(description="Age of the oldest event to be applied.")
     checks: dict[str, Check] = Field(
         description="By what was looked at: `database`, `migrations`, `pending`, `failed`,"
-        " `unreadable`, `clock`, `redis`, `workers`, `scheduler`."
+        " `unreadable`, `clock`, `received`, `redis`, `eviction`, `refused`, `spool`, `workers`,"
+        " `scheduler`."
     )
 
 

@@ -11,6 +11,11 @@ from webhooks.door.context import context, present
 from webhooks.door.problems import Problem, forbidden, unauthorized
 from webhooks.door.verify import Rejected
 
+ALMOST = (
+    "The token may list and create rooms, as an operator's, but names a room too, which LiveKit's"
+    " `lk token create --create --list` makes up. Make one with `flask token --ops`."
+)
+
 
 def caller(token: str | None = None) -> Caller:
     """The holder of the request's bearer token, or of the `token` that came in its body.
@@ -31,6 +36,8 @@ def caller(token: str | None = None) -> Caller:
 def operator() -> Caller:
     """The holder of an operators' token. Raises Problem: 401, or 403 with any other token."""
     holder = caller()
+    if holder.almost_operates:
+        raise Problem(403, "forbidden", ALMOST)
     if not holder.operates:
         raise forbidden()
     return holder

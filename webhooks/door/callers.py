@@ -35,6 +35,8 @@ class Caller:
     joins: bool
     administers: bool
     operates: bool
+    almost_operates: bool = False
+    """Operators' grants, but for one room: `lk token create --create --list` makes up a room."""
 
     def may_see(self, user_id: str | None, room_names: Collection[str]) -> bool:
         """Whether this person's attendance, in a session that had these rooms, is theirs to see.
@@ -90,6 +92,11 @@ def _caller(claims: Mapping[str, Any]) -> Caller:
             grants.get("roomList") is True
             and grants.get("roomCreate") is True
             and not grants.get("room")
+        ),
+        almost_operates=(
+            grants.get("roomList") is True
+            and grants.get("roomCreate") is True
+            and bool(grants.get("room"))
         ),
     )
 

@@ -10,6 +10,8 @@ from flask import current_app
 from webhooks.door.admission import Admission
 from webhooks.door.callers import Callers
 from worker.inbox.group_commit import GroupCommit
+from worker.inbox.rejections import Rejections
+from worker.inbox.spool_copier import SpoolCopier
 from worker.jobs.local_drain import LocalDrain
 from worker.process.backend import Backend
 
@@ -27,6 +29,8 @@ class Context:
     callers: Callers
     group_commit: GroupCommit
     local_drain: LocalDrain
+    spool_copier: SpoolCopier
+    rejections: Rejections
     admission: Admission
 
 

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from werkzeug.exceptions import HTTPException
 from werkzeug.http import HTTP_STATUS_CODES
 
+from models.storage import reasons
 from models.storage.db import OUTAGES
 from webhooks.door.responses import Response
 
@@ -112,14 +113,19 @@ def _http(error: HTTPException) -> Response:
     return response(status, reason, error.description or reason, headers=headers)
 
 
-def _database_down(error: Exception) -> Response:
+def unavailable(error: Exception) -> Problem:
+    """Nothing was stored because of the database, which may take it later."""
     if _is_contention(error):
         detail = "Others are changing the same at this moment. Nothing was stored; try again."
-        return response(503, "busy", detail, headers={"Retry-After": "1"})
-    log.error("database.down", error=type(error).__name__)
-    detail = "The database does not answer. Nothing was stored; try again."
+        return Problem(503, "busy", detail, headers={"Retry-After": "1"})
+    log.error("database.down", reason=reasons.of(error))
+    detail = "The database does not take it now. Nothing was stored; try again."
     headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
-    return response(503, "database-down", detail, headers=headers)
+    return Problem(503, "database-down", detail, headers=headers)
+
+
+def _database_down(error: Exception) -> Response:
+    return _problem(unavailable(error))
 
 
 def _is_contention(error: Exception) -> bool:

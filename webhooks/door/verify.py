@@ -35,6 +35,7 @@ Reason = Literal[
     "expired",
     "not_yet_valid",
     "bad_claim",
+    "numeric_sub",
     "no_sha256",
     "bad_sha256",
     "other_body",
@@ -53,6 +54,10 @@ _SENTENCES: Final[Mapping[Reason, str]] = {
     "expired": "The token has expired.",
     "not_yet_valid": "The token is from the future (nbf, iat): compare the clocks.",
     "bad_claim": "One of the token's claims (aud, sub, jti, video) is not as LiveKit makes it.",
+    "numeric_sub": (
+        "The token's identity (sub) is a number, which LiveKit itself refuses."
+        ' Sign it with the identity as text: "5", not 5.'
+    ),
     "no_sha256": "The token has no sha256 claim: it is a participant's, not a webhook's.",
     "bad_sha256": "The token's sha256 claim is not the standard base64 of 32 bytes.",
     "other_body": "The token was made for another body than this one.",
@@ -156,6 +161,14 @@ def _signed(token: str, *, keys: Mapping[str, str]) -> dict[str, Any]:
     return _json_object(payload)
 
 
+def claimed_issuer(token: str | None) -> str | None:
+    """The `iss` of a token that was refused, for telling operators which API key it names."""
+    try:
+        return _claimed_issuer(_plain(token))
+    except Rejected:
+        return None
+
+
 def _claimed_issuer(token: str) -> str:
     """Read `iss` from a token that nobody has verified: good for choosing a secret, no more."""
     parts = token.split(".")
@@ -222,6 +235,9 @@ def _check_shapes(found: Mapping[str, Any]) -> None:
     # LiveKit never sets an audience; a token that has one was made for somebody else (RFC 7519).
     if found.get("aud"):
         raise Rejected("bad_claim")
+    sub = found.get("sub")
+    if isinstance(sub, int | float) and not isinstance(sub, bool):
+        raise Rejected("numeric_sub")
     for name, expected in (("sub", str), ("jti", str), ("video", dict)):
         if name in found and not isinstance(found[name], expected):
             raise Rejected("bad_claim")

@@ -8,11 +8,8 @@ from __future__ import annotations
 
 import re
 import sys
-import tomllib
 from collections.abc import Iterable, Iterator
-from functools import cache
 from inspect import cleandoc
-from pathlib import Path
 from typing import Any
 
 from flask import Flask
@@ -21,6 +18,7 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 from werkzeug.http import HTTP_STATUS_CODES
 from werkzeug.routing import Rule
 
+from models.settings.version import version
 from webhooks.api.replies import Problem
 from webhooks.door.operation import JSON, TOKENS, Answer, Operation, of_view
 from webhooks.door.problems import CONTENT_TYPE, MEANINGS
@@ -59,7 +57,7 @@ def document(app: Flask) -> Json:
             paths.setdefault(path, {})[method.lower()] = _operation(rule, one, view.__doc__ or "")
     return {
         "openapi": "3.1.0",
-        "info": {"title": "Rollcall", "version": _version(), "description": DESCRIPTION.strip()},
+        "info": {"title": "Rollcall", "version": version(), "description": DESCRIPTION.strip()},
         "servers": [{"url": "/"}],
         "tags": _tags(app, declared),
         "paths": paths,
@@ -105,13 +103,6 @@ def _tag(rule: Rule) -> str:
 
 def _first_paragraph(doc: str) -> str:
     return " ".join(cleandoc(doc).partition("\n\n")[0].split())
-
-
-@cache
-def _version() -> str:
-    project = Path(__file__).parents[2] / "pyproject.toml"
-    found: str = tomllib.loads(project.read_text(encoding="utf-8"))["project"]["version"]
-    return found
 
 
 def _schemas(declared: Iterable[Operation]) -> Json:

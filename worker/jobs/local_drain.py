@@ -8,6 +8,7 @@ from contextlib import closing
 import structlog
 
 from models.settings.settings import Settings
+from models.storage import reasons
 from worker.jobs import draining
 from worker.process.backend import Backend
 
@@ -51,6 +52,6 @@ class LocalDrain:
         try:
             draining.work_off(backend, self._stopped)
         except draining.NOBODYS_FAULT as error:
-            log.warning("drain.failed", error=type(error).__name__)
+            log.warning("drain.failed", reason=reasons.of(error))
             self._stopped.wait(draining.RETRY_SECONDS)
             self._mail.set()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import structlog
 
-from models.storage import db
+from models.storage import db, reasons
 from models.tables import webhook_event
 from worker.inbox import bell, spool
 from worker.jobs.draining import NOBODYS_FAULT
@@ -29,5 +29,5 @@ def _anything_waits(backend: Backend) -> bool:
         with db.reading(backend.engine) as conn:
             return webhook_event.oldest_pending(conn) is not None
     except NOBODYS_FAULT as error:
-        log.warning("sweep.blind", error=type(error).__name__)
+        log.warning("sweep.blind", reason=reasons.of(error))
         return False

@@ -49,7 +49,12 @@ class Backend:
         size = settings.web_threads + 1
         return cls(
             settings=settings,
-            engine=make_engine(settings.database_url, pool_size=size, timeout=timeouts.database),
+            engine=make_engine(
+                settings.database_url,
+                pool_size=size,
+                timeout=timeouts.database,
+                prepared_statements=settings.prepared_statements,
+            ),
             redis=QuickRedis.connect(settings.redis_url, timeout=timeouts.redis),
             keys=settings.keys,
             rules=settings.rules,

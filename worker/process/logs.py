@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from traceback import format_tb
-from typing import TextIO, cast
+from typing import Any, TextIO, cast
 
+import psycopg
 import structlog
+from redis.exceptions import RedisError
 
+from models.settings import urls
 from models.settings.settings import Settings
+from models.settings.version import version
+from models.storage import reasons
 from worker.process.log_writer import LogWriter
+
+DRIVERS = (psycopg.Error, sqlite3.Error, RedisError)
+
+log = structlog.get_logger()
 
 
 def configure(settings: Settings, *, aside: bool = False) -> None:
@@ -53,10 +65,38 @@ def configure(settings: Settings, *, aside: bool = False) -> None:
     logging.raiseExceptions = False  # else a line that a library words wrongly is shown raw
 
 
+@contextmanager
+def announced(process: str, settings: Settings) -> Iterator[None]:
+    """Log a line when this process starts, with what it works on, and one when it stops."""
+    log.info(
+        "process.started",
+        process=process,
+        version=version(),
+        database=urls.database_address(settings.database_url),
+        redis=urls.redis_address(settings.redis_url),
+        settings=changed(settings),
+    )
+    try:
+        yield
+    finally:
+        log.info("process.stopped", process=process)
+
+
+def changed(settings: Settings) -> dict[str, Any]:
+    """The settings that are not their defaults, without secrets and addresses."""
+    shown = {name: field for name, field in Settings.model_fields.items() if field.repr}
+    return {
+        name: value
+        for name, field in shown.items()
+        if not field.is_required() and (value := getattr(settings, name)) != field.default
+    }
+
+
 def _trace(exc_info: structlog.typing.ExcInfo) -> str:
     """Where it happened and of what kind it is, and what it came from.
 
-    Without the message: in it a driver quotes the row, and a lookup the name that it looked for.
+    Without the message, for a lookup says the name that it looked for. Of a database's or Redis's
+    the reason is shown: its first line, cleaned of values.
     """
     chain: list[BaseException] = []
     error: BaseException | None = exc_info[1]
@@ -64,6 +104,10 @@ def _trace(exc_info: structlog.typing.ExcInfo) -> str:
         chain.append(error)
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     return "\n".join(
-        f"{''.join(format_tb(one.__traceback__))}{type(one).__module__}.{type(one).__qualname__}"
-        for one in reversed(chain)
+        f"{''.join(format_tb(one.__traceback__))}{_kind(one)}" for one in reversed(chain)
     )
+
+
+def _kind(error: BaseException) -> str:
+    kind = f"{type(error).__module__}.{type(error).__qualname__}"
+    return f"{kind}: {reasons.of(error)}" if isinstance(error, DRIVERS) else kind

@@ -5,6 +5,7 @@ prometheus-client looks for the directory when it is imported, so `prepare` come
 
 from __future__ import annotations
 
+import hashlib
 import os
 from datetime import timedelta
 from pathlib import Path
@@ -12,14 +13,20 @@ from time import time
 
 import psutil
 
+from models.settings.settings import Settings
+
 VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 DEFAULT = "var/metrics"
 FORGOTTEN_AFTER = timedelta(days=1)
 
 
-def prepare() -> None:
-    """Set the directory up; the counts of processes that are gone are kept for a day."""
-    directory = Path(os.environ.setdefault(VARIABLE, DEFAULT))
+def prepare(settings: Settings) -> None:
+    """Set the directory up; the counts of processes that are gone are kept for a day.
+
+    Processes that work on the same database and Redis share one, others in the same checkout not.
+    """
+    stack = hashlib.sha256(f"{settings.database_url}\n{settings.redis_url}".encode()).hexdigest()
+    directory = Path(os.environ.setdefault(VARIABLE, f"{DEFAULT}/{stack[:8]}"))
     directory.mkdir(parents=True, exist_ok=True)
     long_ago = time() - FORGOTTEN_AFTER.total_seconds()
     for path in directory.glob("*.db"):

@@ -10,6 +10,7 @@ from time import monotonic
 import structlog
 
 from models.settings.settings import Settings
+from models.storage import reasons
 from worker.process.backend import Backend
 
 PAUSE = 0.1
@@ -57,6 +58,6 @@ def _try(name: str, work: Work, expected: tuple[type[Exception], ...]) -> None:
     try:
         work()
     except expected as error:
-        log.warning(failed, error=type(error).__name__)
+        log.warning(failed, reason=reasons.of(error))
     except Exception:  # a thread that ended would do so in silence
         log.exception(failed)

@@ -105,11 +105,11 @@ class QuickPipeline(Pipeline):
 @contextmanager
 def _guarded(breaker: Breaker) -> Iterator[None]:
     if breaker.is_open:
-        raise RedisDown("Redis is down")
+        raise RedisDown(breaker.reason)
     try:
         yield
-    except (RedisDown, RedisLate):
-        breaker.trip()
+    except (RedisDown, RedisLate) as error:
+        breaker.trip(error)
         raise
 
 
