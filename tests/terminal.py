@@ -8,7 +8,7 @@ from typing import Any
 from click.testing import Result
 from flask import Flask
 
-from webhooks.cli import rebuild as rebuild_cli  # noqa: F401  (their commands)
+from webhooks.cli import rebuild, replay  # noqa: F401  (their commands)
 from webhooks.cli.events import events
 from webhooks.cli.sessions import sessions
 from webhooks.cli.users import users
