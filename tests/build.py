@@ -20,7 +20,7 @@ from zoneinfo import ZoneInfo
 
 import jwt
 
-from models.domain import fold, ownership
+from models.domain import attendance, merge, ownership
 from models.domain.event import (
     ABORTED,
     CLIENT_JOINED,
@@ -243,9 +243,9 @@ class Folded:
         *,
         now: Instant,
         rules: Rules = Rules(),  # noqa: B008 - frozen
-    ) -> fold.Attendance:
+    ) -> attendance.Attendance:
         meeting, cycles = self.meeting(session_id), self.cycles_of(user, session_id)
-        return fold.view(meeting, user, cycles, now=at(now), rules=rules)
+        return attendance.view(meeting, user, cycles, now=at(now), rules=rules)
 
 
 def folded(
@@ -279,7 +279,7 @@ def folded(
 
 
 def _cycle(mail: Iterable[Event]) -> Cycle:
-    folded = reduce(fold.merge, mail, None)
+    folded = reduce(merge.merge, mail, None)
     assert folded is not None
     return folded
 
@@ -288,7 +288,7 @@ def _rooms(events: Iterable[Event]) -> list[Room]:
     rooms: dict[str, Room] = {}
     for one in events:
         if one.room_sid is not None:
-            rooms[one.room_sid] = fold.merge_room(rooms.get(one.room_sid), one)
+            rooms[one.room_sid] = merge.merge_room(rooms.get(one.room_sid), one)
     return list(rooms.values())
 
 

@@ -1,4 +1,4 @@
-"""The case table of `fold.view`: each clause of docs/rules.md, on both sides of its boundary.
+"""The case table of `attendance.view`: each clause of docs/rules.md, on both sides of its boundary.
 
 A visit is written as it would be told: `PA_1 14:00-14:30 left` ended exactly then, with `~` the
 end is an estimate, `PA_1 14:00- open` counts up to now. The class is from 14:00 to 15:00.
@@ -11,9 +11,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from models.domain import visit
+from models.domain.attendance import Attendance, is_over, view
 from models.domain.event import Event
 from models.domain.facts import Meeting, Rules, Session
-from models.domain.fold import Attendance, is_over, view
 from tests.build import (
     Words,
     aborted,

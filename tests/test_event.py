@@ -25,7 +25,7 @@ from models.domain.event import (
     redact,
 )
 from models.domain.facts import Source
-from models.domain.fold import merge, merge_room
+from models.domain.merge import merge, merge_room
 from tests.build import (
     aborted,
     at,

@@ -16,13 +16,13 @@ ADDED = '    Field("visit_count", int, 7, "Added by a test.", source="join_count
 SHOW = """
 import io, json
 from datetime import UTC, datetime
-from models.domain import fold
+from models.domain import attendance
 from models.domain.facts import Meeting, Rules, Session
 from webhooks.api import answers, exports, replies
 
 now, session = datetime(2026, 11, 23, tzinfo=UTC), Session("98", "quran-98")
 rules = Rules(*[now - now] * 3)
-person = fold.view(Meeting(session), "5", (), now=now, rules=rules)
+person = attendance.view(Meeting(session), "5", (), now=now, rules=rules)
 exports.write(file := io.BytesIO(), session, [person], now=now, visits=False)
 print(json.dumps({
     "status": answers.status(session, person),

@@ -14,9 +14,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from models.domain import event as events
+from models.domain.attendance import Attendance, is_over, view
 from models.domain.event import CLIENT_LEFT, Event
 from models.domain.facts import Cycle, Room, Rules, Session, Source
-from models.domain.fold import Attendance, is_over, merge, merge_room, view
+from models.domain.merge import merge, merge_room
 from models.domain.visit import open_visit
 from tests.build import (
     DAY,

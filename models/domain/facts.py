@@ -1,7 +1,7 @@
 """What the fold knows: the facts of sessions, rooms and cycles, as frozen values without storage.
 
 Facts are instants and words that somebody sent. Nothing here depends on the present: ages,
-statuses and totals are made of them at read, by `fold.view`.
+statuses and totals are made of them at read, by `attendance.view`.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class Room:
 
 @dataclass(frozen=True, slots=True)
 class Cycle:
-    """One visit, joined to left, as its events told it. Ranks are sortable words, see `fold`.
+    """One visit, joined to left, as its events told it. Ranks are sortable words, see `merge`.
 
     A cycle that LiveKit knows has its participant's sid as `cycle_id`, and a `room_sid`. A
     provisional one (a manual join) has its visit as `cycle_id`, no room sid, and its own

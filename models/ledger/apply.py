@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from sqlalchemy import Connection
 
-from models.domain import fold, ownership
+from models.domain import merge, ownership
 from models.domain.event import Event
 from models.domain.facts import Cycle, Room, Session
 from models.settings.settings import Settings
@@ -116,10 +116,10 @@ def _fold_rooms(conn: Connection, batch: Sequence[Event]) -> tuple[list[Room], T
     """Fold the events into their rooms; the rooms as they are now, and whom it touched that the
     place of some among the lives of their name is another one."""
     told = _grouped(batch, lambda one: one.room_sid)
-    fresh = {sid: _begun(fold.merge_room, told[sid]) for sid in missing(conn, rooms.c.sid, told)}
+    fresh = {sid: _begun(merge.merge_room, told[sid]) for sid in missing(conn, rooms.c.sid, told)}
     inserted = insert_missing(conn, rooms, [room.as_row(one) for one in fresh.values()], key="sid")
     before = room.locked(conn, told.keys() - inserted)
-    known = {sid: reduce(fold.merge_room, told[sid], one) for sid, one in before.items()}
+    known = {sid: reduce(merge.merge_room, told[sid], one) for sid, one in before.items()}
     upsert(conn, rooms, [room.as_row(one) for sid, one in known.items() if one != before[sid]])
     after = {sid: one for sid, one in fresh.items() if sid in inserted} | known
     moved = [
@@ -137,11 +137,11 @@ def _fold_cycles(
 ) -> tuple[Sequence[Cycle], Sequence[Cycle]]:
     """Fold the events into their cycles; those that were there already, and all as they are now."""
     told = _grouped(batch, lambda one: one.participant_sid or one.visit)
-    fresh = {key: _begun(fold.merge, told[key]) for key in missing(conn, cycles.c.cycle_id, told)}
+    fresh = {key: _begun(merge.merge, told[key]) for key in missing(conn, cycles.c.cycle_id, told)}
     rows = [cycle.as_row(one) for one in fresh.values()]
     inserted = insert_missing(conn, cycles, rows, key="cycle_id")
     before = cycle.locked(conn, told.keys() - inserted)
-    known = {key: reduce(fold.merge, told[key], one) for key, one in before.items()}
+    known = {key: reduce(merge.merge, told[key], one) for key, one in before.items()}
     upsert(conn, cycles, [cycle.as_row(one) for key, one in known.items() if one != before[key]])
     after = [one for key, one in fresh.items() if key in inserted] + list(known.values())
     return list(before.values()), after

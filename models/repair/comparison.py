@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, select
 
-from models.domain import fold, ownership
+from models.domain import merge, ownership
 from models.domain.event import Event
 from models.domain.facts import Cycle, Room
 from models.ledger import apply as ledger
@@ -48,10 +48,10 @@ def compare(conn: Connection, extent: Extent, settings: Settings) -> Comparison:
     found = Comparison(extent, unmasked=told.unmasked, unreadable=len(told.unreadable))
     watermark = retention.watermark(conn)  # last: a prune that came in between is covered
     found.rooms, found.untold_rooms = _compare(
-        found, "room", has_rooms, told.rooms, told=told, merge=fold.merge_room, watermark=watermark
+        found, "room", has_rooms, told.rooms, told=told, merge=merge.merge_room, watermark=watermark
     )
     found.cycles, found.untold_cycles = _compare(
-        found, "cycle", has_cycles, told.cycles, told=told, merge=fold.merge, watermark=watermark
+        found, "cycle", has_cycles, told.cycles, told=told, merge=merge.merge, watermark=watermark
     )
     found.checked = len(has_rooms) + len(has_cycles) - len(found.kept)
     _compare_homes(conn, found, has_rooms, has_cycles, told=told, settings=settings)

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from sqlalchemy import ColumnElement, Connection, Row, Select, func, select
 
 from models.domain import event as events
-from models.domain import fold
+from models.domain import merge
 from models.domain.event import Event, Unreadable
 from models.domain.facts import Cycle, Room
 from models.ledger.erasure import disguised, erasures
@@ -81,10 +81,10 @@ class Told:
         if one.room_name:
             self.room_names.add(one.room_name)
         if sid := one.room_sid:
-            self.rooms[sid] = fold.merge_room(self.rooms.get(sid), one)
+            self.rooms[sid] = merge.merge_room(self.rooms.get(sid), one)
             self.dated |= {sid} if one.room_created_at else set()
         if key := one.participant_sid or one.visit:
-            self.cycles[key] = fold.merge(self.cycles.get(key), one)
+            self.cycles[key] = merge.merge(self.cycles.get(key), one)
             self.dated |= {key} if one.joined_at else set()
 
 

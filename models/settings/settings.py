@@ -170,7 +170,7 @@ class Settings(BaseSettings):
 
     @property
     def rules(self) -> Rules:
-        """What `fold.view` needs to know."""
+        """What `attendance.view` needs to know."""
         return Rules(
             stale_after=timedelta(minutes=self.stale_after_minutes),
             max_cycle=timedelta(hours=self.max_cycle_hours),

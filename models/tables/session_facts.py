@@ -1,4 +1,4 @@
-"""Attendance: the facts of a session as the tables have them, for `fold.view` to judge.
+"""Attendance: the facts of a session as the tables have them, for `attendance.view` to judge.
 
 An attendance is no table; it is what `view` makes of a person's cycles in a session.
 """
@@ -14,7 +14,7 @@ from operator import itemgetter
 
 from sqlalchemy import Connection
 
-from models.domain import fold, ownership
+from models.domain import attendance, ownership
 from models.domain.facts import Cycle, Meeting, Rules, Session
 from models.tables import cycle, room, session
 
@@ -53,7 +53,7 @@ def by_user(cycles: Iterable[Cycle]) -> dict[str, list[Cycle]]:
 
 def roster(
     meeting: Meeting, cycles: Mapping[str, list[Cycle]], *, now: datetime, rules: Rules
-) -> list[fold.Attendance]:
+) -> list[attendance.Attendance]:
     """Everyone expected or with a counted visit, by user id."""
     return list(everyone(meeting, sorted(cycles.items()), now=now, rules=rules))
 
@@ -64,14 +64,14 @@ def everyone(
     *,
     now: datetime,
     rules: Rules,
-) -> Iterator[fold.Attendance]:
+) -> Iterator[attendance.Attendance]:
     """The same, one after another: of cycles that come a person at a time, by user id."""
     expected = sorted({one.user_id for one in meeting.session.expected})
     waited_for = set(expected)
     told = merge(cycles, ((user_id, ()) for user_id in expected), key=itemgetter(0))
     for user_id, parts in groupby(told, itemgetter(0)):
         own = [cycle for _, some in parts for cycle in some]
-        seen = fold.view(meeting, user_id, own, now=now, rules=rules)
+        seen = attendance.view(meeting, user_id, own, now=now, rules=rules)
         if seen.visits or user_id in waited_for:
             yield seen
 
@@ -105,7 +105,7 @@ def joinable(conn: Connection, address: str, *, now: datetime, rules: Rules) -> 
         return address
     found = meeting_at(conn, address, now=now)
     if found is None or (
-        fold.is_over(found, now=now, rules=rules) and not _holds(found.session, now)
+        attendance.is_over(found, now=now, rules=rules) and not _holds(found.session, now)
     ):
         return None
     return found.session.id

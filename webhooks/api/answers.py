@@ -9,8 +9,8 @@ from typing import Any, get_args
 
 import orjson
 
+from models.domain.attendance import Attendance
 from models.domain.facts import Meeting, Session
-from models.domain.fold import Attendance
 from webhooks.api import fields
 from webhooks.api.fields import instant
 from webhooks.door.responses import Response

@@ -14,8 +14,8 @@ from datetime import datetime
 from io import TextIOWrapper
 from typing import IO, Any
 
+from models.domain.attendance import Attendance
 from models.domain.facts import Session
-from models.domain.fold import Attendance
 from webhooks.api import answers
 from webhooks.api.fields import ROSTER_LINE, VISIT, instant
 

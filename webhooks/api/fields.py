@@ -156,11 +156,11 @@ PERSON = Fields(
     Field("meets_minimum", bool | None, None, "Null without a minimum, or before `final`."),
     Field("final", bool, False, "Nothing will change any more, unless LiveKit is very late."),
 )
-"""Of `fold.Attendance`: what a status and a roster say of one person."""
+"""Of `attendance.Attendance`: what a status and a roster say of one person."""
 
 NAME = Field("name", str | None, "أحمد", column=2)
 ROSTER_LINE = Fields(*PERSON.declared, NAME)
-"""Of `fold.Attendance`: what only a roster says comes after what a status says too."""
+"""Of `attendance.Attendance`: what only a roster says comes after what a status says too."""
 
 VISIT = Fields(
     Field(

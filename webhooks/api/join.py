@@ -14,7 +14,7 @@ import structlog
 from flask import Blueprint
 from sqlalchemy import Connection
 
-from models.domain import event, fold, ownership, visit
+from models.domain import attendance, event, ownership, visit
 from models.domain.event import CLIENT_JOINED, CLIENT_LEFT, Event
 from models.domain.facts import Cycle, Meeting
 from models.ledger import apply as ledger
@@ -196,5 +196,5 @@ def _facts(conn: Connection, session_id: str, caller: Caller) -> tuple[Meeting, 
 def _status(conn: Connection, session_id: str, caller: Caller, now: datetime) -> dict[str, object]:
     meeting, cycles = _facts(conn, session_id, caller)
     user_id = caller.user_id or ""
-    seen = fold.view(meeting, user_id, cycles, now=now, rules=backend().rules)
+    seen = attendance.view(meeting, user_id, cycles, now=now, rules=backend().rules)
     return answers.status(meeting.session, seen)

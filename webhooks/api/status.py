@@ -9,9 +9,9 @@ from typing import Any
 import structlog
 from flask import Blueprint
 
-from models.domain import fold
+from models.domain import attendance
+from models.domain.attendance import Attendance
 from models.domain.facts import Meeting, Session
-from models.domain.fold import Attendance
 from webhooks.api import answers
 from webhooks.api.bodies import StatusQuery
 from webhooks.api.replies import Status
@@ -62,9 +62,11 @@ def _told(facts: Facts, caller: Caller, asked: str, user_id: str, now: datetime)
         return answers.unknown_status(asked, _nothing_known(asked, user_id, now))
     if not caller.may_see(user_id, facts.meeting.room_names):
         raise forbidden()
-    seen = fold.view(facts.meeting, user_id, facts.cycles, now=now, rules=backend().rules)
+    seen = attendance.view(facts.meeting, user_id, facts.cycles, now=now, rules=backend().rules)
     return answers.status(facts.meeting.session, seen)
 
 
 def _nothing_known(asked: str, user_id: str, now: datetime) -> Attendance:
-    return fold.view(Meeting(Session(asked, asked)), user_id, (), now=now, rules=backend().rules)
+    return attendance.view(
+        Meeting(Session(asked, asked)), user_id, (), now=now, rules=backend().rules
+    )

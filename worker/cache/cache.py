@@ -1,6 +1,6 @@
 """The cache: the facts of a session, read by a status in one HMGET.
 
-It holds facts, never answers: `fold.view` derives those from `now`. Facts are served for
+It holds facts, never answers: `attendance.view` derives those from `now`. Facts are served for
 CACHE_TTL_SECONDS. Then the next reader asks the database for their revision, by one query. If it is
 the same, they are served for as long again. So a status is never older than that, even when a clear
 was lost. With Redis gone, the database answers.
