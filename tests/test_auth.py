@@ -205,7 +205,6 @@ BAD: list[tuple[str, str, str]] = [
     ("expired", "long ago", token_of(**GENUINE, exp=seconds(-61))),
     ("not_yet_valid", "tomorrow", token_of(**GENUINE, nbf=seconds(86_400))),
     ("no_expiry", "for ever", token_of(**GENUINE, exp=None)),
-    ("webhook-token", "a webhook's", signed(b"{}")[1]),
     ("webhook-token", "of everything", token_of(**GENUINE, sha256="")),
 ]
 
@@ -214,8 +213,18 @@ BAD: list[tuple[str, str, str]] = [
 def test_a_token_that_is_not_genuine_is_a_401_with_its_reason(
     begun: Rollcall, reason: str, why: str, of: str
 ) -> None:
+    assert_401_everywhere(begun, of, reason, why)
+
+
+def test_a_webhooks_token_opens_nothing(begun: Rollcall) -> None:
+    """Its own life is shorter than the tests take: it is signed only now."""
+    _, of = signed(b"{}")
+    assert_401_everywhere(begun, of, "webhook-token", "a webhook's")
+
+
+def assert_401_everywhere(rollcall: Rollcall, of: str, reason: str, why: str) -> None:
     for ask in EVERYTHING:
-        answer = ask(begun, of)
+        answer = ask(rollcall, of)
         assert problem(answer) == (401, reason), why
         assert answer.headers["WWW-Authenticate"] == "Bearer"
 
