@@ -54,7 +54,7 @@ def everything(rollcall: Rollcall) -> dict[str, list[Row]]:
 def cached(rollcall: Rollcall) -> str:
     """All that Redis holds of facts and events."""
     redis: Redis = rollcall.backend.redis
-    keys = sorted(redis.scan_iter("rc:*:facts"))
+    keys = sorted(redis.scan_iter("rc:*-facts"))
     return str([redis.hgetall(key) for key in keys]) + str(redis.xrange(spool.SPOOL))
 
 
