@@ -1,5 +1,5 @@
 # Each command sets up what it needs: nothing has to be installed but make and Python >= 3.11
-# (and for `make e2e` Go >= 1.26, which builds a LiveKit server, and Node >= 18, for npm). The tests
+# (and for `make e2e` Go >= 1.26, which builds a LiveKit server, and Node >= 20, for npm). The tests
 # drive Chromium: root on Debian gets it installed, anybody else is told that it is missing.
 # What each command does: docs/operating.md.
 

@@ -132,7 +132,7 @@ def _participant(event: str, when: Instant, words: Words) -> Event:
         user_id=words.get("user", "5"),
         name=words.get("name"),
         kind=words.get("kind", "STANDARD"),
-        hidden=words.get("hidden", False),
+        hidden=words.get("hidden", None if event == SEEN else False),
         joined_at=None if joined_at is None else at(joined_at),
         disconnect_reason=words.get("reason"),
     )

@@ -80,7 +80,7 @@ def is_over(meeting: Meeting, *, now: datetime, rules: Rules) -> bool:
     if (ends_at := meeting.session.ends_at) is not None:
         return now >= ends_at
     room = meeting.latest_room
-    if room is not None and room.finished:
+    if room is not None and room.over:
         return True
     return meeting.heard_at is not None and now - meeting.heard_at >= rules.max_cycle
 

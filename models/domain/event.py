@@ -7,6 +7,7 @@ What is unknown is ignored, since newer servers may add fields, kinds and enum n
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -35,6 +36,40 @@ MAX_NAME_LENGTH = 256
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MAX_AHEAD = timedelta(days=1)
 END_OF_TIME = datetime(3000, 1, 1, tzinfo=UTC)
+
+KINDS = {1: "INGRESS", 2: "EGRESS", 3: "SIP", 4: "AGENT", 7: "CONNECTOR", 8: "BRIDGE"}
+DISCONNECT_REASONS = dict(
+    enumerate(
+        (
+            "CLIENT_INITIATED",
+            "DUPLICATE_IDENTITY",
+            "SERVER_SHUTDOWN",
+            "PARTICIPANT_REMOVED",
+            "ROOM_DELETED",
+            "STATE_MISMATCH",
+            "JOIN_FAILURE",
+            "MIGRATION",
+            "SIGNAL_CLOSE",
+            "ROOM_CLOSED",
+            "USER_UNAVAILABLE",
+            "USER_REJECTED",
+            "SIP_TRUNK_FAILURE",
+            "CONNECTION_TIMEOUT",
+            "MEDIA_FAILURE",
+            "AGENT_ERROR",
+        ),
+        start=1,
+    )
+)
+ROOM_END_REASONS = {
+    1: "ROOM_END_API_DELETE",
+    2: "ROOM_END_IDLE_TIMEOUT",
+    3: "ROOM_END_SERVER_SHUTDOWN",
+    4: "ROOM_END_SUPERSEDED",
+    5: "ROOM_END_OPEN_FAILED",
+}
+"""The names of enums' numbers, as LiveKit's protocol has them."""
+
 _INTEGER = re.compile(r"-?[0-9]{1,19}")
 _ESCAPE = re.compile(rb"\\(?:u0000|.)", re.DOTALL)
 
@@ -48,8 +83,8 @@ class Event:
     """What one event says. Instants are aware UTC; `created_at` is the sender's clock.
 
     `joined_at`, `room_created_at` and `named_session` are None when the event does not say.
-    Client events have no sids but a `visit`, the `session_id` they are for, and maybe the
-    participant sid that the client claims.
+    `hidden` is None when the event has no permissions. Client events have no sids but a `visit`,
+    the `session_id` they are for, and maybe the participant sid that the client claims.
     """
 
     event_id: str
@@ -64,12 +99,13 @@ class Event:
     user_id: str | None = None
     name: str | None = None
     kind: str = "STANDARD"
-    hidden: bool = False
+    hidden: bool | None = False
     joined_at: datetime | None = None
     disconnect_reason: str | None = None
     session_id: str | None = None
     visit: str | None = None
     claimed_sid: str | None = None
+    room_end_reason: str | None = None
 
 
 def parse(body: bytes) -> dict[str, Any]:
@@ -99,7 +135,7 @@ def redact(payload: dict[str, Any]) -> dict[str, Any]:
     Never a secret (`turnPassword`), nor a participant's metadata and attributes; of the room's
     metadata only the session that it names.
     """
-    kept = _only(payload, "event", "id", "createdAt")
+    kept = _only(payload, "event", "id", "createdAt", "roomEndReason")
     room, participant = _object(payload, "room"), _object(payload, "participant")
     if room:
         kept["room"] = _only(room, "sid", "name", "creationTime", "creationTimeMs")
@@ -151,10 +187,11 @@ def _read_webhook(payload: dict[str, Any], source: Source) -> Event:
         participant_sid=_optional(participant, "sid"),
         user_id=_optional(participant, "identity"),
         name=_optional(participant, "name", limit=None),
-        kind=_enum(participant, "kind") or "STANDARD",
-        hidden=permission.get("hidden") is True or permission.get("recorder") is True,
+        kind=_enum(participant, "kind", KINDS) or "STANDARD",
+        hidden=_hidden(permission),
         joined_at=_instant(participant, seconds="joinedAt", millis="joinedAtMs"),
-        disconnect_reason=_enum(participant, "disconnectReason"),
+        disconnect_reason=_enum(participant, "disconnectReason", DISCONNECT_REASONS),
+        room_end_reason=_enum(payload, "roomEndReason", ROOM_END_REASONS),
     )
 
 
@@ -247,14 +284,24 @@ def _optional(
     return value
 
 
-def _enum(payload: dict[str, Any], word: str) -> str | None:
-    """An enum's name; protojson gives the number of one that its sender has no name for."""
+def _hidden(permission: dict[str, Any]) -> bool | None:
+    """Whether the permissions hide the participant or make it a recorder; None without any."""
+    if not permission:
+        return None
+    return permission.get("hidden") is True or permission.get("recorder") is True
+
+
+def _enum(payload: dict[str, Any], word: str, names: Mapping[int, str]) -> str | None:
+    """An enum's name. protojson may give its number: always where it was told to, else for one
+    that its sender has no name for."""
     value = payload.get(word)
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, (str, int)):
         raise Unreadable(f"{word} is neither a name nor a number")
-    return str(value) if value not in {0, ""} else None
+    if value in {0, ""}:
+        return None
+    return names.get(value, str(value)) if isinstance(value, int) else value
 
 
 def _instant(

@@ -16,6 +16,12 @@ MadeBy = Literal["registered", "room", "client"]
 LEVELS: dict[Source, int] = {"livekit": 3, "import": 3, "client": 2, "reconciler": 1}
 INFERRED = str(LEVELS["reconciler"])
 
+GOES_ON = frozenset({"ROOM_END_SUPERSEDED", "ROOM_END_OPEN_FAILED"})
+"""Reasons of a room's finish after which its meeting may go on elsewhere."""
+
+RESTART_AFTER = timedelta(seconds=2)
+"""A room's first start is sent at its creation: a later one says that its server came back."""
+
 
 @dataclass(frozen=True, slots=True)
 class Person:
@@ -53,7 +59,10 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """One life of a LiveKit room; its `name` may live many times, each life with its own sid."""
+    """One life of a LiveKit room; its `name` may live many times, each life with its own sid.
+
+    `starts` are the starts that LiveKit sent, in order; `end_reason` is the latest finish's.
+    """
 
     sid: str
     name: str
@@ -65,6 +74,9 @@ class Room:
     named_session: str | None = None
     named_rank: str = ""
     session_id: str | None = None
+    starts: tuple[datetime, ...] = ()
+    end_reason: str | None = None
+    end_rank: str = ""
 
     @property
     def age(self) -> tuple[datetime, str]:
@@ -77,6 +89,16 @@ class Room:
         if self.finished_at is None:
             return False
         return self.started_at is None or self.finished_at >= self.started_at
+
+    @property
+    def over(self) -> bool:
+        """Whether its meeting is over: it finished, and does not go on elsewhere."""
+        return self.finished and self.end_reason not in GOES_ON
+
+    @property
+    def restarts(self) -> list[datetime]:
+        """The starts of servers that came back while the room went on, in order."""
+        return [at for at in self.starts if at >= self.created_at + RESTART_AFTER]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +119,7 @@ class Cycle:
     name: str | None = None
     name_rank: str = ""
     kind: str | None = None
-    hidden: bool = False
+    hidden: bool | None = None
     joined_at: datetime | None = None
     joined_rank: str = ""
     left_at: datetime | None = None

@@ -27,6 +27,13 @@ from models.domain.facts import LEVELS, Cycle, Room
 
 ONE_MICROSECOND = timedelta(microseconds=1)
 
+MOVED_AFTER = timedelta(minutes=1)
+"""A joined that is sent so long after its `joinedAt` tells of somebody who was moved from another
+room, and joined this one when it was sent."""
+
+MOST_STARTS = 100
+"""Starts that are kept of one room: the latest."""
+
 
 def merge(cycle: Cycle | None, event: Event) -> Cycle:
     """The cycle with what `event` tells of it; None begins a cycle.
@@ -37,21 +44,21 @@ def merge(cycle: Cycle | None, event: Event) -> Cycle:
         return _merge_client(cycle or _provisional(event), event)
     cycle = cycle or _empty(event)
     # The ids never differ between a sid's events; the least keeps even nonsense order-blind.
-    told: dict[str, Any] = {
+    changes: dict[str, Any] = {
         "user_id": min(cycle.user_id, event.user_id or cycle.user_id),
         "room_sid": _least(cycle.room_sid, event.room_sid),
-        "hidden": cycle.hidden or event.hidden,
+        "hidden": _always(cycle.hidden, event.hidden),
     }
     if event.event == ABORTED:
-        told["aborted_at"] = _latest(cycle.aborted_at, event.created_at)
+        changes["aborted_at"] = _latest(cycle.aborted_at, event.created_at)
     elif event.event == SEEN:
-        told["last_seen_at"] = _latest(cycle.last_seen_at, event.created_at)
+        changes["last_seen_at"] = _latest(cycle.last_seen_at, event.created_at)
     elif event.event in (JOINED, LEFT):
         rank = _rank(event)
-        told |= _joined(cycle, event, rank) | _named(cycle, event, rank)
+        changes |= _joined(cycle, event, rank) | _named(cycle, event, rank)
         if event.event == LEFT:
-            told |= _left(cycle, event, rank)
-    return replace(cycle, **told)  # once: it costs as much as all the rest, 7 us
+            changes |= _left(cycle, event, rank)
+    return replace(cycle, **changes)  # once: it costs as much as all the rest, 7 us
 
 
 def merge_room(room: Room | None, event: Event) -> Room:
@@ -65,15 +72,18 @@ def merge_room(room: Room | None, event: Event) -> Room:
     room = room or Room(sid=sid, name=name, created_at=created_at, last_event_at=event.created_at)
     named_rank = _rank(event)[1:] if event.named_session else ""
     names = named_rank and (not room.named_rank or named_rank < room.named_rank)
-    started = event.created_at if event.event == ROOM_STARTED else None
-    finished = event.created_at if event.event == ROOM_FINISHED else None
+    starts = {*room.starts, event.created_at} if event.event == ROOM_STARTED else room.starts
+    finishes = event.event == ROOM_FINISHED and _rank(event) > room.end_rank
     return replace(
         room,
         name=min(room.name, name),
         created_at=min(room.created_at, created_at),
         last_event_at=max(room.last_event_at, event.created_at),
-        started_at=_latest(room.started_at, started),
-        finished_at=_latest(room.finished_at, finished),
+        starts=tuple(sorted(starts)[-MOST_STARTS:]),
+        started_at=max(starts, default=None),
+        finished_at=_latest(room.finished_at, event.created_at) if finishes else room.finished_at,
+        end_reason=event.room_end_reason if finishes else room.end_reason,
+        end_rank=_rank(event) if finishes else room.end_rank,
         named_session=event.named_session if names else room.named_session,
         named_rank=named_rank if names else room.named_rank,
     )
@@ -87,7 +97,9 @@ def _rank(event: Event) -> str:
 
 def _empty(event: Event) -> Cycle:
     return Cycle(
-        cycle_id=event.participant_sid or "", user_id=event.user_id or "", room_sid=event.room_sid
+        cycle_id=event.participant_sid or "",
+        user_id=event.user_id or "",
+        room_sid=event.room_sid,
     )
 
 
@@ -127,20 +139,31 @@ def _joined(cycle: Cycle, event: Event, rank: str) -> dict[str, Any]:
     """Joined and left both carry the join time, so a left alone gives the whole cycle.
 
     A leading 1 ranks an event that carries it over any that does not; among those that do not,
-    the least `createdAt` is the nearest to the join, so their rank counts down.
+    the least `createdAt` is the nearest to the join, so their rank counts down. A leading 2: the
+    joined of somebody who was moved here is right, whatever their left says later.
     """
-    rank = f"1{rank}"
-    if event.joined_at is None:
+    rank, joined_at = f"1{rank}", event.joined_at
+    if _was_moved(event):
+        rank, joined_at = f"2{rank}", event.created_at
+    elif joined_at is not None and event.room_created_at is not None:
+        joined_at = max(joined_at, event.room_created_at)  # nobody joins before the room is there
+    if joined_at is None:
         left_over = (datetime.max.replace(tzinfo=UTC) - event.created_at) // ONE_MICROSECOND
         rank = f"0{LEVELS[event.source]}{left_over:020d}{event.event_id}"
     if rank <= cycle.joined_rank:
         return {}
     return {
-        "joined_at": event.joined_at or event.created_at,
+        "joined_at": joined_at or event.created_at,
         "joined_rank": rank,
         "kind": event.kind,
         "source": event.source,
     }
+
+
+def _was_moved(event: Event) -> bool:
+    if event.event != JOINED or event.source == "reconciler" or event.joined_at is None:
+        return False
+    return event.created_at - event.joined_at > MOVED_AFTER
 
 
 def _left(cycle: Cycle, event: Event, rank: str) -> dict[str, Any]:
@@ -161,6 +184,13 @@ def _named(cycle: Cycle, event: Event, rank: str) -> dict[str, Any]:
 
 def _least(one: str | None, other: str | None) -> str | None:
     return min(one, other) if one is not None and other is not None else one or other
+
+
+def _always(before: bool | None, now: bool | None) -> bool | None:
+    """Hidden is who is so in every event that says it."""
+    if before is None or now is None:
+        return now if before is None else before
+    return before and now
 
 
 def _latest(one: datetime | None, other: datetime | None) -> datetime | None:

@@ -14,16 +14,23 @@ from models.domain.facts import Cycle, Meeting, Room, Rules
 
 NEAR = timedelta(minutes=2)
 
+UNANSWERED = frozenset({"USER_UNAVAILABLE", "USER_REJECTED", "SIP_TRUNK_FAILURE", "JOIN_FAILURE"})
+"""Reasons of a left of somebody who never came: a phone joins when it begins to ring."""
+
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """A counted cycle with its end; `ended_at` and `ended_by` are None while it is open."""
+    """A counted cycle with its end; `ended_at` and `ended_by` are None while it is open.
+
+    `room_end_reason` is LiveKit's, where the finish of the room ended it.
+    """
 
     cycle: Cycle
     joined_at: datetime
     ended_at: datetime | None = None
     ended_by: str | None = None
     estimated: bool = False
+    room_end_reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +38,7 @@ class _End:
     at: datetime
     by: str
     estimated: bool = True
+    reason: str | None = None
 
 
 def visits(
@@ -92,9 +100,9 @@ class _Person:
         return None
 
     def _is_person(self, cycle: Cycle) -> bool:
-        return cycle.kind in self.rules.person_kinds and (
-            self.rules.count_hidden or not cycle.hidden
-        )
+        if cycle.kind not in self.rules.person_kinds or cycle.disconnect_reason in UNANSWERED:
+            return False
+        return self.rules.count_hidden or not cycle.hidden
 
     def _dropped_for(self, cycle: Cycle, joined_at: datetime) -> Cycle | None:
         """The known cycle that this manual join is about: claimed, else the nearest join."""
@@ -117,8 +125,10 @@ class _Person:
         found_gone = _found_gone(cycle)
         if (again := self._next_join(cycle, joined_at)) is not None:
             return _earlier(_End(again, "rejoined"), found_gone)
-        ended = self._room_end(self.rooms.get(cycle.room_sid or ""), joined_at)
+        room = self.rooms.get(cycle.room_sid or "")
+        ended = self._room_end(room, joined_at)
         ended = ended or self._stale_end(cycle, joined_at) or self._longest_end(cycle, joined_at)
+        ended = _earlier(self._restart(room, cycle, joined_at), ended)
         ended = _earlier(ended, found_gone)
         if ended is not None and (hint := self._hint(cycle, joined_at)) is not None:
             return _End(min(hint, ended.at), "client_left")
@@ -167,12 +177,22 @@ class _Person:
             return None
         ends = []
         if room.finished_at is not None and room.finished_at >= _second(joined_at):
-            ends.append(_End(room.finished_at, "room_finished"))
+            ends.append(_End(room.finished_at, "room_finished", reason=room.end_reason))
         if room.superseded_at is not None:
             ends.append(_End(room.superseded_at, "superseded"))
         if superseding_too:
             return min(ends, key=lambda end: end.at, default=None)
         return ends[0] if ends else None
+
+    def _restart(self, room: Room | None, cycle: Cycle, joined_at: datetime) -> _End | None:
+        """The server came back, and nobody has seen this person since: who was inside joins anew,
+        and of who does not LiveKit says nothing."""
+        restarts = room.restarts if room is not None else []
+        later = [at for at in restarts if _second(at) > _second(joined_at)]
+        seen_at = cycle.last_seen_at
+        if not later or (seen_at is not None and seen_at > later[0]):
+            return None
+        return _End(later[0], "room_restarted")
 
     def _stale_end(self, cycle: Cycle, joined_at: datetime) -> _End | None:
         """The class is over and nobody says that this person is still inside."""
@@ -222,7 +242,7 @@ def _visit(cycle: Cycle, joined_at: datetime, end: _End | None) -> Visit:
     if end is None:
         return Visit(cycle, joined_at)
     # LiveKit's left is a whole second, so it can be up to one before the join.
-    return Visit(cycle, joined_at, max(end.at, joined_at), end.by, end.estimated)
+    return Visit(cycle, joined_at, max(end.at, joined_at), end.by, end.estimated, end.reason)
 
 
 def _found_gone(cycle: Cycle) -> _End | None:

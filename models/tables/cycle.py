@@ -45,7 +45,7 @@ cycles = Table(
     Column("name", Text),
     Column("name_rank", Key, nullable=False),
     Column("kind", Text),
-    Column("hidden", Boolean, nullable=False),
+    Column("hidden", Boolean),
     Column("joined_at", Instant),
     Column("joined_rank", Key, nullable=False),
     Column("left_at", Instant),

@@ -36,6 +36,7 @@ class Standing:
     room_sid: str
     room_name: str
     room_created_at: datetime
+    room_started_at: datetime | None
     ends_at: datetime | None
 
     @property
@@ -103,6 +104,7 @@ def _standings() -> Select[Any]:
             rooms.c.sid,
             rooms.c.name,
             rooms.c.created_at,
+            rooms.c.started_at,
             sessions.c.scheduled_at,
             sessions.c.duration_minutes,
         )
@@ -124,5 +126,6 @@ def _read(row: Row[Any]) -> Standing:
         room_sid=row.sid,
         room_name=row.name,
         room_created_at=row.created_at,
+        room_started_at=row.started_at,
         ends_at=scheduled_at and scheduled_at + timedelta(minutes=row.duration_minutes),
     )

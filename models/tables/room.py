@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import fields
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
@@ -22,7 +23,7 @@ from sqlalchemy import (
 
 from models.domain.facts import Room
 from models.storage.bulk import set_column
-from models.storage.db import Instant, Key, among, metadata
+from models.storage.db import Instant, Json, Key, among, metadata
 
 FOLLOW = ("superseded_at", "session_id")
 """What is made of a room's facts, and of other rooms' and sessions'."""
@@ -39,7 +40,10 @@ rooms = Table(
     Column("session_id", Key),
     Column("created_at", Instant, nullable=False),
     Column("started_at", Instant),
+    Column("starts", Json, nullable=False),
     Column("finished_at", Instant),
+    Column("end_reason", Key),
+    Column("end_rank", Key, nullable=False),
     Column("superseded_at", Instant),
     Column("last_event_at", Instant, nullable=False),
     Index("rooms_by_name", "name", "created_at", "sid"),
@@ -119,12 +123,15 @@ def assign(conn: Connection, homes: Mapping[str, str]) -> None:
 
 
 def read(row: Row[Any]) -> Room:
-    return Room(**row._asdict())
+    values = dict(row._mapping)
+    values["starts"] = tuple(map(datetime.fromisoformat, values["starts"]))
+    return Room(**values)
 
 
 def as_row(room: Room) -> dict[str, Any]:
     """The room's facts as a row, without what follows from them."""
-    return {name: getattr(room, name) for name in FACTS}
+    row = {name: getattr(room, name) for name in FACTS}
+    return row | {"starts": [at.isoformat() for at in room.starts]}
 
 
 def _select(conn: Connection, condition: ColumnElement[bool]) -> list[Room]:

@@ -72,6 +72,7 @@ class ChangedRoom(Reply):
     created_at: AwareDatetime
     started_at: AwareDatetime | None
     finished_at: AwareDatetime | None
+    end_reason: str | None = Field(description="Why it finished: LiveKit's word.")
     superseded_at: AwareDatetime | None = Field(description="When the next of its name began.")
 
 
@@ -83,7 +84,7 @@ class ChangedCycle(Reply):
     user_id: str
     name: str | None
     kind: str | None
-    hidden: bool
+    hidden: bool | None
     source: Source | None
     joined_at: AwareDatetime | None
     left_at: AwareDatetime | None

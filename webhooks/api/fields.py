@@ -24,6 +24,7 @@ EndedBy = Literal[
     "aborted",
     "rejoined",
     "client_left",
+    "room_restarted",
     "room_finished",
     "superseded",
     "stale",
@@ -189,5 +190,6 @@ VISIT = Fields(
     ),
     Field("estimated", bool, False, "The end was inferred: nobody said when they left."),
     Field("ended_by", EndedBy | None, "left", "The rule that ended it; null while open."),
+    Field("room_end_reason", str | None, None, "LiveKit's, where the room's finish ended it."),
 )
 """Of `visit.Visit`: what a roster says of one visit."""

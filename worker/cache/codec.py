@@ -46,7 +46,7 @@ def meeting(packed: bytes) -> Meeting:
     session, rooms, heard_at = orjson.loads(packed)
     return Meeting(
         session=replace(_made(Session, session), expected=()),
-        rooms=tuple(_made(Room, room) for room in rooms),
+        rooms=tuple(_room(values) for values in rooms),
         heard_at=datetime.fromisoformat(heard_at) if heard_at else None,
     )
 
@@ -59,6 +59,11 @@ def pack_cycles(cycles: Sequence[Cycle]) -> bytes:
 def cycles(packed: bytes) -> tuple[Cycle, ...]:
     """Raises OtherFields."""
     return tuple(_made(Cycle, values) for values in orjson.loads(packed))
+
+
+def _room(values: list[Any]) -> Room:
+    room = _made(Room, values)
+    return replace(room, starts=tuple(datetime.fromisoformat(str(at)) for at in room.starts))
 
 
 def _values(one: Session | Room | Cycle) -> list[Any]:

@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from models.domain.event import EPOCH, JOINED, LEFT, SEEN, Unreadable
-from models.domain.facts import Rules
+from models.domain.facts import RESTART_AFTER, Rules
 from models.ledger import incoming
 from models.ledger.incoming import Incoming
 from models.tables.open_visits import Standing
@@ -54,6 +54,8 @@ def sight_matters(visit: Standing, *, at: datetime, rules: Rules) -> bool:
     """
     if visit.surely_over:
         return False
+    if _began_before_restart(visit):
+        return False
     if visit.inferred_over:
         return True
     every = min(SEEN_EVERY, rules.stale_after * 2 / 5)
@@ -62,6 +64,17 @@ def sight_matters(visit: Standing, *, at: datetime, rules: Rules) -> bool:
     if visit.ends_at is not None and at >= visit.ends_at + rules.overrun - SEEN_EVERY:
         return True
     return visit.joined_at is not None and at - visit.joined_at >= rules.max_cycle - SEEN_EVERY
+
+
+def _began_before_restart(visit: Standing) -> bool:
+    """Whether the visit is older than its room's latest start: then LiveKit, which may keep its
+    state in Redis, may list somebody who is gone, and seeing them says nothing."""
+    started_at, joined_at = visit.room_started_at, visit.joined_at
+    if started_at is None or joined_at is None:
+        return False
+    if started_at < visit.room_created_at + RESTART_AFTER:
+        return False  # the first start
+    return joined_at.replace(microsecond=0) < started_at
 
 
 def _inferred(kind: str, about: str, at: datetime, **known: Protojson) -> Incoming | None:

@@ -61,6 +61,12 @@ class Look:
             return None
         return participant_sid in self.people.get(room_sid, {})
 
+    def lists_a_ghost(self, room_sid: str) -> bool:
+        """Whether people are listed in a room of which LiveKit says that nobody is inside: after a
+        restart, one that keeps its state in Redis lists who was there before."""
+        is_empty = not int(self.rooms.get(room_sid, {}).get("numParticipants", 0))
+        return is_empty and bool(self.people.get(room_sid))
+
 
 def look(settings: Settings, *, after: str, until: str | None, most: int) -> Look:
     """Ask LiveKit about at most so many of the rooms whose sids are in (`after`, `until`].

@@ -133,6 +133,8 @@ class Reconciler:
             known = {visit.participant_sid: visit for visit in open_visits.of_sids(conn, sids)}
         rules = self._backend.rules
         for room_sid, inside in look.people.items():
+            if look.lists_a_ghost(room_sid):
+                continue
             for sid, person in inside.items():
                 visit = known.get(sid)
                 if visit is None or (visit.joined_at is None and not visit.surely_over):
