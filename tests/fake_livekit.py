@@ -94,6 +94,8 @@ class FakeLiveKit:
         assert grants.video is not None
         if method == "ListRooms":
             assert grants.video.room_list
+            for room in self.rooms.values():
+                room.num_participants = len(self.people[room.name])
             return _proto(ListRoomsResponse(rooms=self.rooms.values()).SerializeToString())
         asked = ListParticipantsRequest.FromString(await request.read())
         assert grants.video.room_admin

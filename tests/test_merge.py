@@ -437,7 +437,7 @@ def test_an_inferred_name_is_worth_less_than_a_webhooks() -> None:
 
 def test_an_aborted_connection_sets_only_when_it_was_aborted() -> None:
     cycle = one_cycle(aborted("14:00", joined_at="13:59:59", name="Ada", reason="SIGNAL_CLOSE"))
-    assert cycle == Cycle("PA_1", "5", room_sid="RM_1", aborted_at=at("14:00"))
+    assert cycle == Cycle("PA_1", "5", room_sid="RM_1", hidden=False, aborted_at=at("14:00"))
     assert cycle.began_at == at("14:00")
 
 

@@ -98,7 +98,7 @@ def test_on_a_terminal_logs_are_for_people_unless_a_dotenv_file_says_otherwise(
     (tmp_path / ".env").write_text(f"{line}\nREDIS_URL=redis://127.0.0.1\n")
     code = f"""
 from pathlib import Path
-from webhooks import stack
+from webhooks.stack import processes as stack
 stack.ROOT = Path({str(tmp_path)!r})
 stack.main(["--data", "data"])
 """

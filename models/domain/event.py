@@ -83,7 +83,7 @@ class Event:
     """What one event says. Instants are aware UTC; `created_at` is the sender's clock.
 
     `joined_at`, `room_created_at` and `named_session` are None when the event does not say.
-    `hidden` is None when the event has no permissions. Client events have no sids but a `visit`,
+    `hidden` is None when an inference does not say. Client events have no sids but a `visit`,
     the `session_id` they are for, and maybe the participant sid that the client claims.
     """
 
@@ -188,7 +188,7 @@ def _read_webhook(payload: dict[str, Any], source: Source) -> Event:
         user_id=_optional(participant, "identity"),
         name=_optional(participant, "name", limit=None),
         kind=_enum(participant, "kind", KINDS) or "STANDARD",
-        hidden=_hidden(permission),
+        hidden=_hidden(permission, source),
         joined_at=_instant(participant, seconds="joinedAt", millis="joinedAtMs"),
         disconnect_reason=_enum(participant, "disconnectReason", DISCONNECT_REASONS),
         room_end_reason=_enum(payload, "roomEndReason", ROOM_END_REASONS),
@@ -284,11 +284,12 @@ def _optional(
     return value
 
 
-def _hidden(permission: dict[str, Any]) -> bool | None:
-    """Whether the permissions hide the participant or make it a recorder; None without any."""
-    if not permission:
-        return None
-    return permission.get("hidden") is True or permission.get("recorder") is True
+def _hidden(permission: dict[str, Any], source: Source) -> bool | None:
+    """Whether the permissions hide the participant or make it a recorder. A webhook always says
+    it; an inference may have no permissions, and then does not."""
+    if permission.get("hidden") is True or permission.get("recorder") is True:
+        return True
+    return None if source == "reconciler" else False
 
 
 def _enum(payload: dict[str, Any], word: str, names: Mapping[int, str]) -> str | None:

@@ -73,7 +73,8 @@ def merge_room(room: Room | None, event: Event) -> Room:
     named_rank = _rank(event)[1:] if event.named_session else ""
     names = named_rank and (not room.named_rank or named_rank < room.named_rank)
     starts = {*room.starts, event.created_at} if event.event == ROOM_STARTED else room.starts
-    finishes = event.event == ROOM_FINISHED and _rank(event) > room.end_rank
+    finished = event.created_at if event.event == ROOM_FINISHED else None
+    ends = finished is not None and _rank(event) > room.end_rank
     return replace(
         room,
         name=min(room.name, name),
@@ -81,9 +82,9 @@ def merge_room(room: Room | None, event: Event) -> Room:
         last_event_at=max(room.last_event_at, event.created_at),
         starts=tuple(sorted(starts)[-MOST_STARTS:]),
         started_at=max(starts, default=None),
-        finished_at=_latest(room.finished_at, event.created_at) if finishes else room.finished_at,
-        end_reason=event.room_end_reason if finishes else room.end_reason,
-        end_rank=_rank(event) if finishes else room.end_rank,
+        finished_at=_latest(room.finished_at, finished),
+        end_reason=event.room_end_reason if ends else room.end_reason,
+        end_rank=_rank(event) if ends else room.end_rank,
         named_session=event.named_session if names else room.named_session,
         named_rank=named_rank if names else room.named_rank,
     )

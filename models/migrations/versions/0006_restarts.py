@@ -17,6 +17,9 @@ def upgrade() -> None:
     op.add_column("rooms", sa.Column("starts", Json, nullable=False, server_default="[]"))
     op.add_column("rooms", sa.Column("end_reason", Key))
     op.add_column("rooms", sa.Column("end_rank", Key, nullable=False, server_default=""))
+    with op.batch_alter_table("rooms") as batch:  # the defaults were for the rows there are
+        batch.alter_column("starts", existing_type=Json, server_default=None)
+        batch.alter_column("end_rank", existing_type=Key, server_default=None)
     with op.batch_alter_table("cycles") as batch:
         batch.alter_column("hidden", existing_type=sa.Boolean(), nullable=True)
 
