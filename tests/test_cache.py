@@ -412,6 +412,9 @@ FULL_ROOM = Room(
     named_session="جلسة ٩٨",
     named_rank="3|1",
     session_id="جلسة ٩٨",
+    starts=(at("13:50:02"), at("14:05")),
+    end_reason="ROOM_END_API_DELETE",
+    end_rank="5",
 )
 FULL_CYCLE = Cycle(
     cycle_id="PA_1",

@@ -202,6 +202,7 @@ def test_a_leave_ends_its_visit_exactly(planned: Rollcall) -> None:
         "disconnect_reason": None,
         "estimated": False,
         "ended_by": "client_left",
+        "room_end_reason": None,
     }
 
 

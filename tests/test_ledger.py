@@ -235,8 +235,9 @@ SELECT 'EV_' || n,
 FROM generate_series(1, {MANY}) AS n
 """  # noqa: S608
 LOAD_ROOMS = """
-INSERT INTO rooms (sid, name, named_rank, session_id, created_at, last_event_at)
-SELECT 'RM_' || n, 'room-' || n % 300, '', 'session-' || n, now(), now()
+INSERT INTO rooms
+      (sid, name, named_rank, session_id, starts, end_rank, created_at, last_event_at)
+SELECT 'RM_' || n, 'room-' || n % 300, '', 'session-' || n, '[]', '', now(), now()
 FROM generate_series(0, 899) AS n
 """
 LOAD_VISITS = f"""

@@ -209,6 +209,8 @@ def test_what_no_event_tells_of_goes_only_on_somebodys_word(
         made_up(cycle_id="PA_made_up", room_sid="RM_1"),
         made_up(cycle_id="PA_astray", room_sid="RM_none"),
         insert(rooms).values(
+            starts=[],
+            end_rank="",
             sid="RM_9",
             name="quran-98",
             named_rank="",

@@ -37,8 +37,9 @@ FROM (SELECT n, n / 2 AS visit, n / 2 % :rooms AS room, n / 2 % CAST(:people AS 
 """
 
 ROOMS_KNOWN = """
-INSERT INTO rooms (sid, name, named_rank, session_id, created_at, last_event_at)
-SELECT 'RM_' || n, 'class-' || n, '', 'session-' || n, now(), now()
+INSERT INTO rooms
+  (sid, name, named_rank, session_id, starts, end_rank, created_at, last_event_at)
+SELECT 'RM_' || n, 'class-' || n, '', 'session-' || n, '[]', '', now(), now()
 FROM generate_series(0, :rooms - 1) AS n
 """
 
