@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
+import os
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -34,6 +37,22 @@ class Deployment:
     port: int
     postgres: Postgres
     valkey: Valkey
+
+
+_exit_status = [1]
+
+
+@atexit.register
+def _end_at_once() -> None:
+    """Runs after all other such functions, since it is registered before them. LiveKit's client
+    has threads of its own, which may abort a Python that ends while they call it."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(_exit_status[0])
+
+
+def pytest_sessionfinish(exitstatus: int) -> None:
+    _exit_status[0] = int(exitstatus)
 
 
 @pytest.fixture(scope="session")
