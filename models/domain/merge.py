@@ -81,7 +81,7 @@ def merge_room(room: Room | None, event: Event) -> Room:
         created_at=min(room.created_at, created_at),
         last_event_at=max(room.last_event_at, event.created_at),
         starts=tuple(sorted(starts)[-MOST_STARTS:]),
-        started_at=max(starts, default=None),
+        started_at=_latest(room.started_at, max(starts, default=None)),
         finished_at=_latest(room.finished_at, finished),
         end_reason=event.room_end_reason if ends else room.end_reason,
         end_rank=_rank(event) if ends else room.end_rank,
