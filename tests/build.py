@@ -13,14 +13,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import reduce
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple, TypedDict, Unpack
-from zoneinfo import ZoneInfo
 
 import jwt
 
-from models.domain import attendance, merge, ownership
+from models.domain import attendance, merge, ownership, visit
 from models.domain.event import (
     ABORTED,
     CLIENT_JOINED,
@@ -33,7 +31,7 @@ from models.domain.event import (
     SEEN,
     Event,
 )
-from models.domain.facts import Cycle, MadeBy, Meeting, Room, Rules, Session, Source
+from models.domain.facts import Cycle, MadeBy, Meeting, Person, Room, Rules, Session, Source
 
 KEY, SECRET = "devkey", "devsecret-devsecret-devsecret-devsecret"
 DAY = datetime(2026, 11, 23, tzinfo=UTC)
@@ -182,6 +180,8 @@ def session(
     made_by: MadeBy = "registered",
     late_after: int = 10,
     minimum: float | None = None,
+    expected: Sequence[str] = (),
+    rooms: Sequence[str] = (),
 ) -> Session:
     """A registered class from 14:00 to 15:00; `scheduled=None` for one without a schedule."""
     return Session(
@@ -192,6 +192,8 @@ def session(
         duration_minutes=minutes,
         late_after_minutes=late_after,
         minimum_percentage=minimum,
+        expected=tuple(Person(user_id) for user_id in expected),
+        rooms=tuple(rooms),
     )
 
 
@@ -217,24 +219,64 @@ class Folded:
 
     rooms: Mapping[str, Room]
     cycles: Mapping[str, Cycle]
-    sessions: Mapping[str, Session]
+    registered: Mapping[str, Session]
+    rules: Rules = Rules()  # noqa: RUF009 - frozen
+
+    @property
+    def sessions(self) -> list[str]:
+        """The ids of the sessions that are there: registered, or owners of something."""
+        owned = {
+            self.owners(life.name).at(life.created_at, life, life.created_at)
+            for life in self.meeting().rooms
+        }
+        return sorted(owned | self.registered.keys() | set(map(self._home, self.cycles.values())))
+
+    @property
+    def candidates(self) -> list[str]:
+        """The ids of all sessions that could own anything."""
+        made = {
+            ownership.made_id(life.name, life.created_at, self.rules)
+            for life in self.rooms.values()
+        }
+        made |= {life.named_session for life in self.rooms.values() if life.named_session}
+        made |= {
+            ownership.made_id(each.room_name or "", each.joined_at, self.rules)
+            for each in self.cycles.values()
+            if each.joined_at
+        }
+        return sorted(made | set(self.sessions))
+
+    def _home(self, cycle: Cycle) -> str:
+        """The session in which the cycle begins."""
+        began_at = cycle.began_at or cycle.client_left_at or cycle.left_at or EPOCH
+        owners = self.owners(cycle.room_name or "", cycle.user_id)
+        return visit.home(owners, cycle, now=began_at)
 
     def meeting(self, session_id: str = "98") -> Meeting:
-        rooms = tuple(room for room in self.rooms.values() if room.session_id == session_id)
-        heard = [room.last_event_at for room in rooms]
-        for one in self.cycles.values():
-            if one.provisional and one.session_id == session_id:
-                heard += [at for at in (one.client_joined_at, one.client_left_at) if at]
-        return Meeting(self.sessions[session_id], rooms, max(heard, default=None))
-
-    def cycles_of(self, user: str = "5", session_id: str = "98") -> list[Cycle]:
-        rooms = {room.sid for room in self.rooms.values() if room.session_id == session_id}
-        return [
-            one
-            for one in self.cycles.values()
-            if one.user_id == user
-            and (one.session_id == session_id if one.provisional else one.room_sid in rooms)
+        """The session with every room there is: those that are another's change nothing."""
+        signs = [
+            sign
+            for cycle in self.cycles.values()
+            if cycle.provisional
+            for sign in (cycle.client_joined_at, cycle.client_left_at)
+            if sign
         ]
+        names = {room.name for room in self.rooms.values()}
+        names |= {cycle.room_name or "" for cycle in self.cycles.values()}
+        return Meeting(
+            self.registered.get(session_id) or Session(session_id, session_id, made_by="room"),
+            tuple(self._with_valid_name(room) for room in self.rooms.values()),
+            max(signs, default=None),
+            {name: ownership.calendar(name, self.registered.values()) for name in names},
+        )
+
+    def owners(self, name: str = "quran-98", user: str = "5") -> ownership.Owners:
+        """Who owns the moments of this person in rooms of this name."""
+        expecting = frozenset(one.id for one in self.registered.values() if one.expects(user))
+        return ownership.of_name(self.meeting(), name, expecting, self.rules)
+
+    def cycles_of(self, user: str = "5") -> list[Cycle]:
+        return [cycle for cycle in self.cycles.values() if cycle.user_id == user]
 
     def attendance(
         self,
@@ -242,79 +284,57 @@ class Folded:
         session_id: str = "98",
         *,
         now: Instant,
-        rules: Rules = Rules(),  # noqa: B008 - frozen
+        rules: Rules | None = None,
     ) -> attendance.Attendance:
-        meeting, cycles = self.meeting(session_id), self.cycles_of(user, session_id)
-        return attendance.view(meeting, user, cycles, now=at(now), rules=rules)
+        expecting = frozenset(one.id for one in self.registered.values() if one.expects(user))
+        return attendance.view(
+            self.meeting(session_id),
+            user,
+            self.cycles_of(user),
+            now=at(now),
+            rules=rules or self.rules,
+            expecting=expecting,
+        )
+
+    def _with_valid_name(self, room: Room) -> Room:
+        named = self.registered.get(room.named_session or "")
+        valid = named is None or named.is_registered_for(room.name)
+        return room if valid else replace(room, named_session=None)
 
 
 def folded(
     events: Iterable[Event],
     *,
     registered: Sequence[Session] = (),
-    timezone: ZoneInfo = ZoneInfo("UTC"),  # noqa: B008 - frozen
+    rules: Rules = Rules(),  # noqa: B008 - frozen
 ) -> Folded:
-    """Fold events in the order given, then resolve sessions as they are registered by now."""
+    """Fold events in the order given, beside what is registered by now."""
     events = list(events)
-    told: dict[str, list[Event]] = defaultdict(list)
-    for one in events:
-        if key := one.participant_sid or one.visit:
-            told[key].append(one)
-    cycles = [_cycle(mail) for mail in told.values()]
-    rooms = [
-        replace(one, session_id=ownership.room_session(one, registered, timezone))
-        for one in _superseded(_rooms(events))
-    ]
-    cycles = [
-        replace(one, session_id=ownership.visit_session(one, registered))
-        if one.provisional
-        else one
-        for one in cycles
-    ]
+    by_cycle: dict[str, list[Event]] = defaultdict(list)
+    for event in events:
+        if key := event.participant_sid or event.visit:
+            by_cycle[key].append(event)
+    cycles = [_cycle(mail) for mail in by_cycle.values()]
     return Folded(
-        rooms={one.sid: one for one in sorted(rooms, key=lambda one: one.sid)},
+        rooms={room.sid: room for room in ownership.with_lives_in_a_row(_rooms(events))},
         cycles={one.cycle_id: one for one in sorted(cycles, key=lambda one: one.cycle_id)},
-        sessions=_sessions(rooms, cycles, registered),
+        registered={one.id: one for one in sorted(registered, key=lambda one: one.id)},
+        rules=rules,
     )
 
 
 def _cycle(mail: Iterable[Event]) -> Cycle:
-    folded = reduce(merge.merge, mail, None)
-    assert folded is not None
-    return folded
+    cycle = reduce(merge.merge, mail, None)
+    assert cycle is not None
+    return cycle
 
 
 def _rooms(events: Iterable[Event]) -> list[Room]:
     rooms: dict[str, Room] = {}
-    for one in events:
-        if one.room_sid is not None:
-            rooms[one.room_sid] = merge.merge_room(rooms.get(one.room_sid), one)
+    for event in events:
+        if event.room_sid is not None:
+            rooms[event.room_sid] = merge.merge_room(rooms.get(event.room_sid), event)
     return list(rooms.values())
-
-
-def _superseded(rooms: Iterable[Room]) -> Iterator[Room]:
-    """The rooms, each with the creation of the next life of its name."""
-    lives: dict[str, list[Room]] = defaultdict(list)
-    for one in sorted(rooms, key=lambda one: one.age):
-        lives[one.name].append(one)
-    for same_name in lives.values():
-        for one, following in pairwise(same_name):
-            yield replace(one, superseded_at=following.created_at)
-        yield same_name[-1]
-
-
-def _sessions(
-    rooms: Iterable[Room], cycles: Iterable[Cycle], registered: Iterable[Session]
-) -> dict[str, Session]:
-    sessions = {one.id: one for one in registered}
-    for room in sorted(rooms, key=lambda room: room.age):
-        made = Session(room.session_id or "", room.name, made_by="room")
-        sessions.setdefault(made.id, made)
-    for cycle in sorted(cycles, key=lambda cycle: cycle.cycle_id):
-        if cycle.session_id is not None:
-            made = Session(cycle.session_id, cycle.room_name or "", made_by="client")
-            sessions.setdefault(made.id, made)
-    return dict(sorted(sessions.items()))
 
 
 # --- webhooks as LiveKit sends them ---------------------------------------------------------------

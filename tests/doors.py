@@ -19,18 +19,20 @@ import jwt
 import psycopg
 import pytest
 from flask.testing import FlaskClient
-from sqlalchemy import Engine, Table, func, select
+from sqlalchemy import Connection, Engine, Table, func, select
 from sqlalchemy import event as hooks
 from werkzeug.test import TestResponse
 
 from models.domain import event as events
 from models.domain.event import Event
+from models.domain.facts import Cycle, Rules
 from models.settings.settings import Settings
 from models.storage import db
-from models.tables import webhook_event
+from models.tables import cycle, room, session, session_facts, webhook_event
 from models.tables.cycle import cycles
 from models.tables.room import rooms
 from models.tables.session import sessions
+from models.tables.session_facts import NamedRoom
 from models.tables.webhook_event import webhook_events
 from tests.build import KEY, SECRET, signed, webhook
 from tests.checked import CheckedClient
@@ -174,9 +176,35 @@ class Rollcall:
         return rows(self.backend, webhook_events)
 
     def facts(self) -> dict[str, list[Row]]:
-        """All that the fold keeps, but for when a session's row was made."""
+        """All that the fold keeps, but for when a session's row was made, and what follows from it:
+        which session each room and each manual join begins in, which room is superseded when, and
+        which sessions are there."""
         kept = {table.name: rows(self.backend, table) for table in FACTS}
-        return kept | {"sessions": [without(row, "created_at") for row in kept["sessions"]]}
+        with db.reading(self.backend.engine) as conn:
+            owners = _owners(conn, self.backend.rules)
+            page, rules = session.page(conn, limit=10_000), self.backend.rules
+            there = {one.id for one in session_facts.that_own(conn, page, rules=rules)}
+        superseded = {
+            life.sid: life.superseded_at for each in owners.values() for life in each.owners.rooms
+        }
+        for row in kept["rooms"]:
+            row["superseded_at"] = superseded[row["sid"]]
+            row["session_id"] = owners[row["name"]].owner(None, row["sid"], row["created_at"])
+        for row in kept["cycles"]:
+            if row["room_sid"] is None:
+                begun = row["joined_at"] or row["client_left_at"]
+                home = owners[row["room_name"]].owner(row["user_id"], None, begun)
+                row["session_id"] = Cycle(**row).joined_session or home
+        listed = [row for row in kept["sessions"] if row["id"] in there]
+        return kept | {"sessions": [without(row, "created_at") for row in listed]}
+
+
+def _owners(conn: Connection, rules: Rules) -> dict[str, NamedRoom]:
+    """Who owns what in the rooms of each name that there is."""
+    statements = (select(room.rooms.c.name), select(cycle.cycles.c.room_name))
+    names = {name for each in statements for name in conn.execute(each).scalars() if name}
+    since, until = datetime(1970, 1, 3, tzinfo=UTC), datetime(2999, 1, 1, tzinfo=UTC)
+    return session_facts.homes(conn, names, since, until, rules=rules)
 
 
 def drain(backend: Backend) -> int:
@@ -351,13 +379,13 @@ def working(settings: Settings, environment: pytest.MonkeyPatch) -> Iterator[Non
     backends.own_backend.cache_clear()
 
 
-def waits_for_a_lock(postgres_url: str) -> bool:
-    """Whether somebody in this database waits for what another holds."""
+def waits_for_a_lock(postgres_url: str) -> int:
+    """How many in this database wait for what another holds."""
     statement = (
         "SELECT count(*) FROM pg_stat_activity"
         " WHERE datname = current_database() AND wait_event_type = 'Lock'"
     )
-    return bool(_ask(postgres_url, statement))
+    return int(_ask(postgres_url, statement))
 
 
 def disconnect(postgres_url: str) -> None:

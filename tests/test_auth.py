@@ -163,7 +163,7 @@ def test_an_unknown_session_and_a_forbidden_one_are_told_apart_by_nobody_but_ope
 
 
 def test_a_session_is_its_rooms_and_of_every_room_that_it_really_had(rollcall: Rollcall) -> None:
-    rollcall.put("98", room_name=ROOM)
+    rollcall.put("98", room_name=ROOM, rooms=[OTHERS])
     rollcall.deliver(joined(ago(9), room="RM_2", room_name=OTHERS, names="98"))
     assert told(rollcall.status("98", of=STRANGER))["is_currently_in_meeting"] is True
     assert rollcall.status("98", of=PARTICIPANT).status_code == 200

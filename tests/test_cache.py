@@ -34,7 +34,7 @@ from tests.doors import (
 from tests.faults import free_port
 from worker.cache import cache, entry
 
-CYCLES = "ORDER BY visits.cycle_id"
+CYCLES = "ORDER BY cycles_in_reach.cycle_id"
 ROOMS = "FROM rooms WHERE"
 
 
@@ -220,7 +220,7 @@ def test_a_slow_reader_cannot_put_an_old_meaning_of_a_rooms_name_over_the_new_on
 ) -> None:
     with (
         serving(settings) as slow,
-        pausing(slow.backend.engine, after="min(sessions.id)") as pause,
+        pausing(slow.backend.engine, after="sessions.scheduled_at, sessions.id") as pause,
         aside(lambda: present(slow, "quran-98")) as old_answer,
     ):
         pause.wait()
@@ -399,7 +399,8 @@ FULL_SESSION = Session(
     duration_minutes=61,
     late_after_minutes=11,
     minimum_percentage=66.7,
-    expected=(Person("5", "Aisha"),),
+    expected=(Person('quote"back\\slash\ttab', "Aisha"),),
+    rooms=("side-*",),
 )
 FULL_ROOM = Room(
     sid="RM_1",
@@ -408,21 +409,20 @@ FULL_ROOM = Room(
     last_event_at=at("15:00"),
     started_at=at("13:50"),
     finished_at=at("15:00"),
-    superseded_at=at("15:30:00.999999"),
     named_session="جلسة ٩٨",
     named_rank="3|1",
-    session_id="جلسة ٩٨",
     starts=(at("13:50:02"), at("14:05")),
     end_reason="ROOM_END_API_DELETE",
     end_rank="5",
+    superseded_at=at("15:30:00.999999"),
 )
+NEXT_ROOM = Room("RM_2", FULL_ROOM.name, at("15:30:00.999999"), at("15:31"))
 FULL_CYCLE = Cycle(
     cycle_id="PA_1",
     user_id='quote"back\\slash\ttab',
     room_sid="RM_1",
-    session_id="جلسة ٩٨",
     named_session="98",
-    room_name="r",
+    room_name=FULL_ROOM.name,
     name="عائشة",
     name_rank="1",
     kind="SIP",
@@ -439,8 +439,10 @@ FULL_CYCLE = Cycle(
     source="import",
     claimed_sid="PA_2",
     claimed_rank="4",
+    session_type="academic",
+    academy_id="7",
 )
-BARE_CYCLE = Cycle(cycle_id="VI_1", user_id=FULL_CYCLE.user_id, session_id="جلسة ٩٨")
+BARE_CYCLE = Cycle("VI_1", FULL_CYCLE.user_id, named_session=FULL_SESSION.id)
 
 
 @pytest.mark.parametrize(
@@ -456,9 +458,7 @@ def test_every_field_of_every_fact_comes_out_of_the_cache_as_it_went_in(
 ) -> None:
     with db.writing(rollcall.backend.engine) as conn:
         session.store(conn, FULL_SESSION, now=datetime.now(UTC))
-        conn.execute(
-            room.rooms.insert(), {it.name: getattr(FULL_ROOM, it.name) for it in fields(Room)}
-        )
+        conn.execute(room.rooms.insert(), [room.as_row(one) for one in (FULL_ROOM, NEXT_ROOM)])
         for one in (FULL_CYCLE, BARE_CYCLE):
             conn.execute(cycle.cycles.insert(), cycle.as_row(one))
     stored, kept = (
@@ -469,6 +469,7 @@ def test_every_field_of_every_fact_comes_out_of_the_cache_as_it_went_in(
     assert kept.meeting is not None
     assert stored.meeting.session == FULL_SESSION
     assert kept.meeting.session == replace(FULL_SESSION, expected=())
-    assert stored.meeting.rooms == kept.meeting.rooms == (FULL_ROOM,)
+    assert stored.meeting.rooms == kept.meeting.rooms == (FULL_ROOM, NEXT_ROOM)
     assert list(stored.cycles) == list(kept.cycles) == [FULL_CYCLE, BARE_CYCLE]
-    assert stored.meeting.heard_at == kept.meeting.heard_at == at("15:00")
+    assert stored.meeting.calendars == kept.meeting.calendars != {}
+    assert stored.expecting == kept.expecting == {FULL_SESSION.id}

@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from models.domain.facts import Rules
 from models.settings.settings import Settings
 from tests.build import folded, joined, left, room_started, signed, webhook
 from tests.doors import Rollcall, Row, ago, on_sqlite, problem, serving, told
@@ -155,7 +156,9 @@ def test_an_hour_is_an_hour_though_the_clock_leaps_in_it(
 )
 def test_a_day_is_that_of_the_timezone_and_has_23_to_25_hours(created: str, session: str) -> None:
     at = datetime.fromisoformat(created)
-    assert list(folded([joined(at, room_created=at)], timezone=BERLIN).sessions) == [session]
+    assert list(folded([joined(at, room_created=at)], rules=Rules(timezone=BERLIN)).sessions) == [
+        session
+    ]
 
 
 def test_a_class_over_midnight_is_one_session(settings: Settings) -> None:

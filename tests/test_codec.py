@@ -8,6 +8,7 @@ import orjson
 import pytest
 
 from models.domain.facts import Cycle, Person
+from models.tables.session_facts import NamedRoom
 from tests.build import (
     aborted,
     at,
@@ -37,8 +38,9 @@ EVENTS = (
 def test_cycles_come_out_as_they_went_in() -> None:
     cycles = tuple(folded(EVENTS, registered=[session()]).cycles_of())
     assert len(cycles) == 4
-    assert codec.cycles(codec.pack_cycles(cycles)) == cycles
-    assert codec.cycles(codec.pack_cycles(())) == ()
+    expecting = frozenset({"98", "٩٩"})
+    assert codec.person(codec.pack_person(cycles, expecting)) == (cycles, expecting)
+    assert codec.person(codec.pack_person((), frozenset())) == ((), frozenset())
 
 
 def test_a_meeting_comes_out_as_it_went_in_but_for_whom_it_expects() -> None:
@@ -56,10 +58,20 @@ def test_a_meeting_that_was_never_heard_of_comes_out_too(scheduled: str | None) 
 
 def test_facts_of_other_fields_are_refused() -> None:
     one = Cycle("PA_1", "5", joined_at=at("14:00"))
-    [values] = orjson.loads(codec.pack_cycles([one]))
+    [values], expecting = orjson.loads(codec.pack_person([one], frozenset()))
     for other in ([*values, None], values[:-1]):
         with pytest.raises(OtherFields):
-            codec.cycles(orjson.dumps([other]))
-    session_values, rooms, heard_at = orjson.loads(codec.pack_meeting(meeting()))
+            codec.person(orjson.dumps([[other], expecting]))
     with pytest.raises(OtherFields):
-        codec.meeting(orjson.dumps([session_values[:-1], rooms, heard_at]))
+        codec.person(orjson.dumps([[values]]))
+    session_values, *others = orjson.loads(codec.pack_meeting(meeting()))
+    for parts in ([session_values[:-1], *others], [session_values, *others[:-1]]):
+        with pytest.raises(OtherFields):
+            codec.meeting(orjson.dumps(parts))
+
+
+def test_what_a_rooms_name_means_comes_out_as_it_went_in() -> None:
+    told = folded([*EVENTS, room_finished("15:00")], registered=[session(expected=["5"])])
+    named = NamedRoom(told.owners(user="6"), "98", {"5": frozenset({"98"})})
+    assert len(named.owners.rooms) == len(named.owners.calendar.classes) == 1
+    assert codec.named(codec.pack_named(named), named.owners.rules) == named

@@ -271,7 +271,7 @@ def test_a_long_name_still_fits_a_file_system() -> None:
 def test_a_report_that_cant_be_finished_is_no_report(app: Flask, a_class: Rollcall) -> None:
     """It would seem complete if it were sent while it is read."""
     with db.writing(a_class.backend.engine) as conn:
-        conn.execute(text("UPDATE cycles SET joined_at = 'nonsense' WHERE user_id = '7'"))
+        conn.execute(text("UPDATE cycles SET left_at = 'nonsense' WHERE user_id = '7'"))
     unchecked = FlaskClient(app, app.response_class)
     url = session_url("98", "attendance", format="csv")
     assert problem(unchecked.get(url, headers=bearer(ops_token()))) == (500, "internal-error")
@@ -322,10 +322,10 @@ def _fill(settings: Settings, session_id: str, *, people: int) -> None:
     engine = make_engine(settings.database_url)
     numbers = (
         "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < :people)"
-        "INSERT INTO cycles (cycle_id, session_id, named_session, room_name, user_id, name, kind,"
+        "INSERT INTO cycles (cycle_id, named_session, room_name, user_id, name, kind,"
         " hidden, name_rank, joined_rank, left_rank, claimed_rank, source, joined_at,"
         " client_joined_at, client_left_at)"
-        " SELECT :id || i, :id, :id, :id, 'user' || i, 'name', 'STANDARD',"
+        " SELECT :id || i, :id, :id, 'user' || i, 'name', 'STANDARD',"
         " FALSE, '', '', '', '', 'client', :joined, :joined, :left FROM n"
     )
     cycles = text(numbers).bindparams(

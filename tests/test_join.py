@@ -25,6 +25,7 @@ from tests.doors import (
     ops_token,
     problem,
     serving,
+    session_url,
     together,
     token,
     told,
@@ -145,11 +146,15 @@ def test_an_unregistered_rooms_session_is_made_with_type_and_academy(rollcall: R
     assert seen["session"]["session_type"] == "individual"
     assert seen["session"]["scheduled_at"] is None
     [made] = rollcall.facts()["sessions"]
-    assert (made["made_by"], made["academy_id"], made["room_name"]) == ("client", "7", "quran-98")
+    assert (made["made_by"], made["room_name"]) == ("client", "quran-98")
     assert (made["duration_minutes"], made["late_after_minutes"]) == (60, 10)
+    seen = told(rollcall.client.get(session_url(made["id"]), headers=bearer(ops_token())))
+    assert seen["academy_id"] == "7"
 
 
-def test_type_and_academy_count_only_when_the_session_is_made(rollcall: Rollcall) -> None:
+def test_type_and_academy_are_the_first_joins_and_never_over_what_is_registered(
+    rollcall: Rollcall,
+) -> None:
     rollcall.join("quran-98", session_type="individual")
     again = told(rollcall.join("quran-98", of=token("6"), session_type="group", academy_id="7"))
     assert again["session"]["session_type"] == "individual"
@@ -357,11 +362,12 @@ def test_a_bad_field_of_a_join_is_named(planned: Rollcall, field: str, value: An
 
 
 @on_sqlite
-def test_a_join_makes_no_session_whose_id_is_another_rooms(rollcall: Rollcall) -> None:
+def test_the_id_that_one_room_makes_is_registered_for_no_other(rollcall: Rollcall) -> None:
     made = f"quran-98@{today()}"
-    rollcall.put(made, room_name="math-7")
-    assert problem(rollcall.join("quran-98")) == (403, "forbidden")
-    assert told(rollcall.roster(made, of=ops_token()))["attendances"] == []
+    assert problem(rollcall.put(made, room_name="math-7")) == (400, "invalid")
+    assert told(rollcall.join("quran-98"))["session_id"] == made
+    assert rollcall.put(made, room_name="quran-98").status_code == 201
+    assert len(told(rollcall.roster(made, of=ops_token()))["attendances"]) == 1
 
 
 @on_sqlite

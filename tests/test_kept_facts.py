@@ -97,11 +97,9 @@ class Day:
             moved = update(cycles).where(cycles.c.cycle_id == sid)
             conn.execute(moved.values(room_sid=self.dice.choice(list(ROOMS))))
             room = update(rooms).where(rooms.c.sid == self.dice.choice(list(ROOMS)))
-            homes = list(conn.execute(select(sessions.c.id)).scalars())
-            if homes:
-                conn.execute(room.values(session_id=self.dice.choice(homes)))
-                visits = update(cycles).where(cycles.c.room_sid.is_(None))
-                conn.execute(visits.values(session_id=self.dice.choice(homes)))
+            conn.execute(room.values(named_session=self.dice.choice([None, *IDS])))
+            visits = update(cycles).where(cycles.c.room_sid.is_(None))
+            conn.execute(visits.values(named_session=self.dice.choice([None, *IDS])))
         backend.redis.flushdb()
         everybody(self.rollcall)
         for find in rebuild.extents(backend):

@@ -339,7 +339,7 @@ def test_a_join_that_would_wait_for_long_is_told_so_and_nobody_thinks_of_an_outa
 ) -> None:
     with serving(settings, SOON) as rollcall:
         with a_worker(settings) as worker, db.writing(worker.engine) as conn:
-            db.lock(conn, ["quran-98"])
+            db.lock(conn, ["person:5"])
             assert problem(rollcall.join("quran-98")) == (503, "busy")
             assert rollcall.status("quran-98").status_code == 200
         assert rollcall.join("quran-98").status_code == 201
@@ -359,7 +359,7 @@ def test_those_who_write_to_sqlite_take_turns(sqlite_url: str) -> None:
         for _ in range(100):
             with db.writing(engine) as conn:
                 writing.set()
-                session.make_missing(conn, [Session(uuid4().hex, "quran-98", "client")], now=ago())
+                session.enter(conn, [(Session(uuid4().hex, "quran-98", "client"), ago())])
                 writing.clear()
 
     together(*[write_again_and_again] * THREADS)
@@ -395,15 +395,16 @@ def test_who_waited_too_long_for_a_turn_goes_on_without_it_and_spoils_nothing() 
 
 
 @on_postgresql
-def test_registering_a_session_waits_for_whoever_holds_its_room(
+def test_changing_a_session_waits_for_whoever_changes_it(
     rollcall: Rollcall, settings: Settings, postgres_url: str
 ) -> None:
+    rollcall.put("98")
     with a_worker(settings) as worker, ExitStack() as at_work:
         with db.writing(worker.engine) as conn:
-            db.lock(conn, ["98"])
+            session.find(conn, "98", lock=True)
             put = at_work.enter_context(aside(lambda: rollcall.put("98")))
             wait_for(lambda: waits_for_a_lock(postgres_url))
             waited = monotonic()
             wait_for(lambda: monotonic() - waited > REQUEST.database)
             assert not put.done()
-        assert put.result().status_code == 201
+        assert put.result().status_code == 200

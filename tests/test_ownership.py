@@ -1,4 +1,5 @@
-"""Which session? A pure function of a room, or a manual join, and of what is registered."""
+"""Which session owns a moment? A pure function of a room's name, a person and an instant, and of
+what is registered at that moment."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -8,14 +9,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from models.domain.event import Event
-from models.domain.facts import Cycle, Room, Session
-from models.domain.ownership import (
-    made_id,
-    nearest,
-    registered_session,
-    room_session,
-    visit_session,
-)
+from models.domain.facts import Cycle, Room, Rules, Session
+from models.domain.ownership import Owners, calendar, made_id, with_lives_in_a_row
 from tests.build import (
     at,
     client_joined,
@@ -29,43 +24,59 @@ from tests.build import (
     session,
 )
 
-UTC = ZoneInfo("UTC")
+NAME = "quran-98"
 MADE = "quran-98@2026-11-23"
 CLASS = session("98", scheduled="14:00", minutes=60)
 UNSCHEDULED = session("u", scheduled=None)
 
 
-def resolved(one: Room, *registered: Session) -> str:
-    """The session of the room, however what is registered is ordered."""
-    [found, *others] = {room_session(one, order, UTC) for order in permutations(registered)}
+def owner(
+    instant: str,
+    *registered: Session,
+    user: str = "5",
+    life: Room | None = None,
+    rooms: Sequence[Room] = (),
+) -> str:
+    """Who owns the instant, however what is registered is ordered."""
+    lives = with_lives_in_a_row([*rooms, *([life] if life else [])])
+    expecting = frozenset(each.id for each in registered if each.expects(user))
+    [found, *others] = {
+        Owners(NAME, Rules(), calendar(NAME, order), tuple(lives), expecting).at(
+            at(instant), life, at(instant)
+        )
+        for order in permutations(registered)
+    }
     assert not others
     return found
 
 
-# --- the four cases -------------------------------------------------------------------------------
+# --- by default -----------------------------------------------------------------------------------
 
-NAMED_LIKE_THE_ROOM = session("quran-98", scheduled=None, room_name="elsewhere")
+OWN_ROOM = session("quran-98", scheduled=None)
+ELSEWHERE = session("quran-98", scheduled=None, room_name="elsewhere")
 
 
 @pytest.mark.parametrize(
     ("registered", "expected"),
     [
-        pytest.param([CLASS], "98", id="a class of that room name whose window holds it"),
+        pytest.param([CLASS], "98", id="a class of that room name, near its time"),
         pytest.param([UNSCHEDULED], "u", id="a session of that room name without a schedule"),
-        pytest.param([NAMED_LIKE_THE_ROOM], "quran-98", id="a session with the room's name as id"),
-        pytest.param([], MADE, id="nothing registered: one is made"),
+        pytest.param([OWN_ROOM], "quran-98", id="a session whose id and room name are the name"),
+        pytest.param([ELSEWHERE], MADE, id="another room's session that is called like the room"),
+        pytest.param([], MADE, id="nothing is registered: one is made"),
+        pytest.param([CLASS, OWN_ROOM, UNSCHEDULED], "98", id="a class goes before all others"),
         pytest.param(
-            [CLASS, NAMED_LIKE_THE_ROOM, UNSCHEDULED], "98", id="a class goes before all others"
+            [OWN_ROOM, UNSCHEDULED], "quran-98", id="a room of its own goes before another"
         ),
         pytest.param(
-            [NAMED_LIKE_THE_ROOM, UNSCHEDULED],
+            [session("quran-98", scheduled="03:00"), UNSCHEDULED],
             "quran-98",
-            id="the id goes before a session without a schedule",
+            id="a room of its own with a schedule owns MAX_CYCLE_HOURS around it",
         ),
         pytest.param(
-            [session("quran-98", scheduled="02:00"), UNSCHEDULED],
-            "quran-98",
-            id="the id counts whatever its schedule",
+            [session("quran-98", scheduled="00:30"), UNSCHEDULED],
+            "u",
+            id="a room of its own with a schedule owns no more than that",
         ),
         pytest.param(
             [UNSCHEDULED, session("t", scheduled=None)],
@@ -75,9 +86,19 @@ NAMED_LIKE_THE_ROOM = session("quran-98", scheduled=None, room_name="elsewhere")
         pytest.param(
             [session("98", scheduled="14:00", room_name="math-101")],
             MADE,
-            id="another room's class is not ours",
+            id="another room's class",
         ),
-        pytest.param([session("98", scheduled="02:00")], MADE, id="a class long over is not ours"),
+        pytest.param(
+            [session("98", scheduled="14:00", room_name="math-101", rooms=["quran-98"])],
+            "98",
+            id="a class that lists the room among its rooms",
+        ),
+        pytest.param(
+            [session("98", scheduled="14:00", room_name="math-101", rooms=["quran-*"])],
+            "98",
+            id="a class that lists how the room's name begins",
+        ),
+        pytest.param([session("98", scheduled="02:00")], MADE, id="a class long over"),
         pytest.param(
             [session("98", scheduled="02:00"), UNSCHEDULED],
             "u",
@@ -85,22 +106,16 @@ NAMED_LIKE_THE_ROOM = session("quran-98", scheduled=None, room_name="elsewhere")
         ),
     ],
 )
-def test_a_room_belongs_to(registered: list[Session], expected: str) -> None:
-    assert resolved(room(created="13:50"), *registered) == expected
+def test_a_moment_belongs_to(registered: list[Session], expected: str) -> None:
+    assert owner("13:50", *registered, life=room(created="13:45")) == expected
+    assert owner("13:50", *registered) == expected, "and without a room that LiveKit told of"
 
 
-@pytest.mark.parametrize("registered", [[], [CLASS], [NAMED_LIKE_THE_ROOM], [UNSCHEDULED]])
-def test_what_the_metadata_names_goes_before_all_that_is_registered(
-    registered: list[Session],
-) -> None:
-    assert resolved(room(created="13:50", names="77"), *registered) == "77"
-
-
-# --- windows --------------------------------------------------------------------------------------
+# --- classes --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("created", "expected"),
+    ("instant", "expected"),
     [
         pytest.param("12:59:59.999999", MADE, id="more than an hour before the start"),
         pytest.param("13:00", "98", id="an hour before the start"),
@@ -109,39 +124,89 @@ def test_what_the_metadata_names_goes_before_all_that_is_registered(
         pytest.param("16:00:00.000001", MADE, id="more than an hour after the end"),
     ],
 )
-def test_a_class_takes_rooms_from_an_hour_before_to_an_hour_after(
-    created: str, expected: str
+def test_a_class_owns_moments_from_an_hour_before_to_an_hour_after(
+    instant: str, expected: str
 ) -> None:
-    assert resolved(room(created=created), CLASS) == expected
+    assert owner(instant, CLASS) == expected
 
 
 @pytest.mark.parametrize(
-    ("created", "expected"),
+    ("instant", "expected"),
     [
-        pytest.param("14:29", "one", id="nearer to the first start"),
-        pytest.param("14:30", "one", id="as near to both: the smaller id"),
-        pytest.param("14:31", "two", id="nearer to the second start"),
-        pytest.param("16:00", "two", id="the window of both holds it: still the nearest start"),
-        pytest.param("16:30", "two", id="only the second window holds it"),
+        pytest.param("14:59:59.999", "first", id="the one that runs"),
+        pytest.param("15:00", "second", id="the end of one is the start of the other"),
+        pytest.param("16:14", "second", id="nearer to the end of the one before"),
+        pytest.param("16:15", "third", id="as near to both: the one still to come"),
+        pytest.param("16:29", "third", id="nearer to the start of the one to come"),
+        pytest.param("13:10", "first", id="only one is near"),
     ],
 )
-def test_of_two_classes_the_one_that_starts_nearest(created: str, expected: str) -> None:
-    one, two = session("one", scheduled="14:00"), session("two", scheduled="15:00")
-    assert resolved(room(created=created), one, two) == expected
+def test_of_several_classes_the_one_that_runs_else_the_nearest_edge(
+    instant: str, expected: str
+) -> None:
+    day = [
+        session("first", scheduled="14:00"),
+        session("second", scheduled="15:00"),
+        session("third", scheduled="16:30"),
+    ]
+    assert owner(instant, *day) == expected
 
 
-def test_the_nearest_start_counts_not_the_longest_class() -> None:
+def test_of_two_that_run_the_one_that_began_later_then_the_smaller_id() -> None:
     day = session("day", scheduled="08:00", minutes=600)
-    assert resolved(room(created="14:05"), day, CLASS) == "98"
-    assert resolved(room(created="10:00"), day, CLASS) == "day"
+    assert owner("14:05", day, CLASS) == "98"
+    assert owner("10:00", day, CLASS) == "day"
+    assert owner("14:05", CLASS, replace(CLASS, id="97")) == "97"
 
 
-def test_two_classes_at_the_same_time_go_by_the_smaller_id() -> None:
-    assert resolved(room(), CLASS, replace(CLASS, id="97")) == "97"
+def test_who_is_expected_by_one_of_the_near_classes_is_in_none_of_the_others() -> None:
+    first = session("first", scheduled="14:00", expected=["5"])
+    second = session("second", scheduled="15:00", expected=["6"])
+    for instant in ("14:59", "15:00", "15:30", "16:00"):
+        assert owner(instant, first, second, user="5") == "first"
+    assert owner("14:00", first, second, user="6") == "second", "an hour early, though first runs"
+    assert owner("13:59", first, second, user="6") == "first", "its own is not near yet"
+    assert [owner("14:59", first, second, user="guest"), owner("15:00", first, second)] == [
+        "first",
+        "first",
+    ]
+    assert owner("15:00", first, second, user="guest") == "second"
 
 
-def test_a_session_without_a_schedule_has_no_window() -> None:
-    assert nearest([UNSCHEDULED], at("14:00")) is None
+# --- metadata -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("registered", [[], [CLASS], [OWN_ROOM], [UNSCHEDULED]])
+def test_what_the_metadata_names_goes_before_all_that_is_registered(
+    registered: list[Session],
+) -> None:
+    assert owner("14:00", *registered, life=room(created="13:50", names="77")) == "77"
+
+
+def test_a_room_that_is_born_again_follows_the_last_life_that_had_metadata() -> None:
+    named, again = room("RM_1", created="08:00", names="77"), room("RM_2", created="20:00")
+    assert owner("20:05", life=again, rooms=[named]) == "77"
+    later = room("RM_2", created="20:00:00.001")
+    assert owner("20:05", life=later, rooms=[named]) == MADE, "MAX_CYCLE_HOURS later is another day"
+    assert owner("20:05", UNSCHEDULED, life=again, rooms=[named]) == "u", "what is registered first"
+
+
+NAMES_98 = [joined("14:00", names="98", room="RM_9", room_name="intruder", sid="PA_9", user="7")]
+
+
+def test_metadata_names_no_registered_session_of_other_rooms() -> None:
+    known = folded(NAMES_98, registered=[CLASS])
+    assert known.sessions == ["98", "intruder@2026-11-23"]
+    assert known.attendance("7", "98", now="14:10").visits == ()
+    listed = replace(CLASS, rooms=("intr*",))
+    assert folded(NAMES_98, registered=[listed]).attendance("7", now="14:10").join_count == 1
+    assert folded(NAMES_98).attendance("7", now="14:10").join_count == 1, "while nobody registered"
+
+
+def test_the_least_event_that_names_a_session_decides_in_any_order() -> None:
+    told = [joined("14:01", names="78"), room_started("14:00", names="77"), left("14:02")]
+    for order in permutations(told):
+        assert folded(order, registered=[CLASS]).attendance(session_id="77", now="15:00").visits
 
 
 # --- made on the spot -----------------------------------------------------------------------------
@@ -161,9 +226,9 @@ def test_a_session_without_a_schedule_has_no_window() -> None:
 def test_the_made_sessions_date_is_the_local_one(
     timezone: str, created: str, expected: str
 ) -> None:
-    zone = ZoneInfo(timezone)
-    assert room_session(room(created=created), [], zone) == expected
-    assert made_id("quran-98", at(created), zone) == expected
+    rules = Rules(timezone=ZoneInfo(timezone))
+    assert made_id("quran-98", at(created), rules) == expected
+    assert folded([room_started(created)], rules=rules).sessions == [expected]
 
 
 def test_two_lives_on_one_day_are_one_session_and_two_days_are_two() -> None:
@@ -172,23 +237,10 @@ def test_two_lives_on_one_day_are_one_session_and_two_days_are_two() -> None:
         room_started("20:00", room="RM_2"),
         room_started("10:00 +1", room="RM_3"),
     ]
-    assert [one.session_id for one in folded(told).rooms.values()] == [
-        MADE,
-        MADE,
-        "quran-98@2026-11-24",
-    ]
+    assert folded(told).sessions == [MADE, "quran-98@2026-11-24"]
 
 
-def test_a_made_session_has_no_schedule_and_its_first_rooms_name() -> None:
-    told = [
-        room_started("14:00", room="RM_1", room_name="b", names="77"),
-        room_started("13:00", room="RM_2", room_name="a", names="77"),
-    ]
-    made = folded(told).sessions["77"]
-    assert (made.room_name, made.scheduled_at, made.registered) == ("a", None, False)
-
-
-# --- order does not matter ------------------------------------------------------------------------
+# --- what is registered late, moved or deleted ----------------------------------------------------
 
 LATE_CREATION: Sequence[Event] = [
     left("14:20", joined_at="12:58", room_created=None),
@@ -198,102 +250,73 @@ LATE_CREATION: Sequence[Event] = [
 ]
 
 
-def test_a_rooms_session_does_not_depend_on_the_order_of_its_events() -> None:
-    """The left alone would put the room into the class; the earlier creation takes it out."""
-    homes = {
-        folded(order, registered=[CLASS]).rooms["RM_1"] for order in permutations(LATE_CREATION)
+def test_owners_do_not_depend_on_the_order_of_events() -> None:
+    seen = {
+        folded(order, registered=[CLASS]).attendance(now="15:00").first_joined_at
+        for order in permutations(LATE_CREATION)
     }
-    assert [one.session_id for one in homes] == [MADE]
-    assert folded(LATE_CREATION[:1], registered=[CLASS]).rooms["RM_1"].session_id == "98"
+    assert seen == {at("13:00")}, "the part of the visit that is near the class"
 
 
-def test_a_session_registered_late_has_the_rooms_that_it_would_have_had_early() -> None:
+def test_a_session_registered_late_has_what_it_would_have_had_early() -> None:
     told = [joined("14:00"), left("14:30"), client_joined("14:40", session=MADE)]
-    before, after = folded(told), folded(told, registered=[CLASS])
-    assert before.attendance(session_id=MADE, now="14:50").join_count == 2
+    assert folded(told).attendance(session_id=MADE, now="14:50").join_count == 2
+    after = folded(told, registered=[CLASS])
     assert after.attendance(session_id="98", now="14:50").join_count == 2
-    assert MADE not in after.sessions
+    assert after.sessions == ["98"]
 
 
-def test_a_session_that_is_deleted_leaves_its_rooms_to_what_is_left() -> None:
-    told = [joined("14:00")]
-    homes = [
-        folded(told, registered=one).rooms["RM_1"].session_id
-        for one in ([CLASS, UNSCHEDULED], [UNSCHEDULED], [])
-    ]
-    assert homes == ["98", "u", MADE]
-
-
-def test_the_least_event_that_names_a_session_decides_in_any_order() -> None:
-    told = [joined("14:01", names="78"), room_started("14:00", names="77"), left("14:02")]
-    for order in permutations(told):
-        assert folded(order, registered=[CLASS]).rooms["RM_1"].session_id == "77"
+def test_a_session_that_is_deleted_leaves_its_moments_to_what_is_left() -> None:
+    for registered in ([CLASS, UNSCHEDULED], [UNSCHEDULED], []):
+        known = folded([joined("14:00")], registered=registered)
+        expected = ["98", "u", MADE][2 - len(registered)]
+        assert known.attendance(session_id=expected, now="14:10").join_count == 1
 
 
 # --- manual joins ---------------------------------------------------------------------------------
 
 
-def manual(named: str | None, joined_at: str = "14:00") -> Cycle:
-    return Cycle("VI_1", "5", named_session=named, room_name="quran-98", joined_at=at(joined_at))
+def home(named: str | None, *registered: Session, joined_at: str = "14:00") -> str:
+    """The session of a manual join that its client made with this id."""
+    told = [client_joined(joined_at, session=named)] if named else [client_joined(joined_at)]
+    cycle = replace(folded(told).cycles["VI_1"], named_session=named)
+    return cycle.joined_session or owner(joined_at, *registered)
 
 
 @pytest.mark.parametrize(
     ("named", "registered", "expected"),
     [
-        pytest.param("98", [CLASS], "98", id="the one that its door resolved"),
-        pytest.param("77", [CLASS], "77", id="the one that its door resolved, not its room's"),
-        pytest.param("98", [], "98", id="the one that its door resolved, though it was deleted"),
-        pytest.param(MADE, [], MADE, id="one made on the spot"),
+        pytest.param("98", [CLASS], "98", id="by an id: that session"),
+        pytest.param("77", [CLASS], "77", id="by an id: not its room's"),
+        pytest.param("98", [], "98", id="by an id, though it was deleted"),
+        pytest.param(None, [], MADE, id="by a room's name: one made on the spot"),
+        pytest.param(None, [CLASS], "98", id="by a room's name: the class"),
+        pytest.param(MADE, [], MADE, id="made on the spot by an older version"),
         pytest.param(MADE, [CLASS], "98", id="made on the spot, until the class is registered"),
-        pytest.param(MADE, [UNSCHEDULED], "u", id="made on the spot, until any is registered"),
         pytest.param(
-            MADE,
-            [session("98", scheduled="02:00")],
-            MADE,
-            id="made on the spot, and another time's class is registered",
-        ),
-        pytest.param(
-            MADE,
-            [CLASS, session(MADE, scheduled=None, room_name="other")],
-            MADE,
-            id="one that was registered under the made one's id",
-        ),
-        pytest.param(
-            "other@2026-11-23",
-            [CLASS],
-            "other@2026-11-23",
-            id="one made for another room's name does not follow this one's",
+            "other@2026-11-23", [CLASS], "other@2026-11-23", id="by an id that is another room's"
         ),
     ],
 )
-def test_a_manual_join_belongs_to(named: str, registered: list[Session], expected: str) -> None:
-    for order in permutations(registered):
-        assert visit_session(manual(named), order) == expected
+def test_a_manual_join_belongs_to(
+    named: str | None, registered: list[Session], expected: str
+) -> None:
+    assert home(named, *registered) == expected
 
 
-def test_a_leave_that_comes_before_its_join_waits_for_it() -> None:
-    """Without a join time nobody knows which class it was: it stays where its door put it."""
-    told = folded([client_left("14:30", session=MADE)], registered=[CLASS])
-    assert told.cycles["VI_1"].session_id == MADE
-    told = folded(
-        [client_left("14:30", session=MADE), client_joined("14:00", session=MADE)],
-        registered=[CLASS],
-    )
-    assert told.cycles["VI_1"].session_id == "98"
+def test_a_join_by_a_rooms_name_is_cut_like_any_visit_and_one_by_an_id_is_not() -> None:
+    second = session("99", scheduled="15:00")
+    by_name = Cycle("VI_1", "5", room_name=NAME, joined_at=at("14:50"), kind="STANDARD")
+    known = folded([], registered=[CLASS, second])
+    for named, ended_by, second_joins in ((None, "next_session", 1), ("98", "stale", 0)):
+        told = replace(known, cycles={"VI_1": replace(by_name, named_session=named)})
+        [visit] = told.attendance(now="15:02").visits
+        assert (visit.ended_at, visit.ended_by) == (at("15:00"), ended_by)
+        assert told.attendance(session_id="99", now="15:02").join_count == second_joins
 
 
-def test_a_manual_join_moves_to_the_class_whose_window_holds_its_first_join() -> None:
-    late = session("late", scheduled="18:00")
-    assert visit_session(manual(MADE, "16:59:59"), [CLASS, late]) == MADE
-    assert visit_session(manual(MADE, "17:00"), [CLASS, late]) == "late"
-
-
-def test_a_manual_join_whose_door_resolved_nothing_has_no_session() -> None:
-    assert visit_session(manual(None), [CLASS]) is None
-
-
-def test_a_room_and_a_manual_join_at_one_time_go_to_the_same_registered_session() -> None:
-    for registered in ([CLASS], [UNSCHEDULED], [NAMED_LIKE_THE_ROOM], [CLASS, UNSCHEDULED]):
-        found = registered_session("quran-98", at("14:00"), registered)
-        assert room_session(room(created="14:00"), registered, UTC) == found
-        assert visit_session(manual(MADE), registered) == found
+def test_a_leave_that_comes_before_its_join_is_no_visit_yet() -> None:
+    gone = client_left("14:30", session="98")
+    assert folded([gone], registered=[CLASS]).attendance(now="14:40").visits == ()
+    told = folded([gone, client_joined("14:00", session="98")], registered=[CLASS])
+    assert told.attendance(now="14:40").join_count == 1

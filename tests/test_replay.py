@@ -140,7 +140,7 @@ def test_an_event_that_waits_again_says_since_when_and_keeps_its_error(rollcall:
 
 def test_replaying_what_was_applied_changes_no_table_and_no_status(rollcall: Rollcall) -> None:
     rollcall.put("98", room_name="quran-98", scheduled_at="2026-11-23T14:00:00Z")
-    visit = told(rollcall.join("98", name="Aisha"))["visit"]
+    visit = told(rollcall.join("quran-98", name="Aisha"))["visit"]
     rollcall.leave(visit)
     rollcall.put_in(a_day(rooms=4, people=3, visits=2))
     rollcall.deliver(room_started(), joined(name="Aisha"), left(), room_finished())

@@ -31,7 +31,7 @@ from tests.doors import (
 )
 from tests.faults import free_port
 from tests.terminal import Terminal
-from worker.cache import cache, entry
+from worker.cache import cache, codec, entry
 from worker.cache.cache import Facts
 from worker.cache.change import changing
 from worker.jobs import prune
@@ -39,7 +39,7 @@ from worker.jobs import prune
 T = TypeVar("T")
 
 TTL = 10
-CHECK, VISITS = "FROM revisions WHERE", "ORDER BY visits.cycle_id"
+CHECK, VISITS = "FROM revisions WHERE", "ORDER BY cycles_in_reach.cycle_id"
 PUPILS = [f"pupil-{n}" for n in range(cache.WHOLE_UP_TO)]
 
 
@@ -186,11 +186,15 @@ def test_a_room_s_name_is_checked_too(begun: Rollcall, monkeypatch: pytest.Monke
     assert meaning() == "99"
 
 
-def test_what_time_alone_may_change_is_resolved_anew(rollcall: Rollcall) -> None:
+def test_one_entry_says_what_a_rooms_name_means_as_time_passes(rollcall: Rollcall) -> None:
     rollcall.put("98", room_name="quran-98", scheduled_at=ago(5).isoformat())
+    rollcall.put("99", room_name="quran-98", scheduled_at=ago(-180).isoformat())
     assert outcome(rollcall, address="quran-98") == "miss"
-    assert rollcall.backend.redis.exists(entry.place("fresh-name", "quran-98"))
-    assert not rollcall.backend.redis.exists(entry.place("kept-name", "quran-98"))
+    kept = rollcall.backend.redis.hget(entry.place("kept-name", "quran-98"), cache.NAMED)
+    assert isinstance(kept, bytes)
+    named = codec.named(kept, rollcall.backend.rules)
+    meanings = [named.session_id("5", now=ago(-minutes)) for minutes in (0, 114, 121, 190)]
+    assert meanings == ["98", "98", "99", "99"]
 
 
 @pytest.mark.parametrize("door", ["join", "registration", "rebuild", "erasure"])

@@ -62,7 +62,7 @@ def test_what_is_put_is_what_is_got(rollcall: Rollcall) -> None:
     put = rollcall.put("98", **FULL)
     assert put.status_code == 201
     expected = {**FULL, "session_id": "98", "ends_at": "2026-11-23T14:55:00Z"}
-    assert told(put) == {**expected, "made_by": "registered"}
+    assert told(put) == {**expected, "made_by": "registered", "rooms": [], "overlaps": []}
     assert told(get(rollcall)) == told(put)
 
 

@@ -64,7 +64,7 @@ def test_no_name_steers_the_terminal_or_forges_a_line(
 
 
 LONG_ID = "EV_participant_joined_of_the_reconciler_PA_gLSkHqJzVTmz"
-LONG_SESSION = "a-class-with-a-long-name@2026-11-23"
+LONG_SESSION = "a-class-with-a-long-name@2026-11-23-at-two"
 
 
 @pytest.fixture

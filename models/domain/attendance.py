@@ -1,22 +1,24 @@
 """Attendance: facts become an answer, as it is at one moment (`view`). No I/O here: linted.
 
-Nothing of it is stored: ages, statuses and totals follow from facts and `now`. Rules:
-docs/rules.md.
+Nothing of it is stored: ages, statuses and totals follow from facts, from what is registered, and
+from `now`. Rules: docs/rules.md.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from models.domain import visit
-from models.domain.event import EPOCH
-from models.domain.facts import Cycle, Meeting, Rules, Session
+from models.domain import ownership, visit
+from models.domain.facts import Cycle, Meeting, Room, Rules, Session
+from models.domain.timetable import WINDOW
 from models.domain.visit import Visit
 
 EARLY_LEAVE = timedelta(minutes=1)
 SETTLES_AFTER = timedelta(minutes=30)
+NOBODY: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,7 @@ class Attendance:
     is_late: bool | None
     left_early: bool | None
     attendance_percentage: float | None
+    scheduled_duration: timedelta | None
     meets_minimum: bool | None
     final: bool
     as_of: datetime
@@ -44,31 +47,42 @@ class Attendance:
 
 
 def view(
-    meeting: Meeting, user_id: str, cycles: Sequence[Cycle], *, now: datetime, rules: Rules
+    meeting: Meeting,
+    user_id: str,
+    cycles: Sequence[Cycle],
+    *,
+    now: datetime,
+    rules: Rules,
+    expecting: frozenset[str] = NOBODY,
 ) -> Attendance:
-    """What one person's `cycles` in the meeting amount to at `now`.
+    """What one person's `cycles` in the rooms of the meeting amount to at `now`.
 
-    Rules: the tables of docs/rules.md; *older than* is >, *passed* is >=, *within* is <=.
+    `expecting` are the ids of the classes of those rooms that expect this person. Rules: the tables
+    of docs/rules.md; *older than* is >, *passed* is >=, *within* is <=.
     """
-    session, visits = meeting.session, visit.visits(meeting, cycles, now=now, rules=rules)
-    inside = any(one.ended_at is None for one in visits)
-    ends = [one.ended_at for one in visits if one.ended_at is not None]
-    last_left_at, first_joined_at = max(ends, default=None), _first_join(visits)
+    session = meeting.session
+    visits = _visits(meeting, cycles, now=now, rules=rules, expecting=expecting)
+    in_class = _in_class(session, visits, now)
+    inside = any(part.ended_at is None for part in visits)
     over = is_over(meeting, now=now, rules=rules)
-    final = over and not inside and _settled(meeting, now)
-    percentage = _percentage(session, visits, now)
+    final = over and _is_final(meeting, in_class, now, rules)
+    scheduled_duration = _in_schedule(session, visits, now)
+    percentage = _percentage(session, scheduled_duration)
     return Attendance(
         user_id=user_id,
         name=_latest_name(visits),
         visits=visits,
         is_currently_in_meeting=inside,
-        attendance_status=_status(inside=inside, came=bool(visits), over=over),
+        attendance_status=_status(session, inside=inside, visits=visits, came=in_class, now=now)
+        if session.scheduled_at is not None
+        else _unscheduled_status(inside=inside, came=bool(visits), over=over),
         duration=_union(visits, now=now),
-        first_joined_at=first_joined_at,
-        last_left_at=last_left_at,
-        is_late=_is_late(session, first_joined_at),
-        left_early=_left_early(session, last_left_at, inside=inside) if over and visits else None,
+        first_joined_at=min((part.joined_at for part in visits), default=None),
+        last_left_at=max((part.ended_at for part in visits if part.ended_at), default=None),
+        is_late=_is_late(session, in_class),
+        left_early=_left_early(session, in_class, now) if over else None,
         attendance_percentage=percentage,
+        scheduled_duration=scheduled_duration,
         meets_minimum=_meets_minimum(session, percentage) if final else None,
         final=final,
         as_of=now,
@@ -79,13 +93,92 @@ def is_over(meeting: Meeting, *, now: datetime, rules: Rules) -> bool:
     """Whether the session is over: by its schedule, else by its rooms, else by long silence."""
     if (ends_at := meeting.session.ends_at) is not None:
         return now >= ends_at
-    room = meeting.latest_room
-    if room is not None and room.over:
+    rooms = _own_rooms(meeting, rules)
+    if rooms and all(room.over for room in rooms):
         return True
-    return meeting.heard_at is not None and now - meeting.heard_at >= rules.max_cycle
+    heard = [room.last_event_at for room in rooms]
+    heard += [meeting.heard_at] if meeting.heard_at is not None else []
+    return bool(heard) and now - max(heard) >= rules.max_cycle
 
 
-def _status(*, inside: bool, came: bool, over: bool) -> str:
+def takes_joins(meeting: Meeting, *, now: datetime, rules: Rules) -> bool:
+    """Whether somebody may join the session by its id now: near its schedule, or without one while
+    it is not over."""
+    start, end = meeting.session.scheduled_at, meeting.session.ends_at
+    if start is None or end is None:
+        return not is_over(meeting, now=now, rules=rules)
+    return start - WINDOW <= now <= end + WINDOW + rules.overrun
+
+
+def _visits(
+    meeting: Meeting,
+    cycles: Sequence[Cycle],
+    *,
+    now: datetime,
+    rules: Rules,
+    expecting: frozenset[str],
+) -> tuple[Visit, ...]:
+    """The parts of one person's visits that are in the session, by join."""
+    by_name: dict[str, list[Cycle]] = defaultdict(list)
+    for cycle in cycles:
+        by_name[cycle.room_name or ""].append(cycle)
+    parts = [
+        part
+        for name, own in by_name.items()
+        for part in visit.parts(
+            meeting.session.id, ownership.of_name(meeting, name, expecting, rules), own, now=now
+        )
+    ]
+    return tuple(sorted(parts, key=lambda part: (part.joined_at, part.cycle.cycle_id)))
+
+
+def _in_class(session: Session, visits: Sequence[Visit], now: datetime) -> list[Visit]:
+    """The parts that reach into the scheduled time, from its start to before its end."""
+    start, end = session.scheduled_at, session.ends_at
+    if start is None or end is None:
+        return []
+    return [
+        part
+        for part in visits
+        if part.joined_at < end
+        and (part.joined_at >= start or (part.ended_at or max(now, part.joined_at)) > start)
+    ]
+
+
+def _is_final(meeting: Meeting, in_class: Sequence[Visit], now: datetime, rules: Rules) -> bool:
+    """Half an hour after the end, when nobody of this person's own class time is still inside."""
+    if any(part.ended_at is None for part in in_class):
+        return False
+    if meeting.session.ends_at is not None:
+        return now >= meeting.session.ends_at + SETTLES_AFTER
+    finishes = [room.finished_at for room in _own_rooms(meeting, rules) if room.finished_at]
+    return not finishes or now >= max(finishes) + SETTLES_AFTER
+
+
+def _own_rooms(meeting: Meeting, rules: Rules) -> list[Room]:
+    """The rooms of a session without a schedule: named by metadata, else by default."""
+    owners = {
+        name: ownership.of_name(meeting, name, NOBODY, rules)
+        for name in {room.name for room in meeting.rooms}
+    }
+    return [
+        room for room in meeting.rooms if owners[room.name].by_default(room) == meeting.session.id
+    ]
+
+
+def _status(
+    session: Session, *, inside: bool, visits: Sequence[Visit], came: Sequence[Visit], now: datetime
+) -> str:
+    """Of a session with a schedule: what was before and after it is no attendance."""
+    if inside:
+        return "present"
+    if session.ends_at is not None and now >= session.ends_at:
+        return "completed" if came else "absent"
+    before = session.scheduled_at is not None and now < session.scheduled_at
+    return "left" if (visits if before else came) else "not_joined"
+
+
+def _unscheduled_status(*, inside: bool, came: bool, over: bool) -> str:
     if inside:
         return "present"
     if over:
@@ -93,58 +186,59 @@ def _status(*, inside: bool, came: bool, over: bool) -> str:
     return "left" if came else "not_joined"
 
 
-def _first_join(visits: Sequence[Visit]) -> datetime | None:
-    return min((one.joined_at for one in visits), default=None)
-
-
 def _latest_name(visits: Sequence[Visit]) -> str | None:
     """The name of the latest visit that has one; visits come by join."""
-    named = [one for one in visits if one.cycle.name]
-    return named[-1].cycle.name if named else None
+    named = [part.cycle.name for part in visits if part.cycle.name]
+    return named[-1] if named else None
 
 
 def _union(
-    visits: Sequence[Visit], *, now: datetime, start: datetime = EPOCH, end: datetime | None = None
+    visits: Sequence[Visit],
+    *,
+    now: datetime,
+    start: datetime | None = None,
+    end: datetime | None = None,
 ) -> timedelta:
     """How long somebody was inside, two overlapping visits counted once, within [start, end]."""
     total, covered_to = timedelta(0), start
-    for one in sorted(visits, key=lambda one: one.joined_at):
-        left_at = one.ended_at or max(now, one.joined_at)
-        begins, ends = max(one.joined_at, covered_to), min(left_at, end or left_at)
+    for part in sorted(visits, key=lambda part: part.joined_at):
+        left_at = part.ended_at or max(now, part.joined_at)
+        begins = max(part.joined_at, covered_to) if covered_to else part.joined_at
+        ends = min(left_at, end or left_at)
         if ends > begins:
             total, covered_to = total + (ends - begins), ends
     return total
 
 
-def _percentage(session: Session, visits: Sequence[Visit], now: datetime) -> float | None:
-    """Share of the scheduled time spent inside, in percent, one decimal, half up."""
+def _in_schedule(session: Session, visits: Sequence[Visit], now: datetime) -> timedelta | None:
+    """How long somebody was inside within the scheduled time; None without a schedule."""
     if session.scheduled_at is None or session.ends_at is None:
         return None
-    inside = _union(visits, now=now, start=session.scheduled_at, end=session.ends_at)
+    return _union(visits, now=now, start=session.scheduled_at, end=session.ends_at)
+
+
+def _percentage(session: Session, inside: timedelta | None) -> float | None:
+    """Share of the scheduled time spent inside, in percent, one decimal, half up."""
+    if inside is None or session.scheduled_at is None or session.ends_at is None:
+        return None
     whole = session.ends_at - session.scheduled_at
     return ((2000 * inside + whole) // (2 * whole)) / 10
 
 
-def _is_late(session: Session, first_joined_at: datetime | None) -> bool | None:
-    if session.scheduled_at is None or first_joined_at is None:
+def _is_late(session: Session, in_class: Sequence[Visit]) -> bool | None:
+    """Whether the first moment in class is late; null for who was never in class."""
+    if session.scheduled_at is None or not in_class:
         return None
-    return first_joined_at > session.scheduled_at + timedelta(minutes=session.late_after_minutes)
+    first = min(part.joined_at for part in in_class)
+    return first > session.scheduled_at + timedelta(minutes=session.late_after_minutes)
 
 
-def _left_early(session: Session, last_left_at: datetime | None, *, inside: bool) -> bool | None:
-    if session.ends_at is None:
+def _left_early(session: Session, in_class: Sequence[Visit], now: datetime) -> bool | None:
+    """Whether the last moment in class is early; null for who was never in class."""
+    if session.ends_at is None or not in_class:
         return None
-    if inside or last_left_at is None:
-        return False
-    return last_left_at < session.ends_at - EARLY_LEAVE
-
-
-def _settled(meeting: Meeting, now: datetime) -> bool:
-    """Half an hour past the scheduled end and the last room's finish, where there is either."""
-    room = meeting.latest_room
-    ends = (meeting.session.ends_at, room.finished_at if room else None)
-    known = [at for at in ends if at is not None]
-    return not known or now >= max(known) + SETTLES_AFTER
+    last = max(part.ended_at or max(now, part.joined_at) for part in in_class)
+    return last < session.ends_at - EARLY_LEAVE
 
 
 def _meets_minimum(session: Session, percentage: float | None) -> bool | None:

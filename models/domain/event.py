@@ -84,7 +84,8 @@ class Event:
 
     `joined_at`, `room_created_at` and `named_session` are None when the event does not say.
     `hidden` is None when an inference does not say. Client events have no sids but a `visit`,
-    the `session_id` they are for, and maybe the participant sid that the client claims.
+    the `session_id` that they name (None: the room of their token), and maybe the participant sid
+    that the client claims.
     """
 
     event_id: str
@@ -106,6 +107,8 @@ class Event:
     visit: str | None = None
     claimed_sid: str | None = None
     room_end_reason: str | None = None
+    session_type: str | None = None
+    academy_id: str | None = None
 
 
 def parse(body: bytes) -> dict[str, Any]:
@@ -207,7 +210,9 @@ def _read_client(payload: dict[str, Any]) -> Event:
         room_name=_optional(payload, "room_name"),
         user_id=_identifier(payload, "user_id"),
         name=_optional(payload, "name", limit=None),
-        session_id=_identifier(payload, "session_id", limit=MAX_SESSION_ID_BYTES),
+        session_id=_optional(payload, "session_id", limit=MAX_SESSION_ID_BYTES),
+        session_type=_optional(payload, "session_type"),
+        academy_id=_optional(payload, "academy_id"),
         visit=_identifier(payload, "visit"),
         claimed_sid=_optional(payload, "participant_sid", limit=MAX_SESSION_ID_BYTES),
     )
@@ -225,6 +230,8 @@ def client_payload(event: Event) -> dict[str, Any]:
         "visit": event.visit,
         "participant_sid": event.claimed_sid,
         "name": event.name,
+        "session_type": event.session_type,
+        "academy_id": event.academy_id,
     }
     return {word: value for word, value in told.items() if value is not None}
 

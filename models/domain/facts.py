@@ -6,9 +6,12 @@ statuses and totals are made of them at read, by `attendance.view`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
 from typing import Literal
+from zoneinfo import ZoneInfo
 
 Source = Literal["livekit", "client", "reconciler", "import"]
 MadeBy = Literal["registered", "room", "client"]
@@ -21,6 +24,8 @@ GOES_ON = frozenset({"ROOM_END_SUPERSEDED", "ROOM_END_OPEN_FAILED"})
 
 RESTART_AFTER = timedelta(seconds=2)
 """A room's first start is sent at its creation: a later one says that its server came back."""
+
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +51,19 @@ class Session:
     late_after_minutes: int = 10
     minimum_percentage: float | None = None
     expected: tuple[Person, ...] = ()
+    rooms: tuple[str, ...] = ()
+
+    def is_registered_for(self, room_name: str) -> bool:
+        """Whether the room is its own: by `room_name`, or by a name in `rooms` (`name*`: all that
+        begin so)."""
+        return room_name == self.room_name or any(
+            room_name.startswith(name[:-1]) if name.endswith("*") else room_name == name
+            for name in self.rooms
+        )
+
+    def expects(self, user_id: str) -> bool:
+        """Whether this person is among those that it expects."""
+        return any(person.user_id == user_id for person in self.expected)
 
     @property
     def registered(self) -> bool:
@@ -62,6 +80,7 @@ class Room:
     """One life of a LiveKit room; its `name` may live many times, each life with its own sid.
 
     `starts` are the starts that LiveKit sent, in order; `end_reason` is the latest finish's.
+    `superseded_at`, the creation of the next life of its name, is derived when rooms are read.
     """
 
     sid: str
@@ -70,13 +89,12 @@ class Room:
     last_event_at: datetime
     started_at: datetime | None = None
     finished_at: datetime | None = None
-    superseded_at: datetime | None = None
     named_session: str | None = None
     named_rank: str = ""
-    session_id: str | None = None
     starts: tuple[datetime, ...] = ()
     end_reason: str | None = None
     end_rank: str = ""
+    superseded_at: datetime | None = None
 
     @property
     def age(self) -> tuple[datetime, str]:
@@ -91,29 +109,30 @@ class Room:
         return self.started_at is None or self.finished_at >= self.started_at
 
     @property
-    def over(self) -> bool:
-        """Whether its meeting is over: it finished, and does not go on elsewhere."""
-        return self.finished and self.end_reason not in GOES_ON
-
-    @property
     def restarts(self) -> list[datetime]:
         """The starts of servers that came back while the room went on, in order."""
         return [at for at in self.starts if at >= self.created_at + RESTART_AFTER]
 
+    @property
+    def over(self) -> bool:
+        """Whether its meeting is over: it finished, and did not go on elsewhere, or is superseded
+        by the next room of its name."""
+        return self.superseded_at is not None or (self.finished and self.end_reason not in GOES_ON)
+
 
 @dataclass(frozen=True, slots=True)
 class Cycle:
-    """One visit, joined to left, as its events told it. Ranks are sortable words, see `merge`.
+    """The pair of a join and a leave, as its events say. Ranks are sortable words, see `merge`.
 
     A cycle that LiveKit knows has its participant's sid as `cycle_id`, and a `room_sid`. A
-    provisional one (a manual join) has its visit as `cycle_id`, no room sid, and its own
-    `session_id`, `named_session` (what the door resolved when it was made) and `room_name`.
+    provisional one (a manual join) has its visit as `cycle_id`, and no room sid; the `room_name` is
+    its token's, and `named_session` the session that its client named by id. `session_type` and
+    `academy_id` are its client's word. `hidden` is None while no event says it.
     """
 
     cycle_id: str
     user_id: str
     room_sid: str | None = None
-    session_id: str | None = None
     named_session: str | None = None
     room_name: str | None = None
     name: str | None = None
@@ -132,6 +151,8 @@ class Cycle:
     source: Source | None = None
     claimed_sid: str | None = None
     claimed_rank: str = ""
+    session_type: str | None = None
+    academy_id: str | None = None
 
     @property
     def provisional(self) -> bool:
@@ -141,6 +162,17 @@ class Cycle:
     def participant_sid(self) -> str | None:
         """LiveKit's sid of this visit; a provisional cycle has none."""
         return None if self.provisional else self.cycle_id
+
+    @property
+    def joined_session(self) -> str | None:
+        """The session that a manual join named by its id; None for one by its room's name.
+
+        A session that is made on the spot has the room's name in its id: naming it means the room.
+        """
+        if self.named_session is None or not self.provisional:
+            return None
+        room_name, _ = made_for(self.named_session)
+        return None if room_name == self.room_name else self.named_session
 
     @property
     def began_at(self) -> datetime | None:
@@ -159,30 +191,70 @@ class Cycle:
         return left if left and joined and left >= joined else None
 
 
+def made_for(session_id: str) -> tuple[str | None, date | None]:
+    """The room's name and the day in an id of the form in which sessions are made on the spot,
+    `name@YYYY-MM-DD`; twice None for any other id."""
+    room_name, _, day = session_id.rpartition("@")
+    if not _DAY.fullmatch(day):
+        return None, None
+    try:
+        return room_name, date.fromisoformat(day)
+    except ValueError:
+        return None, None
+
+
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """The settings that `view` needs (Settings.rules makes them)."""
+    """The settings that `attendance.view` needs (Settings.rules makes them)."""
 
     stale_after: timedelta = timedelta(minutes=5)
     max_cycle: timedelta = timedelta(hours=12)
     overrun: timedelta = timedelta(0)
     person_kinds: frozenset[str] = frozenset({"STANDARD", "SIP", "CONNECTOR"})
     count_hidden: bool = False
+    timezone: ZoneInfo = field(default_factory=lambda: ZoneInfo("UTC"))
+
+
+@dataclass(frozen=True, slots=True)
+class RoomClass:
+    """A registered session with a schedule, as its rooms know it: from `start` to before `end`.
+
+    `own_room`: its id is the room's name as well.
+    """
+
+    id: str
+    start: datetime
+    end: datetime
+    own_room: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Calendar:
+    """What is registered for the rooms of one name: its classes, and sessions without a schedule.
+
+    `own_room` is the id of the one whose id is the room's name, `unscheduled` the least of others.
+    """
+
+    classes: tuple[RoomClass, ...] = ()
+    own_room: str | None = None
+    unscheduled: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Meeting:
-    """A session with its rooms, and when anything was last heard of it, from any source."""
+    """A session with the rooms of its names, and when anything was last heard of it.
+
+    `rooms` are the lives that may be its own, of each name all in a row; `named_session` is taken
+    out of those whose metadata names a session that they may not name. `calendars` say, by room
+    name, what else is registered there.
+    """
 
     session: Session
     rooms: tuple[Room, ...] = ()
     heard_at: datetime | None = None
-
-    @property
-    def latest_room(self) -> Room | None:
-        return max(self.rooms, key=lambda room: room.age, default=None)
+    calendars: Mapping[str, Calendar] = field(default_factory=dict)
 
     @property
     def room_names(self) -> frozenset[str]:
-        """The session's room name and the names of the rooms that it really had."""
+        """The session's room name and the names of the rooms that it may own."""
         return frozenset({self.session.room_name, *(room.name for room in self.rooms)})

@@ -47,6 +47,7 @@ def merge(cycle: Cycle | None, event: Event) -> Cycle:
     changes: dict[str, Any] = {
         "user_id": min(cycle.user_id, event.user_id or cycle.user_id),
         "room_sid": _least(cycle.room_sid, event.room_sid),
+        "room_name": _least(cycle.room_name, event.room_name),
         "hidden": _always(cycle.hidden, event.hidden),
     }
     if event.event == ABORTED:
@@ -101,6 +102,7 @@ def _empty(event: Event) -> Cycle:
         cycle_id=event.participant_sid or "",
         user_id=event.user_id or "",
         room_sid=event.room_sid,
+        room_name=event.room_name,
     )
 
 
@@ -121,6 +123,8 @@ def _merge_client(cycle: Cycle, event: Event) -> Cycle:
         user_id=min(cycle.user_id, event.user_id or cycle.user_id),
         named_session=_least(cycle.named_session, event.session_id),
         room_name=_least(cycle.room_name, event.room_name),
+        session_type=_least(cycle.session_type, event.session_type),
+        academy_id=_least(cycle.academy_id, event.academy_id),
     )
     if event.event == CLIENT_LEFT:
         return replace(cycle, client_left_at=_latest(cycle.client_left_at, event.created_at))

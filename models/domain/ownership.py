@@ -1,72 +1,153 @@
-"""Which session a room, or a manual join, belongs to: a pure function of it and of what is
-registered, so that neither the order of events nor that of registrations matters.
+"""Ownership: which session a moment belongs to, of one person in the rooms of one name. Pure.
+
+It is worked out when somebody asks, of facts and of what is registered at that moment. Registering,
+moving or deleting a session therefore changes no visit. docs/rules.md says the rules in words.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from datetime import datetime, timedelta
-from zoneinfo import ZoneInfo
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from functools import cached_property
 
-from models.domain.facts import Cycle, Room, Session
+from models.domain import timetable
+from models.domain.facts import Calendar, Meeting, Room, RoomClass, Rules, Session
+from models.domain.timetable import Timetable
 
-WINDOW = timedelta(hours=1)
 
+@dataclass(frozen=True)
+class Owners:
+    """Who owns the moments of one person in the rooms of one name.
 
-def room_session(room: Room, registered: Iterable[Session], timezone: ZoneInfo) -> str:
-    """The id of the room's session; it may be one that is still to be made.
-
-    `registered` holds at least the registered sessions whose id or room name is the room's name.
+    `rooms` are lives of that name, by age; `expecting` the ids of the classes that expect them.
     """
-    if room.named_session is not None:
-        return room.named_session
-    found = registered_session(room.name, room.created_at, registered)
-    return found or made_id(room.name, room.created_at, timezone)
+
+    name: str
+    rules: Rules
+    calendar: Calendar = field(default_factory=Calendar)
+    rooms: tuple[Room, ...] = ()
+    expecting: frozenset[str] = frozenset()
+
+    def at(self, instant: datetime, room: Room | None, began_at: datetime) -> str:
+        """The id of the session that owns the instant of a stay in `room` (None: in no room that
+        LiveKit told of) that began at `began_at`; it may be one that nobody registered."""
+        if room is not None and room.named_session is not None:
+            return room.named_session
+        return self.registered(instant) or self.made(room.created_at if room else began_at)
+
+    def registered(self, instant: datetime) -> str | None:
+        """The registered session that owns the instant, whatever the room's metadata."""
+        return self._timetable.owner(instant)
+
+    def by_default(self, room: Room) -> str:
+        """The session that owns the moments of a room that no class owns."""
+        if room.named_session is not None:
+            return room.named_session
+        unscheduled = self.calendar.own_room or self.calendar.unscheduled
+        return unscheduled or self.made(room.created_at)
+
+    def own_class(self, session_id: str | None) -> RoomClass | None:
+        """The class of this id, for what belongs to one session entirely."""
+        return next((each for each in self.calendar.classes if each.id == session_id), None)
+
+    def class_at(self, instant: datetime) -> RoomClass | None:
+        """The class that owns the instant, if the session that owns it is one."""
+        return self.own_class(self.registered(instant))
+
+    def first_class(self, start: datetime, end: datetime) -> RoomClass | None:
+        """The class that owns the first of the moments from `start` to `end` that a class owns."""
+        owners = [self.registered(start)]
+        if end > start:
+            owners += [owner for _, owner in self._timetable.spans(start, end)]
+        return next((found for owner in owners if (found := self.own_class(owner))), None)
+
+    def made(self, created_at: datetime) -> str:
+        """The session of what no registered session owns, of a room that was created then.
+
+        A room that is born again has forgotten its metadata: it follows its last life that had
+        some. Else the session is made on the spot, by the date.
+        """
+        named = [room for room in self.rooms if room.named_session and room.created_at < created_at]
+        if named and created_at - named[-1].created_at <= self.rules.max_cycle:
+            return named[-1].named_session or ""
+        return made_id(self.name, created_at, self.rules)
+
+    def pieces(
+        self, room: Room | None, began_at: datetime, ended_at: datetime | None, *, now: datetime
+    ) -> Iterator[tuple[str, datetime, datetime | None]]:
+        """The stay cut where its owner changes: (session, start, end), each after the one before.
+
+        `ended_at` None is a stay that goes on at `now`, and so does its last piece.
+        """
+        if room is not None and room.named_session is not None:
+            yield room.named_session, began_at, ended_at
+            return
+        last = max(now, began_at) if ended_at is None else ended_at
+        spans = [(began_at, self.registered(began_at))]
+        if last > began_at:
+            spans = list(self._timetable.spans(began_at, last))
+            if ended_at is None:
+                spans.append((last, self.registered(last)))
+        created_at = room.created_at if room else began_at
+        (start, registered), *following = spans
+        owner = registered or self.made(created_at)
+        for begins, registered in following:
+            if (other := registered or self.made(created_at)) != owner:
+                yield owner, start, begins
+                owner, start = other, begins
+        yield owner, start, ended_at
+
+    @cached_property
+    def _timetable(self) -> Timetable:
+        return timetable.of(self.calendar, self.expecting, self.rules.max_cycle)
 
 
-def visit_session(cycle: Cycle, registered: Iterable[Session]) -> str | None:
-    """The id of a manual join's session: the one that its door resolved (`named_session`).
-
-    One that was made on the spot follows its room's name to a session registered later, as the
-    room itself does; it falls back to where it was.
-    """
-    named, room_name = cycle.named_session, cycle.room_name
-    registered = list(registered)
-    if named is None or room_name is None or cycle.joined_at is None:
-        return named
-    if not named.startswith(f"{room_name}@") or any(one.id == named for one in registered):
-        return named
-    return registered_session(room_name, cycle.joined_at, registered) or named
-
-
-def registered_session(
-    room_name: str, created_at: datetime, registered: Iterable[Session]
-) -> str | None:
-    """The registered session that a room of this name, created then, belongs to, if any."""
-    registered = list(registered)
-    scheduled = nearest((one for one in registered if one.room_name == room_name), created_at)
-    if scheduled is not None:
-        return scheduled.id
-    if any(one.id == room_name for one in registered):
-        return room_name
-    unscheduled = (
-        one.id for one in registered if one.room_name == room_name and one.scheduled_at is None
+def of_name(meeting: Meeting, name: str, expecting: frozenset[str], rules: Rules) -> Owners:
+    """Who owns what in the meeting's rooms of this name, for somebody whom `expecting` expect."""
+    return Owners(
+        name,
+        rules,
+        meeting.calendars.get(name, Calendar()),
+        tuple(room for room in meeting.rooms if room.name == name),
+        expecting,
     )
-    return min(unscheduled, default=None)
 
 
-def nearest(sessions: Iterable[Session], instant: datetime) -> Session | None:
-    """The session whose window [start - 1 h, end + 1 h] holds the instant: nearest start, then
-    smaller id."""
-    holding = [
-        (abs(one.scheduled_at - instant), one.id, one)
-        for one in sessions
-        if one.scheduled_at is not None and one.ends_at is not None
-        if one.scheduled_at - WINDOW <= instant <= one.ends_at + WINDOW
+def calendar(name: str, registered: Iterable[Session]) -> Calendar:
+    """The calendar of the rooms of this name, of sessions that are registered for it."""
+    mine = [session for session in registered if session.is_registered_for(name)]
+    unscheduled = sorted(session.id for session in mine if session.scheduled_at is None)
+    own = [session.id for session in mine if session.id == name == session.room_name]
+    classes = (
+        RoomClass(session.id, session.scheduled_at, session.ends_at, own_room=session.id in own)
+        for session in mine
+        if session.scheduled_at is not None and session.ends_at is not None
+    )
+    return Calendar(
+        classes=tuple(sorted(classes, key=lambda each: (each.start, each.id))),
+        own_room=name if name in own and name in unscheduled else None,
+        unscheduled=min((each for each in unscheduled if each != name), default=None),
+    )
+
+
+def with_lives_in_a_row(rooms: Iterable[Room]) -> list[Room]:
+    """The rooms by name and age, each superseded by the next of its name."""
+    ordered = sorted(rooms, key=lambda room: (room.name, room.age))
+    following: Sequence[Room | None] = [*ordered[1:], None][: len(ordered)]
+    return [
+        _superseded(room, later if later is not None and later.name == room.name else None)
+        for room, later in zip(ordered, following, strict=True)
     ]
-    return min(holding, default=(None, None, None))[2]
 
 
-def made_id(room_name: str, created_at: datetime, timezone: ZoneInfo) -> str:
-    """The id of the session made on the spot for a room of this name, created then."""
-    return f"{room_name}@{created_at.astimezone(timezone).date().isoformat()}"
+def made_id(room_name: str, created_at: datetime, rules: Rules) -> str:
+    """The id of the session that is made on the spot for a room of this name, created then."""
+    return f"{room_name}@{created_at.astimezone(rules.timezone).date().isoformat()}"
+
+
+def _superseded(room: Room, later: Room | None) -> Room:
+    superseded_at = later.created_at if later else None
+    if superseded_at == room.superseded_at:
+        return room
+    return replace(room, superseded_at=superseded_at)

@@ -1,16 +1,19 @@
 """Visits: which cycles of one person count, and when and why each of them ended. Pure.
 
 A cycle ends by the first rule that applies, in the order of this file; every end is at least its
-join. A provisional cycle (a manual join) ends at the earliest instead. docs/rules.md says why.
+join. A provisional cycle (a manual join) ends at the earliest instead. That is decided for the
+rooms of one name, whatever session they belong to; the visit is then cut where its session ends
+(`ownership`). docs/rules.md says why.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from models.domain.facts import Cycle, Meeting, Room, Rules
+from models.domain.facts import Cycle, Room, Rules
+from models.domain.ownership import Owners
 
 NEAR = timedelta(minutes=2)
 
@@ -20,9 +23,10 @@ UNANSWERED = frozenset({"USER_UNAVAILABLE", "USER_REJECTED", "SIP_TRUNK_FAILURE"
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """A counted cycle with its end; `ended_at` and `ended_by` are None while it is open.
+    """A counted cycle with its end, or the part of it that is in one session.
 
-    `room_end_reason` is LiveKit's, where the finish of the room ended it.
+    `ended_at` and `ended_by` are None while it is open. `room_end_reason` is LiveKit's, where the
+    finish of the room ended it.
     """
 
     cycle: Cycle
@@ -41,30 +45,51 @@ class _End:
     reason: str | None = None
 
 
-def visits(
-    meeting: Meeting, cycles: Sequence[Cycle], *, now: datetime, rules: Rules
-) -> tuple[Visit, ...]:
-    """The counted visits of one person, whose cycles in the meeting these are, by join."""
-    person = _Person(meeting, cycles, now=now, rules=rules)
-    found = [*person.known_visits(), *person.provisional_visits()]
-    return tuple(sorted(found, key=lambda one: (one.joined_at, one.cycle.cycle_id)))
+def parts(
+    session_id: str, owners: Owners, cycles: Sequence[Cycle], *, now: datetime
+) -> Iterator[Visit]:
+    """The parts in this session of one person's visits, whose cycles in rooms of one name these
+    are."""
+    person = _Person(owners, cycles, now=now)
+    for visit in (*person.known_visits(), *person.provisional_visits()):
+        yield from _cut(session_id, owners, visit, person.room_of(visit.cycle), now=now)
 
 
-def open_visit(
-    meeting: Meeting, cycles: Sequence[Cycle], *, now: datetime, rules: Rules
-) -> Cycle | None:
+def open_visit(owners: Owners, cycles: Sequence[Cycle], *, now: datetime) -> Cycle | None:
     """The manual join that another one, made now by the same person, still belongs to, if any."""
-    return _Person(meeting, cycles, now=now, rules=rules).open_visit()
+    return _Person(owners, cycles, now=now).open_visit()
+
+
+def home(owners: Owners, cycle: Cycle, *, now: datetime) -> str:
+    """The session in which this person's visit of this cycle is at `now`, or was last."""
+    if cycle.joined_session is not None:
+        return cycle.joined_session
+    person = _Person(owners, [cycle], now=now)
+    room, began_at = person.room_of(cycle), cycle.joined_at or now
+    for visit in (*person.known_visits(), *person.provisional_visits()):
+        *_, (owner, _, _) = owners.pieces(room, began_at, visit.ended_at, now=now)
+        return owner
+    return owners.at(now, room, began_at)
+
+
+def uncounted(cycle: Cycle, rules: Rules) -> str | None:
+    """Why this cycle is no visit: `aborted`, `unseen` (no join is known), `kind`, `hidden` or
+    `unanswered`; None when it counts."""
+    if cycle.joined_at is None:
+        return "aborted" if cycle.aborted_at is not None else "unseen"
+    if cycle.kind not in rules.person_kinds:
+        return "kind"
+    if cycle.hidden and not rules.count_hidden:
+        return "hidden"
+    return "unanswered" if cycle.disconnect_reason in UNANSWERED else None
 
 
 class _Person:
-    """One person's cycles in one meeting, seen at one moment."""
+    """One person's cycles in the rooms of one name, seen at one moment."""
 
-    def __init__(
-        self, meeting: Meeting, cycles: Sequence[Cycle], *, now: datetime, rules: Rules
-    ) -> None:
-        self.now, self.rules, self.session = now, rules, meeting.session
-        self.rooms = {room.sid: room for room in meeting.rooms}
+    def __init__(self, owners: Owners, cycles: Sequence[Cycle], *, now: datetime) -> None:
+        self.owners, self.now, self.rules = owners, now, owners.rules
+        self.rooms = {room.sid: room for room in owners.rooms}
         self.known = [cycle for cycle in cycles if not cycle.provisional]
         self.provisional = sorted(
             ((one, one.joined_at) for one in cycles if one.provisional and one.joined_at),
@@ -72,16 +97,22 @@ class _Person:
         )
         self.dropped = {one.cycle_id: self._dropped_for(one, at) for one, at in self.provisional}
 
+    def room_of(self, cycle: Cycle) -> Room | None:
+        """The life of the room in which the cycle is; of a manual join the one that was live."""
+        if cycle.room_sid is not None:
+            return self.rooms.get(cycle.room_sid)
+        return self._live_room(cycle.joined_at) if cycle.joined_at is not None else None
+
     def known_visits(self) -> Iterator[Visit]:
         """The visits that LiveKit (or a reconciler) told of; one only aborted is none."""
         for cycle in self.known:
-            if cycle.joined_at is not None and self._is_person(cycle):
+            if cycle.joined_at is not None and uncounted(cycle, self.rules) is None:
                 yield _visit(cycle, cycle.joined_at, self._end(cycle, cycle.joined_at))
 
     def provisional_visits(self) -> Iterator[Visit]:
         """The manual joins that stand for no visit that LiveKit told of."""
         for cycle, joined_at in self.provisional:
-            if self.dropped[cycle.cycle_id] is None and self._is_person(cycle):
+            if self.dropped[cycle.cycle_id] is None and uncounted(cycle, self.rules) is None:
                 yield _visit(cycle, joined_at, self._provisional_end(cycle, joined_at))
 
     def open_visit(self) -> Cycle | None:
@@ -98,11 +129,6 @@ class _Person:
             if ended is None and cycle.client_leave is None:
                 return cycle
         return None
-
-    def _is_person(self, cycle: Cycle) -> bool:
-        if cycle.kind not in self.rules.person_kinds or cycle.disconnect_reason in UNANSWERED:
-            return False
-        return self.rules.count_hidden or not cycle.hidden
 
     def _dropped_for(self, cycle: Cycle, joined_at: datetime) -> Cycle | None:
         """The known cycle that this manual join is about: claimed, else the nearest join."""
@@ -125,7 +151,7 @@ class _Person:
         found_gone = _found_gone(cycle)
         if (again := self._next_join(cycle, joined_at)) is not None:
             return _earlier(_End(again, "rejoined"), found_gone)
-        room = self.rooms.get(cycle.room_sid or "")
+        room = self.room_of(cycle)
         ended = self._room_end(room, joined_at)
         ended = ended or self._stale_end(cycle, joined_at) or self._longest_end(cycle, joined_at)
         ended = _earlier(self._restart(room, cycle, joined_at), ended)
@@ -140,7 +166,7 @@ class _Person:
             self._own_leave(cycle),
             self._next_known_join(joined_at),
             self._next_manual_join(joined_at),
-            self._room_end(self._room_of(joined_at), joined_at, superseding_too=True),
+            self._room_end(self._live_room(joined_at), joined_at, superseding_too=True),
         ]
         known = [end for end in ends if end is not None]
         if known:
@@ -196,15 +222,37 @@ class _Person:
 
     def _stale_end(self, cycle: Cycle, joined_at: datetime) -> _End | None:
         """The class is over and nobody says that this person is still inside."""
-        stale_after, ends_at = self.rules.stale_after, self.session.ends_at
-        if ends_at is None or self.now < ends_at + self.rules.overrun:
+        ends = self._class_end(cycle, joined_at)
+        if ends is None or self.now < ends[0]:
             return None
-        if self.now - joined_at <= stale_after or self._seen_lately(cycle):
+        if self.now - joined_at <= self.rules.stale_after or self._seen_lately(cycle):
             return None
-        ends = [ends_at + self.rules.overrun, joined_at + stale_after]
-        if cycle.last_seen_at is not None:
-            ends.append(cycle.last_seen_at + stale_after)
         return _End(max(ends), "stale")
+
+    def _class_end(self, cycle: Cycle, joined_at: datetime) -> list[datetime] | None:
+        """When the last class that the visit reaches into ends, and the other moments before which
+        it is not stale; None without a class.
+
+        Where another class owns the stale end, and is not over by then, the visit goes on in it.
+        """
+        fixed = [joined_at + self.rules.stale_after]
+        if cycle.last_seen_at is not None:
+            fixed.append(cycle.last_seen_at + self.rules.stale_after)
+        room = self.room_of(cycle)
+        named = cycle.joined_session or (room.named_session if room is not None else None)
+        if named is not None:
+            own = self.owners.own_class(named)
+            return [own.end + self.rules.overrun, *fixed] if own is not None else None
+        longest = self._longest_end(cycle, joined_at)
+        last = max(self.now, joined_at) if longest is None else longest.at
+        current = self.owners.first_class(joined_at, last)
+        while current is not None:
+            ends = [current.end + self.rules.overrun, *fixed]
+            following = self.owners.class_at(max(ends))
+            if following is None or following.end <= max(ends) or following.id == current.id:
+                return ends
+            current = following
+        return None
 
     def _longest_end(self, cycle: Cycle, joined_at: datetime) -> _End | None:
         if self.now - joined_at <= self.rules.max_cycle or self._seen_lately(cycle):
@@ -232,7 +280,7 @@ class _Person:
         again = min(later, default=None)
         return _End(again, "rejoined") if again else None
 
-    def _room_of(self, joined_at: datetime) -> Room | None:
+    def _live_room(self, joined_at: datetime) -> Room | None:
         """The latest room that was live at a manual join, or began within two minutes after."""
         live = [room for room in self.rooms.values() if _live(room, joined_at)]
         return max(live, key=lambda room: room.age, default=None)
@@ -243,6 +291,23 @@ def _visit(cycle: Cycle, joined_at: datetime, end: _End | None) -> Visit:
         return Visit(cycle, joined_at)
     # LiveKit's left is a whole second, so it can be up to one before the join.
     return Visit(cycle, joined_at, max(end.at, joined_at), end.by, end.estimated, end.reason)
+
+
+def _cut(
+    session_id: str, owners: Owners, visit: Visit, room: Room | None, *, now: datetime
+) -> Iterator[Visit]:
+    """The parts of a visit in this session. A manual join by an id is in that session alone."""
+    if (joined := visit.cycle.joined_session) is not None:
+        if joined == session_id:
+            yield visit
+        return
+    for owner, start, end in owners.pieces(room, visit.joined_at, visit.ended_at, now=now):
+        if owner != session_id:
+            continue
+        if end == visit.ended_at:
+            yield visit if start == visit.joined_at else replace(visit, joined_at=start)
+        else:
+            yield Visit(visit.cycle, start, end, "next_session")
 
 
 def _found_gone(cycle: Cycle) -> _End | None:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, select
 
-from models.domain.facts import Cycle, Room, Source
+from models.domain.facts import Cycle, Room, Rules, Source
 from models.ledger import filters
 from models.ledger.filters import Cursor, Filters
-from models.tables import cycle, room
+from models.tables import cycle, room, session_facts
 from models.tables.cycle import cycles
-from models.tables.room import rooms
+from models.tables.session_facts import NamedRoom
 from models.tables.webhook_event import webhook_events
 
 
@@ -70,47 +70,57 @@ def page(
     conn: Connection, asked: Filters, *, after: Cursor | None = None, limit: int
 ) -> list[Entry]:
     """Up to `limit` matching entries, the newest first, beyond `after`."""
-    rows = conn.execute(filters.newest_first(asked, *COLUMNS, after=after, limit=limit))
-    return _at_home(conn, [Entry(**row._mapping) for row in rows])
+    rows = conn.execute(filters.newest_first(conn, asked, *COLUMNS, after=after, limit=limit))
+    return _at_home(conn, [Entry(**row._mapping) for row in rows], asked.rules)
 
 
-def find(conn: Connection, event_id: str) -> tuple[Entry, dict[str, Any] | None] | None:
+def find(
+    conn: Connection, event_id: str, *, rules: Rules
+) -> tuple[Entry, dict[str, Any] | None] | None:
     """The entry with its payload; None when the ledger has no event of this id."""
     asked = Filters(event_ids=(event_id,))
-    statement = filters.newest_first(asked, *COLUMNS, webhook_events.c.payload, limit=1)
+    statement = filters.newest_first(conn, asked, *COLUMNS, webhook_events.c.payload, limit=1)
     row = conn.execute(statement).first()
     if row is None:
         return None
     told = dict(row._mapping)
     payload = told.pop("payload")
-    return _at_home(conn, [Entry(**told)])[0], payload
+    return _at_home(conn, [Entry(**told)], rules)[0], payload
 
 
 def changed(conn: Connection, one: Entry) -> Changed | None:
     """What the event went into; None while it is not applied."""
     if one.status != "applied":
         return None
-    its_room = conn.execute(select(rooms).where(rooms.c.sid == one.room_sid)).first()
+    its_rooms = room.of_sids(conn, [each for each in (one.room_sid,) if each])
     its_cycle = conn.execute(select(cycles).where(cycles.c.cycle_id == one.cycle_id)).first()
     return Changed(
-        room=room.read(its_room) if its_room else None,
+        room=_in_a_row(conn, its_rooms[0]) if its_rooms else None,
         cycle=cycle.read(its_cycle) if its_cycle else None,
     )
 
 
-def _at_home(conn: Connection, entries: Sequence[Entry]) -> list[Entry]:
-    """The entries with the sessions that their rooms and visits belong to now."""
-    sids = {one.room_sid for one in entries if one.room_sid}
-    visits = {one.visit for one in entries if one.visit}
-    homes: dict[str, str] = {}
-    if sids:
-        known = select(rooms.c.sid, rooms.c.session_id).where(rooms.c.sid.in_(sids))
-        homes |= dict(conn.execute(known).all())
-    if visits:
-        by_hand = select(cycles.c.cycle_id, cycles.c.session_id)
-        by_hand = by_hand.where(cycles.c.cycle_id.in_(visits))
-        homes |= dict(conn.execute(by_hand).all())
+def _in_a_row(conn: Connection, life: Room) -> Room:
+    """The room with the moment at which the next of its name superseded it."""
+    later = room.following(conn, life)
+    return replace(life, superseded_at=later.created_at) if later else life
+
+
+def _at_home(conn: Connection, entries: Sequence[Entry], rules: Rules) -> list[Entry]:
+    """The entries with the sessions that own their moments as things stand."""
+    names = {each.room_name for each in entries if each.room_name}
+    moments = [each.created_at for each in entries if each.room_name and each.created_at]
+    if not moments:
+        return list(entries)
+    known = session_facts.homes(conn, names, min(moments), max(moments), rules=rules)
     return [
-        replace(one, session_id=homes.get(one.room_sid or one.visit or "") or one.session_id)
-        for one in entries
+        replace(each, session_id=home) if (home := _home(each, known)) is not None else each
+        for each in entries
     ]
+
+
+def _home(entry: Entry, known: Mapping[str, NamedRoom]) -> str | None:
+    named = known.get(entry.room_name or "")
+    if named is None or entry.created_at is None or (entry.visit and entry.session_id):
+        return None
+    return named.owner(entry.user_id, entry.room_sid, entry.created_at)

@@ -7,7 +7,6 @@ again. Whoever was erased and joins anew is somebody new, with a cycle of their 
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
@@ -27,13 +26,12 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 
 from models.domain.event import Event
-from models.domain.facts import Person
-from models.storage import bulk
+from models.domain.facts import Cycle, Person
+from models.storage import bulk, db
 from models.storage.bulk import chunks
 from models.storage.db import Key, among, is_sqlite, metadata
-from models.tables import session
+from models.tables import cycle, session
 from models.tables.cycle import cycles
-from models.tables.room import rooms
 from models.tables.session import sessions
 from models.tables.webhook_event import webhook_events
 
@@ -100,20 +98,19 @@ def rewrite(conn: Connection, hidden: Mapping[int, str]) -> None:
         conn.execute(changed.values(values), told)
 
 
-def guarded_cycles(conn: Connection, user_id: str) -> dict[str, set[str]]:
-    """This person's cycles by id, folded or still in the ledger alone, with the room names that
-    whoever changes them holds."""
-    found: dict[str, set[str]] = defaultdict(set)
-    guard = func.coalesce(rooms.c.name, cycles.c.room_name)
-    folded = select(cycles.c.cycle_id, guard).where(cycles.c.user_id == user_id)
-    folded = folded.join_from(cycles, rooms, rooms.c.sid == cycles.c.room_sid, isouter=True)
-    told_id = func.coalesce(webhook_events.c.participant_sid, webhook_events.c.visit)
-    told = select(told_id, webhook_events.c.room_name).where(webhook_events.c.user_id == user_id)
-    for statement in (folded, told.distinct()):
-        for cycle_id, name in conn.execute(statement):
-            if cycle_id is not None:
-                found[cycle_id] |= {name} if name else set()
-    return dict(found)
+def hold_drains(conn: Connection, *, shared: bool = False) -> None:
+    """Wait for the drains at work and hold others off, until the transaction ends; drains hold it
+    `shared`, all at once. So each looks up who was erased entirely before or after an erasure."""
+    db.lock(conn, ["erasure"], shared=shared)
+
+
+def cycles_of(conn: Connection, user_id: str) -> set[str]:
+    """The ids of this person's cycles, folded or still in the ledger alone."""
+    folded = select(cycles.c.cycle_id).where(cycles.c.user_id == user_id)
+    in_ledger = func.coalesce(webhook_events.c.participant_sid, webhook_events.c.visit)
+    waiting = select(in_ledger).where(webhook_events.c.user_id == user_id).distinct()
+    ids = [*conn.execute(folded).scalars(), *conn.execute(waiting).scalars()]
+    return {cycle_id for cycle_id in ids if cycle_id is not None}
 
 
 def remember(conn: Connection, cycle_ids: Iterable[str]) -> str:
@@ -130,13 +127,12 @@ def remember(conn: Connection, cycle_ids: Iterable[str]) -> str:
     return pseudonym
 
 
-def rename_cycles(conn: Connection, cycle_ids: Sequence[str], pseudonym: str) -> set[str]:
-    """Put the pseudonym into these cycles, as the rewritten events would; their sessions."""
-    theirs = cycles.c.cycle_id.in_(cycle_ids)
-    home = func.coalesce(rooms.c.session_id, cycles.c.session_id)
-    homes = select(home).join_from(cycles, rooms, rooms.c.sid == cycles.c.room_sid, isouter=True)
+def rename_cycles(conn: Connection, cycle_ids: Sequence[str], pseudonym: str) -> list[Cycle]:
+    """Put the pseudonym into these cycles, as the rewritten events would; which they are."""
+    before = cycle.locked(conn, cycle_ids)
+    theirs = cycles.c.cycle_id.in_(list(before))
     conn.execute(update(cycles).where(theirs).values(user_id=pseudonym, name=None, name_rank=""))
-    return {home for home in conn.execute(homes.where(theirs)).scalars() if home is not None}
+    return list(before.values())
 
 
 def rewrite_events(conn: Connection, user_id: str, pseudonym: str, *, limit: int) -> int:

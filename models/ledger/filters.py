@@ -7,14 +7,16 @@ same however long the ledger is and however deep the page.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
+    Connection,
     Select,
     bindparam,
+    false,
     literal,
     literal_column,
     select,
@@ -23,9 +25,10 @@ from sqlalchemy import (
 )
 
 from models.domain.event import EPOCH
-from models.storage.db import Instant, RowId
-from models.tables.cycle import cycles
-from models.tables.room import rooms
+from models.domain.facts import Rules
+from models.storage.db import Instant, RowId, among
+from models.tables import cycle, session_facts
+from models.tables.cycle import Reach
 from models.tables.webhook_event import webhook_events
 
 ONE_MICROSECOND = timedelta(microseconds=1)
@@ -57,7 +60,8 @@ class Filters:
     """Events for which all of this holds; None asks for nothing.
 
     `since` and `until` (exclusive) bound when they were received. `session_id` means the rooms and
-    the manual joins that the session has now.
+    the manual joins in which the session may own moments as things stand, at the times when it may;
+    `rules` say how far that reaches.
     """
 
     status: str | None = None
@@ -68,13 +72,18 @@ class Filters:
     since: datetime | None = None
     until: datetime | None = None
     event_ids: tuple[str, ...] | None = None
+    rules: Rules = field(default_factory=Rules, compare=False)
 
 
 def newest_first(
-    filters: Filters, *columns: ColumnElement[Any], after: Cursor | None = None, limit: int
+    conn: Connection,
+    filters: Filters,
+    *columns: ColumnElement[Any],
+    after: Cursor | None = None,
+    limit: int,
 ) -> Select[Any]:
     """These columns of the matching events, of the newest first, beyond `after`."""
-    statement = _matching(filters, *columns)
+    statement = _matching(conn, filters, *columns)
     told = statement.selected_columns
     if after is not None:
         statement = statement.where(tuple_(told.received_at, told.id) < _value(after))
@@ -82,6 +91,7 @@ def newest_first(
 
 
 def oldest_first(
+    conn: Connection,
     filters: Filters,
     *,
     only: ColumnElement[bool],
@@ -89,7 +99,7 @@ def oldest_first(
     limit: int | None = None,
 ) -> Select[Any]:
     """The places of the matching events for which `only` holds too, oldest first."""
-    statement = _matching(filters, only=only)
+    statement = _matching(conn, filters, only=only)
     told = statement.selected_columns
     if after is not None:
         statement = statement.where(tuple_(told.received_at, told.id) > _value(after))
@@ -97,21 +107,37 @@ def oldest_first(
 
 
 def _matching(
-    filters: Filters, *columns: ColumnElement[Any], only: ColumnElement[bool] | None = None
+    conn: Connection,
+    filters: Filters,
+    *columns: ColumnElement[Any],
+    only: ColumnElement[bool] | None = None,
 ) -> Select[Any]:
     """The matching rows with `received_at`, `id` and these columns, in no order."""
     wanted = [webhook_events.c.received_at, webhook_events.c.id, *columns]
     conditions = [*_conditions(filters), *(() if only is None else (only,))]
     if filters.session_id is None:
         return select(*wanted).where(*conditions)
-    told = select(*wanted).join(rooms, rooms.c.sid == webhook_events.c.room_sid)
-    told = told.where(rooms.c.session_id == filters.session_id, *conditions)
-    by_hand = select(*wanted).join(cycles, cycles.c.cycle_id == webhook_events.c.visit)
-    by_hand = by_hand.where(cycles.c.session_id == filters.session_id, *conditions)
+    facts = session_facts.facts(conn, filters.session_id, rules=filters.rules)
+    if facts is None:
+        return select(*wanted).where(false())
+    in_rooms = select(*wanted).where(_in_rooms(conn, facts.reach), *conditions)
+    manual = cycle.manual_joins(conn, facts.reach)
+    by_hand = select(*wanted).where(webhook_events.c.visit.in_(manual), *conditions)
     # Materialized: a planner that hoped to meet them on the way through the whole ledger by time
     # would be right for a session of today only.
-    found = union_all(told, by_hand).cte("found").prefix_with("MATERIALIZED", dialect="postgresql")
-    return select(*found.columns)
+    both = (
+        union_all(in_rooms, by_hand).cte("both").prefix_with("MATERIALIZED", dialect="postgresql")
+    )
+    return select(*both.columns)
+
+
+def _in_rooms(conn: Connection, reach: Reach) -> ColumnElement[bool]:
+    """Whether an event tells of a room in reach, at a time in reach."""
+    column = webhook_events.c
+    if reach.since is None or reach.until is None:
+        return among(conn, column.room_sid, reach.sids)
+    in_time = column.created_at.between(reach.since, reach.until)
+    return among(conn, column.room_name, reach.names) & column.room_sid.is_not(None) & in_time
 
 
 def _conditions(filters: Filters) -> list[ColumnElement[bool]]:

@@ -24,7 +24,7 @@ def replayable(
     conn: Connection, asked: Filters, *, after: Cursor | None = None, limit: int
 ) -> list[Cursor]:
     """The matching events that can be replayed, oldest first, beyond `after`."""
-    statement = filters.oldest_first(asked, only=IS_REPLAYABLE, after=after, limit=limit)
+    statement = filters.oldest_first(conn, asked, only=IS_REPLAYABLE, after=after, limit=limit)
     return [Cursor(*row) for row in conn.execute(statement)]
 
 
@@ -32,7 +32,7 @@ def count(
     conn: Connection, asked: Filters, *, after: Cursor | None = None, limit: int | None = None
 ) -> int:
     """How many matching events can be replayed, counted up to `limit`."""
-    statement = filters.oldest_first(asked, only=IS_REPLAYABLE, after=after, limit=limit)
+    statement = filters.oldest_first(conn, asked, only=IS_REPLAYABLE, after=after, limit=limit)
     counted = select(func.count()).select_from(statement.order_by(None).subquery())
     return conn.execute(counted).scalar_one()
 

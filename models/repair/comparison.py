@@ -10,15 +10,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields
 from datetime import datetime, timedelta
 from functools import reduce
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from sqlalchemy import Connection, select
 
-from models.domain import merge, ownership
+from models.domain import merge
 from models.domain.event import Event
 from models.domain.facts import Cycle, Room
-from models.ledger import apply as ledger
-from models.ledger import retention
+from models.ledger import made, retention
 from models.repair import derivation
 from models.repair.derivation import Extent, Told
 from models.repair.difference import Comparison, Difference
@@ -33,12 +32,12 @@ Fact = TypeVar("Fact", Room, Cycle)
 WHOLE_SECOND = timedelta(seconds=1)
 """LiveKit's `createdAt` is floored: what it dates began up to this much later."""
 
-BY_THEMSELVES = ("session_id", "superseded_at")
-"""They follow from more than a row's own events."""
+DERIVED = ("superseded_at",)
+"""It follows from other rooms, and is no column."""
 
 
 def compare(conn: Connection, extent: Extent, settings: Settings) -> Comparison:
-    """Compare the extent as it is at one moment: in a `db.snapshot`, or holding its room names."""
+    """Compare the extent as it is at one moment: in a `db.snapshot`, or holding its rows."""
     told = derivation.of_extent(conn, extent)
     has_rooms = _rooms(conn, extent.sids | told.rooms.keys())
     has_cycles = _cycles(conn, extent, told)
@@ -48,20 +47,18 @@ def compare(conn: Connection, extent: Extent, settings: Settings) -> Comparison:
     found = Comparison(extent, unmasked=told.unmasked, unreadable=len(told.unreadable))
     watermark = retention.watermark(conn)  # last: a prune that came in between is covered
     found.rooms, found.untold_rooms = _compare(
-        found, "room", has_rooms, told.rooms, told=told, merge=merge.merge_room, watermark=watermark
+        found, "room", has_rooms, told.rooms, told=told, fold=merge.merge_room, watermark=watermark
     )
     found.cycles, found.untold_cycles = _compare(
-        found, "cycle", has_cycles, told.cycles, told=told, merge=merge.merge, watermark=watermark
+        found, "cycle", has_cycles, told.cycles, told=told, fold=merge.merge, watermark=watermark
     )
     found.checked = len(has_rooms) + len(has_cycles) - len(found.kept)
-    _compare_homes(conn, found, has_rooms, has_cycles, told=told, settings=settings)
+    _compare_entries(conn, found, has_rooms, has_cycles, settings)
     for event_id in told.unreadable:
         found.differ("event", event_id, "it was applied, and can't be read any more")
     for row_id in told.unmasked:
         found.differ("event", f"in row {row_id}", "it still names somebody who was erased")
-    names = {one.name for one in has_rooms.values()}
-    names |= {one.room_name for one in has_cycles.values() if one.room_name}
-    found.room_names = names | told.room_names
+    found.present_rooms, found.present_cycles = list(has_rooms.values()), list(has_cycles.values())
     return found
 
 
@@ -72,7 +69,7 @@ def _compare(
     should: Mapping[str, Fact],
     *,
     told: Told,
-    merge: Callable[[Fact | None, Event], Fact],
+    fold: Callable[[Fact | None, Event], Fact],
     watermark: datetime | None,
 ) -> tuple[list[Fact], list[Fact]]:
     """Name what differs; the facts to write, and those of which no event tells."""
@@ -89,7 +86,7 @@ def _compare(
         elif after is None:
             found.differ(what, key, "no event of the ledger tells of it")
             untold.append(before)
-        elif _differs(found, what, key, reduce(merge, waiting.get(key, ()), before), after):
+        elif _differs(found, what, key, reduce(fold, waiting.get(key, ()), before), after):
             write.append(after)
     return write, untold
 
@@ -98,7 +95,7 @@ def _differs(found: Comparison, what: str, key: str, before: Fact, after: Fact) 
     differences = [
         Difference(what, key, name, getattr(before, name), getattr(after, name))
         for name in (one.name for one in fields(after))
-        if name not in BY_THEMSELVES and getattr(before, name) != getattr(after, name)
+        if name not in DERIVED and getattr(before, name) != getattr(after, name)
     ]
     found.differences += differences
     return bool(differences)
@@ -123,48 +120,19 @@ def _began_at(fact: Room | Cycle) -> datetime:
     return min(value for value in values if isinstance(value, datetime)) - WHOLE_SECOND
 
 
-def _compare_homes(
+def _compare_entries(
     conn: Connection,
     found: Comparison,
     has_rooms: Mapping[str, Room],
     has_cycles: Mapping[str, Cycle],
-    *,
-    told: Told,
     settings: Settings,
 ) -> None:
-    """The sessions of rooms and manual joins, and which room superseded which.
-
-    Of what has events waiting, the drain is still to say.
-    """
-    moving = _by_key(told.waiting, "room").keys() | _by_key(told.waiting, "cycle").keys()
-    left_out = moving | found.kept.keys()
-    here = [told.rooms[sid] for sid in sorted(has_rooms.keys() & told.rooms.keys() - left_out)]
-    visits = [key for key in has_cycles.keys() & told.cycles.keys() if has_cycles[key].provisional]
-    by_hand = [told.cycles[key] for key in sorted(set(visits) - left_out)]
-    registered = ledger.registered_for(conn, here, by_hand)
-    for one in here:
-        later = room.following(conn, one)
-        superseded_at = later.created_at if later else None
-        home = ownership.room_session(one, registered, settings.zone)
-        should: dict[str, Any] = {"superseded_at": superseded_at, "session_id": home}
-        _settled(found, "room", one.sid, has_rooms[one.sid], should)
-    for visit in by_hand:
-        key = visit.cycle_id
-        should = {"session_id": ownership.visit_session(visit, registered)}
-        _settled(found, "cycle", key, has_cycles[key], should)
-    homes = {one.session_id for one in has_rooms.values() if one.session_id}
-    homes |= {one.session_id for one in has_cycles.values() if one.session_id}
-    known = set(conn.execute(select(sessions.c.id).where(sessions.c.id.in_(homes))).scalars())
-    for session_id in sorted(homes - known):
-        found.differ("session", session_id, "it is missing, and has rooms or manual joins")
-
-
-def _settled(
-    found: Comparison, what: str, key: str, has: Room | Cycle, should: Mapping[str, Any]
-) -> None:
-    for name, value in should.items():
-        if getattr(has, name) != value:
-            found.differences.append(Difference(what, key, name, getattr(has, name), value))
+    """Each session that rooms and manual joins may make on the spot has its row."""
+    wanted = made.ids(has_rooms.values(), has_cycles.values(), settings)
+    for some in derivation.chunks(sorted(wanted)):
+        known = set(conn.execute(select(sessions.c.id).where(sessions.c.id.in_(some))).scalars())
+        for session_id in sorted(set(some) - known):
+            found.differ("session", session_id, "it is missing, and has rooms or manual joins")
 
 
 def _rooms(conn: Connection, sids: Iterable[str]) -> dict[str, Room]:

@@ -15,16 +15,19 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, func, select
 from models.domain import event as events
 from models.domain import merge
 from models.domain.event import Event, Unreadable
-from models.domain.facts import Cycle, Room
+from models.domain.facts import Cycle, Room, Rules
 from models.ledger.erasure import disguised, erasures
+from models.tables import cycle, session_facts
 from models.tables.cycle import cycles
 from models.tables.room import rooms
-from models.tables.session import sessions
 from models.tables.webhook_event import webhook_events
 
 T = TypeVar("T")
 
 CHUNK = 500
+ROOMS = 50
+"""Rooms in an extent when all are compared: a class of each is some thousand events."""
+
 COUNTED = ("applied", "pending")
 TELLS_OF = func.coalesce(webhook_events.c.participant_sid, webhook_events.c.visit)
 
@@ -55,7 +58,6 @@ class Told:
     applied: set[str] = field(default_factory=set)
     dated: set[str] = field(default_factory=set)
     waiting: list[Event] = field(default_factory=list)
-    room_names: set[str] = field(default_factory=set)
     unmasked: dict[int, str] = field(default_factory=dict)
     unreadable: list[str] = field(default_factory=list)
 
@@ -78,8 +80,6 @@ class Told:
             self.applied |= {key for key in (one.room_sid, one.participant_sid, one.visit) if key}
 
     def _fold(self, one: Event) -> None:
-        if one.room_name:
-            self.room_names.add(one.room_name)
         if sid := one.room_sid:
             self.rooms[sid] = merge.merge_room(self.rooms.get(sid), one)
             self.dated |= {sid} if one.room_created_at else set()
@@ -109,47 +109,45 @@ def add_elsewhere(conn: Connection, told: Told, untold: Iterable[Cycle]) -> None
         told.applied |= elsewhere.applied & elsewhere.cycles.keys()
         told.dated |= elsewhere.dated & elsewhere.cycles.keys()
         told.waiting += [one for one in elsewhere.waiting if one.participant_sid]
-        told.room_names |= elsewhere.room_names
 
 
-def of_session(conn: Connection, session_id: str) -> Extent:
-    """The session's rooms and manual joins, as the tables have them."""
-    sids = conn.execute(select(rooms.c.sid).where(rooms.c.session_id == session_id)).scalars()
-    by_hand = select(cycles.c.cycle_id).where(
-        cycles.c.session_id == session_id, cycles.c.room_sid.is_(None)
-    )
-    visits = conn.execute(by_hand).scalars()
-    return Extent(session_id, frozenset(sids), frozenset(visits))
+def of_session(conn: Connection, session_id: str, rules: Rules) -> Extent:
+    """The rooms and manual joins in which the session may own moments, as the tables have them."""
+    facts = session_facts.facts(conn, session_id, rules=rules)
+    if facts is None:
+        return Extent(session_id, frozenset(), frozenset())
+    visits = conn.execute(cycle.manual_joins(conn, facts.reach)).scalars()
+    sids = frozenset(life.sid for life in facts.meeting.rooms)
+    return Extent(session_id, sids, frozenset(visits))
 
 
-def with_lost(conn: Connection, extent: Extent) -> Extent:
-    """The extent with what the ledger tells of under the session's room names and no table has."""
-    names = select(rooms.c.name).where(rooms.c.session_id == extent.session_id)
-    known = select(sessions.c.room_name).where(sessions.c.id == extent.session_id)
-    wanted = set(conn.execute(names).scalars()) | set(conn.execute(known).scalars())
-    here = webhook_events.c.room_name.in_(wanted)
+def with_lost(conn: Connection, extent: Extent, rules: Rules) -> Extent:
+    """The extent with what the ledger has under the session's room names and no table has."""
+    facts = session_facts.facts(conn, extent.session_id or "", rules=rules)
+    here = webhook_events.c.room_name.in_(facts.reach.names if facts is not None else ())
     sids = conn.execute(_lost_rooms().where(here)).scalars()
     visits = conn.execute(_lost_visits().where(here)).scalars()
     return Extent(extent.session_id, extent.sids | set(sids), extent.cycle_ids | set(visits))
 
 
-def strays(conn: Connection) -> list[Extent]:
-    """What belongs to no session that there is, in the tables or in the ledger alone."""
-    homeless = ~select(1).where(sessions.c.id == rooms.c.session_id).exists()
+def everything(conn: Connection) -> list[Extent]:
+    """All rooms with their cycles, then manual joins and what no table, or no room, has."""
     roomless = ~select(1).where(rooms.c.sid == cycles.c.room_sid).exists()
-    unheld = ~select(1).where(sessions.c.id == cycles.c.session_id).exists()
-    by_hand = cycles.c.room_sid.is_(None)
-    sids = {
-        *conn.execute(select(rooms.c.sid).where(homeless)).scalars(),
+    sids = [
+        *conn.execute(select(rooms.c.sid).order_by(rooms.c.name, rooms.c.created_at)).scalars(),
         *conn.execute(_lost_rooms()).scalars(),
-    }
-    alone = cycles.c.room_sid.is_not(None) & roomless
+    ]
+    alone = cycles.c.room_sid.is_(None) | roomless
     cycle_ids = {
-        *conn.execute(select(cycles.c.cycle_id).where(alone | (by_hand & unheld))).scalars(),
+        *conn.execute(select(cycles.c.cycle_id).where(alone)).scalars(),
         *conn.execute(_lost_visits()).scalars(),
     }
-    found = [Extent(None, frozenset(some), frozenset()) for some in chunks(sids)]
-    return found + [Extent(None, frozenset(), frozenset(some)) for some in chunks(cycle_ids)]
+    in_rooms = [
+        Extent(None, frozenset(sids[start : start + ROOMS]), frozenset())
+        for start in range(0, len(sids), ROOMS)
+    ]
+    by_hand = [Extent(None, frozenset(), frozenset(chunk)) for chunk in chunks(sorted(cycle_ids))]
+    return in_rooms + by_hand
 
 
 def _lost_rooms() -> Select[Any]:

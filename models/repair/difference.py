@@ -36,7 +36,7 @@ class Comparison:
 
     `rooms` and `cycles` are to be written; of the untold ones no event tells; `kept` are the
     unverifiable ones, which `checked` does not count; `unreadable` events can't be mended.
-    `room_names` guard all of it.
+    `present_rooms` and `present_cycles` are all that the tables have of the extent.
     """
 
     extent: Extent
@@ -49,7 +49,8 @@ class Comparison:
     untold_cycles: list[Cycle] = field(default_factory=list)
     unreadable: int = 0
     unmasked: dict[int, str] = field(default_factory=dict)
-    room_names: set[str] = field(default_factory=set)
+    present_rooms: list[Room] = field(default_factory=list)
+    present_cycles: list[Cycle] = field(default_factory=list)
 
     @property
     def untold(self) -> int:

@@ -177,6 +177,7 @@ class Settings(BaseSettings):
             overrun=timedelta(minutes=self.overrun_minutes),
             person_kinds=frozenset(self.person_kinds),
             count_hidden=self.count_hidden,
+            timezone=self.zone,
         )
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import fields
-from datetime import datetime
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, fields
+from datetime import datetime, timedelta
 from itertools import groupby
 from operator import attrgetter
 from typing import Any
@@ -12,19 +12,22 @@ from typing import Any
 from sqlalchemy import (
     Boolean,
     Column,
+    ColumnElement,
     Connection,
     Index,
     Row,
+    Select,
     Subquery,
     Table,
     Text,
     func,
+    or_,
     select,
+    text,
     union_all,
 )
 
 from models.domain.facts import Cycle
-from models.storage.bulk import set_column
 from models.storage.db import Instant, Key, among, metadata
 from models.tables.room import rooms
 
@@ -33,12 +36,18 @@ FIELDS = tuple(field.name for field in fields(Cycle))
 ROWS_AT_ONCE = 1000
 """What a long read keeps in memory."""
 
+
+def _partial(name: str, *columns: str) -> Index:
+    """An index of the rows in which its last column says something: few."""
+    says = text(f"{columns[-1]} IS NOT NULL")
+    return Index(name, *columns, postgresql_where=says, sqlite_where=says)
+
+
 cycles = Table(
     "cycles",
     metadata,
     Column("cycle_id", Key, primary_key=True),
     Column("room_sid", Key),
-    Column("session_id", Key),
     Column("named_session", Key),
     Column("room_name", Key),
     Column("user_id", Key, nullable=False),
@@ -58,9 +67,13 @@ cycles = Table(
     Column("source", Text),
     Column("claimed_sid", Key),
     Column("claimed_rank", Key, nullable=False),
+    Column("session_type", Text),
+    Column("academy_id", Text),
     Index("cycles_by_room", "room_sid", "user_id"),
-    Index("cycles_by_session", "session_id", "user_id"),
+    _partial("cycles_by_named_session", "named_session"),
     Index("cycles_by_room_name", "room_name", "joined_at"),
+    Index("cycles_by_left", "room_name", "left_at"),
+    _partial("cycles_by_seen", "room_name", "last_seen_at"),
     Index("cycles_by_user", "user_id"),
 )
 
@@ -75,22 +88,48 @@ def locked(conn: Connection, ids: Iterable[str]) -> dict[str, Cycle]:
     return {row.cycle_id: read(row) for row in rows}
 
 
-def of_session(
-    conn: Connection, session_id: str, *, user_id: str | None = None, most: int | None = None
+def find(conn: Connection, cycle_id: str) -> Cycle | None:
+    """The cycle of this id."""
+    row = conn.execute(select(cycles).where(cycles.c.cycle_id == cycle_id)).first()
+    return read(row) if row else None
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """Which cycles may be in a session: those of its rooms and the manual joins that name it by id.
+
+    With `since` and `until`: those in rooms of these names that were inside between the two, and
+    at most `longest` long unless LiveKit says otherwise. Else all of these room sids, and manual
+    joins to these names, those between the moments `by_hand` if they are given.
+    """
+
+    session_id: str
+    names: frozenset[str]
+    sids: frozenset[str] = frozenset()
+    since: datetime | None = None
+    until: datetime | None = None
+    longest: timedelta = timedelta(0)
+    by_hand: tuple[datetime, datetime] | None = None
+
+
+def within(
+    conn: Connection, reach: Reach, *, user_id: str | None = None, most: int | None = None
 ) -> list[Cycle]:
-    """Every cycle in the session, of everybody or of one person; no more than `most`."""
-    found = _in_session(session_id, user_id)
-    statement = select(found).order_by(found.c.cycle_id).limit(most)
+    """Every cycle in reach, of everybody or of one person; no more than `most`."""
+    cycles_in_reach = _within(conn, reach, user_id)
+    statement = select(cycles_in_reach).order_by(cycles_in_reach.c.cycle_id).limit(most)
     return [read(row) for row in conn.execute(statement)]
 
 
-def by_user(conn: Connection, session_id: str) -> Iterator[tuple[str, list[Cycle]]]:
-    """Every cycle in the session, a person at a time by user id, however many there are.
+def by_user(conn: Connection, reach: Reach) -> Iterator[tuple[str, list[Cycle]]]:
+    """Every cycle in reach, a person at a time by user id, however many there are.
 
     Rows are fetched as they are asked for, so the transaction has to last until then.
     """
-    found = _in_session(session_id)
-    statement = select(found).order_by(found.c.user_id, found.c.cycle_id)
+    cycles_in_reach = _within(conn, reach)
+    statement = select(cycles_in_reach).order_by(
+        cycles_in_reach.c.user_id, cycles_in_reach.c.cycle_id
+    )
     rows = conn.execute(statement, execution_options={"yield_per": ROWS_AT_ONCE})
     for user_id, own in groupby(map(read, rows), attrgetter("user_id")):
         yield user_id, list(own)
@@ -103,31 +142,67 @@ def open_count(conn: Connection, *, since: datetime) -> int:
     return conn.execute(statement.where(rooms.c.last_event_at > since, unended)).scalar_one()
 
 
-def last_manual_sign(conn: Connection, session_id: str) -> datetime | None:
-    """When a client last joined or left this session by hand."""
-    signs = select(func.max(cycles.c.client_joined_at), func.max(cycles.c.client_left_at))
-    found = conn.execute(signs.where(cycles.c.session_id == session_id)).one()
-    return max((at for at in found if at is not None), default=None)
+def last_manual_sign(conn: Connection, reach: Reach) -> datetime | None:
+    """When a client last joined or left by hand, of the cycles in reach."""
+    cycles_in_reach = _within(conn, reach)
+    columns = cycles_in_reach.c
+    signs = select(func.max(columns.client_joined_at), func.max(columns.client_left_at))
+    latest = conn.execute(signs.where(columns.room_sid.is_(None))).one()
+    return max((at for at in latest if at is not None), default=None)
+
+
+def client_words(conn: Connection, reach: Reach) -> tuple[str | None, str | None]:
+    """The type and the academy of the first manual join in reach that gave one, each for itself."""
+    columns = _within(conn, reach).c
+    first = [
+        select(column)
+        .where(column.is_not(None))
+        .order_by(columns.joined_at, columns.cycle_id)
+        .limit(1)
+        .scalar_subquery()
+        for column in (columns.session_type, columns.academy_id)
+    ]
+    session_type, academy_id = conn.execute(select(*first)).one()
+    return session_type, academy_id
 
 
 def latest_manual_join(conn: Connection, room_name: str) -> Cycle | None:
-    """The latest provisional cycle that a token of this room made."""
+    """The latest provisional cycle that a token of this room made by the room's name."""
     statement = select(cycles).where(
-        cycles.c.room_name == room_name, cycles.c.joined_at.is_not(None)
+        cycles.c.room_name == room_name,
+        cycles.c.room_sid.is_(None),
+        cycles.c.joined_at.is_not(None),
+        or_(
+            cycles.c.named_session.is_(None),
+            cycles.c.named_session.startswith(f"{room_name}@", autoescape=True),
+        ),
     )
     row = conn.execute(statement.order_by(cycles.c.joined_at.desc()).limit(1)).first()
     return read(row) if row else None
 
 
-def manual_joins(conn: Connection, room_names: Iterable[str]) -> list[Cycle]:
-    """Every provisional cycle that tokens of these rooms made."""
-    statement = select(cycles).where(among(conn, cycles.c.room_name, room_names))
+def of_person(conn: Connection, user_id: str, room_name: str, *, since: datetime) -> list[Cycle]:
+    """One person's cycles in rooms of this name that began since then."""
+    statement = select(cycles).where(
+        cycles.c.user_id == user_id,
+        cycles.c.room_name == room_name,
+        func.coalesce(cycles.c.joined_at, cycles.c.aborted_at) >= since,
+    )
     return [read(row) for row in conn.execute(statement.order_by(cycles.c.cycle_id))]
 
 
-def assign(conn: Connection, homes: Mapping[str, str | None]) -> None:
-    """Store the session of each of these provisional cycles, by id."""
-    set_column(conn, cycles.c.session_id, homes)
+def first_that_name(conn: Connection, session_id: str) -> Cycle | None:
+    """The first manual join that names this session by its id."""
+    statement = select(cycles).where(cycles.c.named_session == session_id)
+    first = statement.order_by(cycles.c.joined_at, cycles.c.cycle_id).limit(1)
+    row = conn.execute(first).first()
+    return read(row) if row else None
+
+
+def manual_joins(conn: Connection, reach: Reach) -> Select[Any]:
+    """The ids of the provisional cycles in reach."""
+    columns = _within(conn, reach).c
+    return select(columns.cycle_id).where(columns.room_sid.is_(None))
 
 
 def read(row: Row[Any]) -> Cycle:
@@ -138,16 +213,32 @@ def as_row(cycle: Cycle) -> dict[str, Any]:
     return {name: getattr(cycle, name) for name in FIELDS}
 
 
-def _in_session(session_id: str, user_id: str | None = None) -> Subquery:
-    """The cycles of the session's rooms, and those without a room that are its own.
+def _within(conn: Connection, reach: Reach, user_id: str | None = None) -> Subquery:
+    """The cycles in reach. Several statements: PostgreSQL reads the whole table for an OR of which
+    one side is a subquery."""
+    own = [] if user_id is None else [cycles.c.user_id == user_id]
+    named = cycles.c.named_session
+    others = named.is_distinct_from(reach.session_id)
+    sides = [select(cycles).where(named == reach.session_id, *own)]
+    sides += [select(cycles).where(each, others, *own) for each in _in_rooms(conn, reach)]
+    return union_all(*sides).subquery("cycles_in_reach")
 
-    Two statements: PostgreSQL reads the whole table for an OR of which one side is a subquery.
-    """
-    its_rooms = select(rooms.c.sid).where(rooms.c.session_id == session_id)
-    sides = [
-        select(cycles).where(cycles.c.room_sid.in_(its_rooms)),
-        select(cycles).where(cycles.c.session_id == session_id, cycles.c.room_sid.is_(None)),
+
+def _in_rooms(conn: Connection, reach: Reach) -> list[ColumnElement[bool]]:
+    """Conditions of which each cycle in rooms of the reach fulfils one; an index serves each."""
+    of_names, joined_at = among(conn, cycles.c.room_name, reach.names), cycles.c.joined_at
+    if reach.since is None or reach.until is None:
+        by_hand = of_names & cycles.c.room_sid.is_(None)
+        if reach.by_hand is not None:
+            by_hand &= joined_at.between(*reach.by_hand)
+        return [among(conn, cycles.c.room_sid, reach.sids), by_hand]
+    earliest = reach.since - reach.longest
+    began_long_before = of_names & (joined_at < earliest)
+    left_later = cycles.c.left_at >= reach.since
+    left_before = or_(cycles.c.left_at.is_(None), cycles.c.left_at < reach.since)
+    return [
+        of_names & joined_at.between(earliest, reach.until + reach.longest),
+        of_names & joined_at.is_(None) & (cycles.c.aborted_at >= earliest),
+        began_long_before & left_later,
+        began_long_before & left_before & (cycles.c.last_seen_at >= earliest),
     ]
-    if user_id is not None:
-        sides = [side.where(cycles.c.user_id == user_id) for side in sides]
-    return union_all(*sides).subquery("visits")

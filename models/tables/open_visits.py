@@ -6,17 +6,18 @@ An *open* visit is one that nobody has said the end of, in a room that lives as 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, and_, or_, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, or_, select, tuple_
 
-from models.domain.facts import INFERRED
-from models.storage.bulk import chunks
+from models.domain.facts import INFERRED, Session
+from models.tables import session
 from models.tables.cycle import cycles
 from models.tables.room import rooms
-from models.tables.session import sessions
+
+NEAR = timedelta(days=1)
 
 A_QUERY = 500
 """Sids asked for at a time."""
@@ -24,7 +25,8 @@ A_QUERY = 500
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """One visit that LiveKit knows, with its room and the scheduled end of its session."""
+    """One visit that LiveKit knows, with its room: `ends_at` is the first end of a class of that
+    room's name after the join, `room_started_at` the room's latest start."""
 
     participant_sid: str
     user_id: str
@@ -37,7 +39,7 @@ class Standing:
     room_name: str
     room_created_at: datetime
     room_started_at: datetime | None
-    ends_at: datetime | None
+    ends_at: datetime | None = None
 
     @property
     def surely_over(self) -> bool:
@@ -64,7 +66,7 @@ def open_visits(
     statement = (
         _standings()
         .where(
-            rooms.c.superseded_at.is_(None),
+            ~_is_superseded(),
             or_(rooms.c.finished_at.is_(None), rooms.c.started_at > rooms.c.finished_at),
             rooms.c.last_event_at > since,
             rooms.c.sid > after,
@@ -75,46 +77,68 @@ def open_visits(
         .order_by(rooms.c.sid)
         .limit(limit + 1)
     )
-    visits = [_read(row) for row in conn.execute(statement)]
-    if len(visits) <= limit:
-        return visits, None
-    whole = [visit for visit in visits if visit.room_sid < visits[-1].room_sid]
-    return whole, whole[-1].room_sid if whole else visits[-1].room_sid
+    found = _with_ends(conn, [_read(row) for row in conn.execute(statement)])
+    if len(found) <= limit:
+        return found, None
+    whole = [one for one in found if one.room_sid < found[-1].room_sid]
+    return whole, whole[-1].room_sid if whole else found[-1].room_sid
 
 
 def of_sids(conn: Connection, participant_sids: Iterable[str]) -> list[Standing]:
     """The visits of these participant sids that are known, open or not."""
-    known: list[Standing] = []
-    for chunk in chunks(sorted(participant_sids), A_QUERY):
-        statement = _standings().where(cycles.c.cycle_id.in_(chunk))
-        known += [_read(row) for row in conn.execute(statement)]
-    return known
+    wanted, found = sorted(participant_sids), []
+    for start in range(0, len(wanted), A_QUERY):
+        statement = _standings().where(cycles.c.cycle_id.in_(wanted[start : start + A_QUERY]))
+        found += [_read(row) for row in conn.execute(statement)]
+    return _with_ends(conn, found)
 
 
-def _standings() -> Select[Any]:
-    return (
-        select(
-            cycles.c.cycle_id,
-            cycles.c.user_id,
-            cycles.c.joined_at,
-            cycles.c.left_at,
-            cycles.c.left_rank,
-            cycles.c.aborted_at,
-            cycles.c.last_seen_at,
-            rooms.c.sid,
-            rooms.c.name,
-            rooms.c.created_at,
-            rooms.c.started_at,
-            sessions.c.scheduled_at,
-            sessions.c.duration_minutes,
-        )
-        .join(rooms, cycles.c.room_sid == rooms.c.sid)
-        .outerjoin(sessions, rooms.c.session_id == sessions.c.id)
+def _with_ends(conn: Connection, standings: list[Standing]) -> list[Standing]:
+    """The standings with the first end of a class after each join."""
+    joins = [each.joined_at for each in standings if each.joined_at is not None]
+    if not joins:
+        return standings
+    names = {each.room_name for each in standings}
+    registered = session.registered_near(conn, names, since=min(joins), until=max(joins) + NEAR)
+    ends = {name: _ends(name, registered) for name in names}
+    return [
+        replace(each, ends_at=next((at for at in ends[each.room_name] if at > joined_at), None))
+        for each in standings
+        if (joined_at := each.joined_at or datetime.max.replace(tzinfo=UTC))
+    ]
+
+
+def _ends(name: str, registered: Iterable[Session]) -> list[datetime]:
+    return sorted(
+        each.ends_at
+        for each in registered
+        if each.ends_at is not None and each.is_registered_for(name)
     )
 
 
+def _is_superseded() -> ColumnElement[bool]:
+    later = rooms.alias("later")
+    age = tuple_(later.c.created_at, later.c.sid) > tuple_(rooms.c.created_at, rooms.c.sid)
+    return select(later.c.sid).where(later.c.name == rooms.c.name, age).exists()
+
+
+def _standings() -> Select[Any]:
+    return select(
+        cycles.c.cycle_id,
+        cycles.c.user_id,
+        cycles.c.joined_at,
+        cycles.c.left_at,
+        cycles.c.left_rank,
+        cycles.c.aborted_at,
+        cycles.c.last_seen_at,
+        rooms.c.sid,
+        rooms.c.name,
+        rooms.c.created_at,
+        rooms.c.started_at,
+    ).join(rooms, cycles.c.room_sid == rooms.c.sid)
+
+
 def _read(row: Row[Any]) -> Standing:
-    scheduled_at = row.scheduled_at
     return Standing(
         participant_sid=row.cycle_id,
         user_id=row.user_id,
@@ -127,5 +151,4 @@ def _read(row: Row[Any]) -> Standing:
         room_name=row.name,
         room_created_at=row.created_at,
         room_started_at=row.started_at,
-        ends_at=scheduled_at and scheduled_at + timedelta(minutes=row.duration_minutes),
     )

@@ -6,7 +6,7 @@ were read under a number are the database's own for as long as the number is the
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime, timedelta
 from secrets import randbelow
 
@@ -48,6 +48,12 @@ def of(conn: Connection, keys: Collection[str]) -> dict[str, int]:
     statement = select(revisions.c.key, revisions.c.revision)
     rows = conn.execute(statement.where(among(conn, revisions.c.key, keys)))
     return dict.fromkeys(keys, NEVER_RAISED) | {row.key: row.revision for row in rows}
+
+
+def combined(numbers: Mapping[str, int], keys: Iterable[str]) -> int:
+    """One number for these keys, which is another one as soon as one of theirs is. (Keys that are
+    raised together have the same number, so exclusive-or would not do.)"""
+    return sum(numbers[key] for key in keys) % LARGEST
 
 
 def prune(conn: Connection, *, now: datetime, limit: int) -> int:

@@ -1,10 +1,15 @@
-"""The sessions table: one row is one class or meeting, registered or made on the spot."""
+"""The sessions table: one row is one class or meeting, registered or made on the spot.
+
+A row that was made on the spot says only that rooms or manual joins may be found under its id: what
+belongs to it is derived at read, and it is there as long as something does.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import (
@@ -14,26 +19,25 @@ from sqlalchemy import (
     Index,
     Integer,
     Row,
-    ScalarSelect,
     Table,
     Text,
     and_,
     case,
     delete,
-    exists,
     func,
     or_,
     select,
-    update,
+    true,
+    tuple_,
 )
 
 from models.domain.facts import MadeBy, Person, Session
-from models.domain.ownership import WINDOW
+from models.domain.timetable import WINDOW
 from models.settings.settings import Settings
 from models.storage.bulk import upsert
 from models.storage.db import Instant, Json, Key, among, insert, metadata
-from models.tables.cycle import cycles
-from models.tables.room import rooms
+
+NEAR = timedelta(days=1)
 
 MAX_DURATION = timedelta(days=7)
 """The longest that a session may be scheduled for: bounds how far back a window can hold."""
@@ -52,8 +56,18 @@ sessions = Table(
     Column("minimum_percentage", Float),
     Column("expected", Json, nullable=False),
     Column("created_at", Instant, nullable=False),
+    Column("rooms", Json, nullable=False),
     Index("sessions_by_room_name", "room_name", "scheduled_at"),
 )
+
+session_rooms = Table(
+    "session_rooms",
+    metadata,
+    Column("name", Key, primary_key=True),
+    Column("session_id", Key, primary_key=True),
+    Index("session_rooms_by_session", "session_id"),
+)
+"""The names in the sessions' `rooms`, to be found by."""
 
 
 def find(conn: Connection, session_id: str, *, lock: bool = False) -> Session | None:
@@ -63,75 +77,137 @@ def find(conn: Connection, session_id: str, *, lock: bool = False) -> Session | 
     return read(row) if row else None
 
 
-def scheduled_near(conn: Connection, room_name: str, instant: datetime) -> list[Session]:
-    """The sessions of this room name whose window may hold the instant."""
-    statement = select(sessions).where(
-        sessions.c.room_name == room_name, *_may_hold(instant, instant)
-    )
-    return [read(row) for row in conn.execute(statement)]
-
-
-def any_scheduled(conn: Connection, room_name: str, *, since: datetime, until: datetime) -> bool:
-    """Whether the window of a session of this room name may hold some moment in between."""
-    near = select(sessions.c.id).where(sessions.c.room_name == room_name, *_may_hold(since, until))
-    return conn.execute(near.limit(1)).first() is not None
-
-
-def first_unscheduled(conn: Connection, room_name: str) -> str | None:
-    """The id of the registered, unscheduled session of this room name; the smallest of several."""
-    statement = select(func.min(sessions.c.id)).where(
-        sessions.c.room_name == room_name,
-        sessions.c.made_by == "registered",
-        sessions.c.scheduled_at.is_(None),
-    )
-    return conn.execute(statement).scalar()
-
-
-def registered_for(
-    conn: Connection, names: Iterable[str], *, since: datetime, until: datetime
+def registered_near(
+    conn: Connection, names: Iterable[str], *, since: datetime | None, until: datetime | None
 ) -> list[Session]:
-    """The registered sessions that rooms of these names, created in that span, may belong to.
+    """The sessions that are registered for rooms of these names: those without a schedule, and
+    those whose window may hold a moment of the span (None: unbounded)."""
+    wanted = sorted(names)
+    patterns = {pattern for name in wanted for pattern in _patterns_of(name)}
+    listed = select(session_rooms.c.session_id).where(among(conn, session_rooms.c.name, patterns))
+    near = _may_hold(since, until)
+    statement = select(sessions).where(
+        sessions.c.made_by == "registered",
+        or_(sessions.c.scheduled_at.is_(None), and_(*near)) if near else true(),
+    )
+    own = statement.where(among(conn, sessions.c.room_name, wanted))
+    further = statement.where(sessions.c.id.in_(listed))
+    rows = [row for query in (own, further) for row in conn.execute(query)]
+    return list({row.id: read(row) for row in rows}.values())
 
-    Those whose id is such a name, or whose room name is one and whose window (if they are
-    scheduled) may hold a moment of the span.
+
+def registered(conn: Connection, ids: Iterable[str]) -> dict[str, Session]:
+    """The registered sessions of these ids."""
+    statement = select(sessions).where(among(conn, sessions.c.id, sorted(ids)))
+    rows = conn.execute(statement.where(sessions.c.made_by == "registered"))
+    return {row.id: read(row) for row in rows}
+
+
+def overlapping(conn: Connection, some: Iterable[Session]) -> dict[str, list[str]]:
+    """By the id of each of these sessions, those of the other classes that are registered for its
+    rooms and run at the same time."""
+    classes = [each for each in some if each.scheduled_at is not None]
+    starts = [each.scheduled_at for each in classes if each.scheduled_at is not None]
+    ends = [each.ends_at for each in classes if each.ends_at is not None]
+    names = {name for each in classes for name in (each.room_name, *each.rooms)}
+    near = registered_near(conn, names, since=min(starts), until=max(ends)) if classes else []
+    return {
+        each.id: sorted(other.id for other in near if _overlap(each, other)) for each in classes
+    }
+
+
+def _overlap(one: Session, other: Session) -> bool:
+    if one.id == other.id or one.scheduled_at is None or other.scheduled_at is None:
+        return False
+    if one.ends_at is None or other.ends_at is None:
+        return False
+    shared = any(
+        mine.is_registered_for(name)
+        for mine, its in ((one, other), (other, one))
+        for name in (its.room_name, *its.rooms)
+    )
+    return shared and other.scheduled_at < one.ends_at and one.scheduled_at < other.ends_at
+
+
+def next_waiting(conn: Connection, room_name: str) -> str | None:
+    """The registered session of this room name that comes first."""
+    statement = select(sessions.c.id).where(
+        sessions.c.room_name == room_name, sessions.c.made_by == "registered"
+    )
+    ordered = statement.order_by(sessions.c.scheduled_at, sessions.c.id).limit(1)
+    return conn.execute(ordered).scalar()
+
+
+def that_reach(
+    conn: Connection, names: Iterable[str], moments: Sequence[datetime], *, reach: timedelta
+) -> set[str]:
+    """The ids of all sessions that may own a moment in rooms of these names: those registered for
+    them and those made on the spot, near these moments (anywhere, without any).
+
+    `reach` is MAX_CYCLE_HOURS: how far a session may own what began in its time.
     """
     wanted = sorted(names)
-    may_hold = or_(sessions.c.scheduled_at.is_(None), and_(*_may_hold(since, until)))
-    statement = select(sessions).where(
-        sessions.c.made_by == "registered",
-        or_(
-            among(conn, sessions.c.id, wanted),
-            and_(among(conn, sessions.c.room_name, wanted), may_hold),
+    around = NEAR + reach
+    since, until = (min(moments) - around, max(moments) + around) if moments else (None, None)
+    near = registered_near(conn, wanted, since=since, until=until)
+    made_here = select(sessions.c.id).where(
+        among(conn, sessions.c.room_name, wanted), sessions.c.made_by != "registered"
+    )
+    if moments:
+        made_here = made_here.where(sessions.c.created_at.between(since, until))
+    return {each.id for each in near} | set(conn.execute(made_here).scalars())
+
+
+def enter(conn: Connection, made_sessions: Iterable[tuple[Session, datetime]]) -> None:
+    """Have a row under each of these ids of sessions made on the spot, with when it began.
+
+    The row that began first gives the room name, whatever came first. A row that is right already
+    is not asked for again: that would lock it, and a class that joins would queue for it.
+    """
+    rows = _improved(conn, [as_row(session, now=began_at) for session, began_at in made_sessions])
+    if not rows:
+        return
+    statement = insert(conn, sessions)
+    new, columns = statement.excluded, sessions.c
+    is_earlier = tuple_(new.created_at, new.room_name) < tuple_(
+        columns.created_at, columns.room_name
+    )
+    first = statement.on_conflict_do_update(
+        index_elements=["id"],
+        set_={
+            "room_name": case((is_earlier, new.room_name), else_=columns.room_name),
+            "created_at": case((is_earlier, new.created_at), else_=columns.created_at),
+            "made_by": case((new.made_by == "room", "room"), else_=columns.made_by),
+        },
+        where=and_(
+            columns.made_by != "registered", or_(is_earlier, new.made_by != columns.made_by)
         ),
     )
-    return [read(row) for row in conn.execute(statement)]
+    conn.execute(first, sorted(rows, key=itemgetter("id")))
 
 
-def make_missing(conn: Connection, made: Iterable[Session], *, now: datetime) -> None:
-    """Make the sessions that are not there yet, and hold them, in the order of their ids."""
-    rows = [as_row(one, now=now) for one in sorted(made, key=lambda one: one.id)]
-    if rows:
-        statement = insert(conn, sessions)
-        held = statement.on_conflict_do_update(index_elements=["id"], set_={"id": sessions.c.id})
-        conn.execute(held, rows)
+def _improved(conn: Connection, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Those of the rows that are missing, or that say more than the one that is there."""
+    columns = (sessions.c.id, sessions.c.made_by, sessions.c.created_at, sessions.c.room_name)
+    statement = select(*columns).where(among(conn, columns[0], {row["id"] for row in rows}))
+    there = {row.id: row for row in conn.execute(statement)}
+    return [row for row in rows if _says_more(row, there.get(row["id"]))]
 
 
-def made(
-    session_id: str,
-    room_name: str,
-    made_by: MadeBy,
-    settings: Settings,
-    *,
-    session_type: str | None = None,
-    academy_id: str | None = None,
-) -> Session:
+def _says_more(row: dict[str, Any], there: Any | None) -> bool:
+    if there is None:
+        return True
+    began_first = (row["created_at"], row["room_name"]) < (there.created_at, there.room_name)
+    is_room = row["made_by"] == "room" != there.made_by
+    return there.made_by != "registered" and (began_first or is_room)
+
+
+def made(session_id: str, room_name: str, made_by: MadeBy, settings: Settings) -> Session:
     """A session made on the spot: no schedule; the settings of today are copied onto it."""
     return Session(
         id=session_id,
         room_name=room_name,
         made_by=made_by,
-        session_type=session_type,
-        academy_id=academy_id,
         duration_minutes=settings.default_duration_minutes,
         late_after_minutes=settings.late_after_minutes,
         minimum_percentage=settings.minimum_percentage,
@@ -141,29 +217,16 @@ def made(
 def store(conn: Connection, session: Session, *, now: datetime) -> None:
     """Insert the session, or overwrite the one of its id."""
     upsert(conn, sessions, [as_row(session, now=now)], keep=("created_at",))
+    conn.execute(delete(session_rooms).where(session_rooms.c.session_id == session.id))
+    if session.rooms:
+        rows = [{"session_id": session.id, "name": name} for name in sorted(set(session.rooms))]
+        conn.execute(insert(conn, session_rooms), rows)
 
 
-def tidy(conn: Connection, ids: Iterable[str]) -> None:
-    """Bring made sessions up to date after rooms or manual joins came, went or grew older.
-
-    A made session has the room name of its earliest room, else of its earliest manual join, and is
-    gone with the last of them: what was never registered leaves no trace of the order of things.
-    """
-    wanted = sorted(ids)
-    if not wanted:
-        return
-    # Held before anybody looks for their rooms: one may be coming in at this moment.
-    held = select(sessions.c.id).where(sessions.c.id.in_(wanted)).order_by(sessions.c.id)
-    conn.execute(held.with_for_update())
-    has_room = exists().where(rooms.c.session_id == sessions.c.id)
-    has_join = exists().where(cycles.c.session_id == sessions.c.id)
-    is_made = and_(sessions.c.id.in_(wanted), sessions.c.made_by != "registered")
-    conn.execute(delete(sessions).where(is_made, ~has_room, ~has_join))
-    room_name = func.coalesce(_earliest_room(), _earliest_join(), sessions.c.room_name)
-    made_by = case((has_room, "room"), else_="client")
-    is_other = or_(sessions.c.room_name != room_name, sessions.c.made_by != made_by)
-    statement = update(sessions).where(is_made, is_other)
-    conn.execute(statement.values(room_name=room_name, made_by=made_by))
+def remove(conn: Connection, session_id: str) -> None:
+    """Take the row of this id away."""
+    conn.execute(delete(session_rooms).where(session_rooms.c.session_id == session_id))
+    conn.execute(delete(sessions).where(sessions.c.id == session_id))
 
 
 def page(
@@ -199,27 +262,28 @@ def count(conn: Connection) -> int:
 
 
 def read(row: Row[Any]) -> Session:
-    told = dict(row._mapping)
-    del told["created_at"]
-    expected = tuple(Person(**person) for person in told.pop("expected"))
-    return Session(**told, expected=expected)
+    values = dict(row._mapping)
+    del values["created_at"]
+    expected = tuple(Person(**person) for person in values.pop("expected"))
+    return Session(**values | {"rooms": tuple(values["rooms"])}, expected=expected)
 
 
 def as_row(session: Session, *, now: datetime) -> dict[str, Any]:
     expected = [asdict(person) for person in session.expected]
-    return asdict(session) | {"expected": expected, "created_at": now}
+    rooms = list(session.rooms)
+    return asdict(session) | {"expected": expected, "rooms": rooms, "created_at": now}
 
 
-def _may_hold(since: datetime, until: datetime) -> Sequence[Any]:
-    earliest = since - MAX_DURATION - WINDOW
-    return sessions.c.scheduled_at >= earliest, sessions.c.scheduled_at <= until + WINDOW
+def _patterns_of(name: str) -> Iterator[str]:
+    """The words in `rooms` that mean this room name: itself, and each of its beginnings."""
+    yield name
+    yield from (f"{name[:length]}*" for length in range(len(name) + 1))
 
 
-def _earliest_room() -> ScalarSelect[Any]:
-    its_rooms = select(rooms.c.name).where(rooms.c.session_id == sessions.c.id)
-    return its_rooms.order_by(rooms.c.created_at, rooms.c.sid).limit(1).scalar_subquery()
-
-
-def _earliest_join() -> ScalarSelect[Any]:
-    its_joins = select(cycles.c.room_name).where(cycles.c.session_id == sessions.c.id)
-    return its_joins.order_by(cycles.c.joined_at, cycles.c.cycle_id).limit(1).scalar_subquery()
+def _may_hold(since: datetime | None, until: datetime | None) -> list[Any]:
+    bounds = []
+    if since is not None:
+        bounds.append(sessions.c.scheduled_at >= since - MAX_DURATION - WINDOW)
+    if until is not None:
+        bounds.append(sessions.c.scheduled_at <= until + WINDOW)
+    return bounds

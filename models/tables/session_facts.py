@@ -1,13 +1,15 @@
-"""Attendance: the facts of a session as the tables have them, for `attendance.view` to judge.
+"""The facts of a session as the tables have them, for `attendance.view` to judge.
 
-An attendance is no table; it is what `view` makes of a person's cycles in a session.
+Nothing stored says what belongs to a session: its names, its schedule and what else is registered
+for them say where to look, and `ownership` says what is its own.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, time, timedelta
 from heapq import merge
 from itertools import groupby
 from operator import itemgetter
@@ -15,112 +17,349 @@ from operator import itemgetter
 from sqlalchemy import Connection
 
 from models.domain import attendance, ownership
-from models.domain.facts import Cycle, Meeting, Rules, Session
+from models.domain.attendance import Attendance
+from models.domain.facts import Calendar, Cycle, Meeting, Room, Rules, Session, made_for
+from models.domain.ownership import Owners
+from models.domain.timetable import WINDOW
 from models.tables import cycle, room, session
+from models.tables.cycle import Reach
+
+Expecting = Mapping[str, frozenset[str]]
+"""By user id: the classes that expect them."""
+
+ONE_DAY = timedelta(days=1)
 
 
-def meeting(conn: Connection, session_id: str) -> Meeting | None:
-    """The session with its rooms, and when it was last heard of; None when nobody knows it."""
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """A meeting, who is expected by its own and its neighbouring classes, and where its cycles are
+    found."""
+
+    meeting: Meeting
+    reach: Reach
+    expecting: Expecting = field(default_factory=dict)
+
+    def view(
+        self, user_id: str, cycles: Sequence[Cycle], *, now: datetime, rules: Rules
+    ) -> Attendance:
+        """One person's attendance, of whom these are all cycles in reach."""
+        expecting = self.expected_by(user_id)
+        return attendance.view(
+            self.meeting, user_id, cycles, now=now, rules=rules, expecting=expecting
+        )
+
+    def expected_by(self, user_id: str) -> frozenset[str]:
+        """The classes that expect this person."""
+        return self.expecting.get(user_id, frozenset())
+
+
+@dataclass(frozen=True, slots=True)
+class NamedRoom:
+    """What a room's name may mean: who owns its moments, and what last began there."""
+
+    owners: Owners
+    last_begun: str | None = None
+    expecting: Expecting = field(default_factory=dict)
+
+    def session_id(self, user_id: str | None, *, now: datetime) -> str | None:
+        """The session that the name means at `now` for this person; None when nobody knows one.
+
+        The one that metadata gave the live room, else the registered one that owns the moment, else
+        what last began under the name.
+        """
+        live = [life for life in self.owners.rooms if not life.finished]
+        if live and live[-1] is self.owners.rooms[-1] and live[-1].named_session is not None:
+            return live[-1].named_session
+        expecting = self.expecting.get(user_id or "", frozenset())
+        return replace(self.owners, expecting=expecting).registered(now) or self.last_begun
+
+    def of(self, user_id: str) -> NamedRoom:
+        """The same for this person: the owners know who expects them."""
+        expecting = self.expecting.get(user_id, frozenset())
+        return replace(self, owners=replace(self.owners, expecting=expecting))
+
+    def owner(self, user_id: str | None, room_sid: str | None, at: datetime) -> str:
+        """The session that owns this moment of a person in a life of the room."""
+        life = next((each for each in self.owners.rooms if each.sid == room_sid), None)
+        expecting = self.expecting.get(user_id or "", frozenset())
+        return replace(self.owners, expecting=expecting).at(at, life, at)
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A session with the names of all rooms that may be its own; `naming` are those whose metadata
+    names it, of one that was made on the spot."""
+
+    session: Session
+    names: frozenset[str]
+    naming: tuple[Room, ...] = ()
+
+    @property
+    def keys(self) -> list[str]:
+        """The keys of its revisions: nothing of its facts changes unless one of these does."""
+        return sorted({self.session.id, *self.names})
+
+
+def look_up(conn: Connection, session_id: str) -> Known | None:
+    """The session of this id and where its rooms are to be found; None when nobody knows it."""
     found = session.find(conn, session_id)
     if found is None:
         return None
-    rooms = tuple(room.of_session(conn, session_id))
-    heard = [one.last_event_at for one in rooms]
-    heard += [at for at in [cycle.last_manual_sign(conn, session_id)] if at is not None]
-    return Meeting(found, rooms, max(heard, default=None))
+    return _of_registered(conn, found) if found.registered else of_made(conn, found)
 
 
-def meeting_at(conn: Connection, address: str, *, now: datetime) -> Meeting | None:
-    """The meeting that an address means at `now`; None when nobody knows it."""
-    session_id = addressed(conn, address, now=now)
-    return meeting(conn, session_id) if session_id is not None else None
+def facts(conn: Connection, session_id: str, *, rules: Rules) -> Facts | None:
+    """What is known of the session; None when nobody knows it."""
+    known = look_up(conn, session_id)
+    return gather(conn, known, rules=rules) if known is not None else None
+
+
+def gather(conn: Connection, known: Known, *, rules: Rules) -> Facts | None:
+    """The facts of a session that was looked up; None for one that was made on the spot when
+    nothing belongs to it any more."""
+    if known.session.registered:
+        return _facts_of_registered(conn, known, rules)
+    made = _facts_of_made(conn, known, rules)
+    return made if _owns_something(conn, made, rules) else None
+
+
+def facts_at(
+    conn: Connection, address: str, *, user_id: str | None, now: datetime, rules: Rules
+) -> Facts | None:
+    """The facts of the session that an address means; None when nobody knows it."""
+    session_id = addressed(conn, address, user_id=user_id, now=now, rules=rules)
+    return facts(conn, session_id, rules=rules) if session_id is not None else None
+
+
+def addressed(
+    conn: Connection, address: str, *, user_id: str | None, now: datetime, rules: Rules
+) -> str | None:
+    """The id of the session that this address means for a person (None: nobody): an id, else a
+    room's name."""
+    if session.find(conn, address) is not None:
+        return address
+    return named_room(conn, address, now=now, rules=rules).session_id(user_id, now=now)
+
+
+def named_room(conn: Connection, name: str, *, now: datetime, rules: Rules) -> NamedRoom:
+    """What the rooms of this name may mean, at `now` and for some minutes after it."""
+    lives = room.of_names(conn, [name], since=now - 2 * rules.max_cycle)
+    last_join = cycle.latest_manual_join(conn, name)
+    begun = [life.created_at for life in lives[-1:]]
+    begun += [last_join.joined_at] if last_join and last_join.joined_at else []
+    registered = session.registered_near(
+        conn, [name], since=min(now, max(begun, default=now)) - ONE_DAY, until=now + ONE_DAY
+    )
+    lives = _with_valid_names(conn, lives, registered)
+    owners = Owners(name, rules, ownership.calendar(name, registered), tuple(lives))
+    last_begun = _last_begun(owners, last_join) or session.next_waiting(conn, name)
+    return NamedRoom(owners, last_begun, _expecting(registered))
+
+
+def homes(
+    conn: Connection, names: Iterable[str], since: datetime, until: datetime, *, rules: Rules
+) -> dict[str, NamedRoom]:
+    """Who owns the moments of that span in rooms of these names, by name."""
+    around = rules.max_cycle + ONE_DAY
+    registered = session.registered_near(conn, names, since=since - around, until=until + around)
+    lives = room.of_names(conn, names, since=since - around, until=until)
+    lives, expecting = _with_valid_names(conn, lives, registered), _expecting(registered)
+    return {
+        name: NamedRoom(
+            Owners(
+                name,
+                rules,
+                ownership.calendar(name, registered),
+                tuple(life for life in lives if life.name == name),
+            ),
+            expecting=expecting,
+        )
+        for name in names
+    }
 
 
 def cycles_by_user(
-    conn: Connection, session_id: str, *, user_id: str | None = None
+    conn: Connection, reach: Reach, *, user_id: str | None = None
 ) -> dict[str, list[Cycle]]:
-    """The cycles in the session, of everybody or of one person, by user id."""
-    return by_user(cycle.of_session(conn, session_id, user_id=user_id))
+    """The cycles in reach, of everybody or of one person, by user id."""
+    return by_user(cycle.within(conn, reach, user_id=user_id))
 
 
 def by_user(cycles: Iterable[Cycle]) -> dict[str, list[Cycle]]:
     """The same cycles, by user id."""
-    found: dict[str, list[Cycle]] = defaultdict(list)
-    for one in cycles:
-        found[one.user_id].append(one)
-    return dict(found)
-
-
-def roster(
-    meeting: Meeting, cycles: Mapping[str, list[Cycle]], *, now: datetime, rules: Rules
-) -> list[attendance.Attendance]:
-    """Everyone expected or with a counted visit, by user id."""
-    return list(everyone(meeting, sorted(cycles.items()), now=now, rules=rules))
+    grouped: dict[str, list[Cycle]] = defaultdict(list)
+    for each in cycles:
+        grouped[each.user_id].append(each)
+    return dict(grouped)
 
 
 def everyone(
-    meeting: Meeting,
-    cycles: Iterable[tuple[str, Sequence[Cycle]]],
-    *,
-    now: datetime,
-    rules: Rules,
-) -> Iterator[attendance.Attendance]:
-    """The same, one after another: of cycles that come a person at a time, by user id."""
-    expected = sorted({one.user_id for one in meeting.session.expected})
-    waited_for = set(expected)
-    told = merge(cycles, ((user_id, ()) for user_id in expected), key=itemgetter(0))
-    for user_id, parts in groupby(told, itemgetter(0)):
-        own = [cycle for _, some in parts for cycle in some]
-        seen = attendance.view(meeting, user_id, own, now=now, rules=rules)
-        if seen.visits or user_id in waited_for:
+    known: Facts, cycles: Iterable[tuple[str, Sequence[Cycle]]], *, now: datetime, rules: Rules
+) -> Iterator[Attendance]:
+    """The attendance of everyone who is expected or has a counted visit, by user id, one after
+    another: of cycles that come a person at a time, by user id."""
+    expected = sorted({person.user_id for person in known.meeting.session.expected})
+    awaited = set(expected)
+    people = merge(cycles, ((user_id, ()) for user_id in expected), key=itemgetter(0))
+    for user_id, groups in groupby(people, itemgetter(0)):
+        own = [each for _, some_cycles in groups for each in some_cycles]
+        seen = known.view(user_id, own, now=now, rules=rules)
+        if seen.visits or user_id in awaited:
             yield seen
 
 
-def addressed(conn: Connection, address: str, *, now: datetime) -> str | None:
-    """The id of the session that this address means: an id, else a room's name.
-
-    A room's name means the session whose window holds `now` (nearest start, then smaller id),
-    else the one that last began there, by a room or by a manual join, else a registered one
-    that waits for its first room.
-    """
-    if session.find(conn, address) is not None:
-        return address
-    holding = ownership.nearest(session.scheduled_near(conn, address, now), now)
-    if holding is not None:
-        return holding.id
-    return _last_begun(conn, address) or session.first_unscheduled(conn, address)
+def that_own(conn: Connection, sessions: Iterable[Session], *, rules: Rules) -> list[Session]:
+    """Those of the sessions that are there: registered, or made on the spot of something."""
+    there = []
+    for each in sessions:
+        if each.registered:
+            there.append(each)
+        elif (known := gather(conn, of_made(conn, each), rules=rules)) is not None:
+            there.append(known.meeting.session)
+    return there
 
 
-def is_steady(conn: Connection, address: str, *, now: datetime, until: datetime) -> bool:
-    """Whether what this address means now is the same until then, unless something happens."""
-    return not session.any_scheduled(conn, address, since=now, until=until)
+def _owns_something(conn: Connection, known: Facts, rules: Rules) -> bool:
+    """Whether anything belongs to this session that was made on the spot: else it is not there."""
+    if any(_begins_in(life, known.meeting, rules) for life in known.meeting.rooms):
+        return True
+    now, people = datetime.now(UTC), sorted(cycles_by_user(conn, known.reach).items())
+    return any(seen.visits for seen in everyone(known, people, now=now, rules=rules))
 
 
-def joinable(conn: Connection, address: str, *, now: datetime, rules: Rules) -> str | None:
-    """The id of the session that somebody who joins now by this address joins.
-
-    As `addressed`, but a room's name never means a session that is over: its room begins anew.
-    """
-    if session.find(conn, address) is not None:
-        return address
-    found = meeting_at(conn, address, now=now)
-    if found is None or (
-        attendance.is_over(found, now=now, rules=rules) and not _holds(found.session, now)
-    ):
-        return None
-    return found.session.id
+def _begins_in(life: Room, meeting: Meeting, rules: Rules) -> bool:
+    owners = ownership.of_name(meeting, life.name, frozenset(), rules)
+    return owners.at(life.created_at, life, life.created_at) == meeting.session.id
 
 
-def _holds(one: Session, instant: datetime) -> bool:
-    return ownership.nearest([one], instant) is not None
+def _of_registered(conn: Connection, registered: Session) -> Known:
+    exact = {registered.room_name, *(name for name in registered.rooms if name[-1:] != "*")}
+    prefixes = [name[:-1] for name in registered.rooms if name[-1:] == "*"]
+    return Known(registered, frozenset(exact | room.names_of(conn, prefixes)))
 
 
-def _last_begun(conn: Connection, room_name: str) -> str | None:
-    """The session of the latest room or manual join under this room name."""
-    last_room = room.latest(conn, room_name)
-    last_join = cycle.latest_manual_join(conn, room_name)
-    if last_room is None or last_join is None or last_join.joined_at is None:
-        begun = last_room or last_join
-        return begun.session_id if begun else None
-    later = last_join if last_join.joined_at > last_room.created_at else last_room
-    return later.session_id
+def of_made(conn: Connection, made: Session) -> Known:
+    """What was made on the spot has the rooms that name it, and the name in its id."""
+    naming = room.that_name(conn, made.id)
+    names = {life.name for life in naming} or {made.room_name}
+    room_name, _ = made_for(made.id)
+    return Known(made, frozenset(names | ({room_name} if room_name else set())), tuple(naming))
+
+
+def rooms_of_made(conn: Connection, made: Session, *, rules: Rules) -> tuple[Room, ...]:
+    """The rooms that may be in a session of this id while nobody registers it."""
+    return _facts_of_made(conn, of_made(conn, made), rules).meeting.rooms
+
+
+def _facts_of_registered(conn: Connection, known: Known, rules: Rules) -> Facts:
+    """A registered session reaches as far as it may own moments: around its schedule, or, without
+    one, wherever no class of its names does."""
+    registered, longest, since, until = known.session, rules.max_cycle, None, None
+    if registered.scheduled_at is not None and registered.ends_at is not None:
+        around = rules.max_cycle if registered.id == registered.room_name else WINDOW
+        since, until = registered.scheduled_at - around, registered.ends_at + around
+    lives = room.of_names(
+        conn, known.names, since=since and since - 2 * longest, until=until and until + longest
+    )
+    reach = Reach(registered.id, known.names, frozenset(), since, until, longest)
+    if since is None:
+        reach = replace(reach, sids=frozenset(life.sid for life in lives))
+    return _facts(conn, registered, reach, lives, rules)
+
+
+def _facts_of_made(conn: Connection, known: Known, rules: Rules) -> Facts:
+    """What was made on the spot has the rooms that name it and those that were born again within
+    `MAX_CYCLE_HOURS`, or the rooms of the name in its id that were created on its day."""
+    begins = [life.created_at for life in known.naming]
+    _, day = made_for(known.session.id)
+    if day is not None:
+        begins += _hours_of(day, rules)
+    if not begins:
+        return _facts(conn, known.session, Reach(known.session.id, known.names), [], rules)
+    longest, since, until = rules.max_cycle, min(begins), max(begins)
+    lives = room.of_names(conn, known.names, since=since - longest, until=until + 2 * longest)
+    sids = frozenset(life.sid for life in lives)
+    by_hand = (since, until + 2 * longest)
+    reach = Reach(known.session.id, known.names, sids, by_hand=by_hand)
+    return _facts(conn, known.session, reach, lives, rules)
+
+
+def _facts(
+    conn: Connection, known: Session, reach: Reach, lives: Sequence[Room], rules: Rules
+) -> Facts:
+    around = rules.max_cycle + WINDOW + ONE_DAY
+    since, until = reach.since, reach.until
+    if since is None and not known.registered and lives:
+        since = min(life.created_at for life in lives)
+        until = max(life.last_event_at for life in lives)
+    registered = session.registered_near(
+        conn, reach.names, since=since and since - around, until=until and until + around
+    )
+    lives = _with_valid_names(conn, lives, registered)
+    calendars = {name: ownership.calendar(name, registered) for name in reach.names}
+    if not known.registered:
+        known = _as_it_was_made(conn, known, lives, reach)
+    meeting = Meeting(
+        known,
+        tuple(lives),
+        cycle.last_manual_sign(conn, reach) if known.scheduled_at is None else None,
+        {name: each for name, each in calendars.items() if each != Calendar()},
+    )
+    return Facts(meeting, reach, _expecting(registered))
+
+
+def _as_it_was_made(
+    conn: Connection, known: Session, lives: Sequence[Room], reach: Reach
+) -> Session:
+    """The session with the first room that names it, and with what clients said of it, where
+    nobody registered it."""
+    session_type, academy_id = cycle.client_words(conn, reach)
+    naming = [life for life in lives if life.named_session == known.id]
+    first = min(naming, key=lambda life: life.age, default=None)
+    return replace(
+        known,
+        room_name=first.name if first else made_for(known.id)[0] or known.room_name,
+        session_type=session_type,
+        academy_id=academy_id,
+    )
+
+
+def _with_valid_names(
+    conn: Connection, lives: Sequence[Room], registered: Iterable[Session]
+) -> list[Room]:
+    """The rooms, without the names of registered sessions that their metadata may not name."""
+    names = {life.named_session for life in lives if life.named_session}
+    if not names:
+        return list(lives)
+    known = {each.id: each for each in registered}
+    known |= session.registered(conn, names - known.keys())
+    return [life if _may_name(life, known) else replace(life, named_session=None) for life in lives]
+
+
+def _may_name(life: Room, registered: Mapping[str, Session]) -> bool:
+    named = registered.get(life.named_session or "")
+    return named is None or named.is_registered_for(life.name)
+
+
+def _expecting(registered: Iterable[Session]) -> Expecting:
+    expecting: dict[str, set[str]] = defaultdict(set)
+    for each in registered:
+        if each.scheduled_at is not None:
+            for person in each.expected:
+                expecting[person.user_id].add(each.id)
+    return {user_id: frozenset(ids) for user_id, ids in expecting.items()}
+
+
+def _hours_of(day: date, rules: Rules) -> tuple[datetime, datetime]:
+    """From the start of the day to its end, in `TIMEZONE`."""
+    start, end = (datetime.combine(each, time(), rules.timezone) for each in (day, day + ONE_DAY))
+    return start, end
+
+
+def _last_begun(owners: Owners, last_join: Cycle | None) -> str | None:
+    """The session of the latest room of this name, or of the latest manual join by it."""
+    joined_at = last_join.joined_at if last_join else None
+    life = owners.rooms[-1] if owners.rooms else None
+    if life is not None and (joined_at is None or life.created_at >= joined_at):
+        return owners.at(life.created_at, life, life.created_at)
+    return owners.at(joined_at, None, joined_at) if joined_at is not None else None

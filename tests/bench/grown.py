@@ -20,8 +20,8 @@ APPLYING_SECONDS, COPYING_SECONDS = 60, 900
 
 COPIED = {
     "sessions": ("id", "room_name"),
-    "rooms": ("sid", "name", "session_id"),
-    "cycles": ("cycle_id", "room_sid", "user_id"),
+    "rooms": ("sid", "name"),
+    "cycles": ("cycle_id", "room_sid", "room_name", "user_id"),
     "webhook_events": ("event_id", "room_sid", "room_name", "participant_sid", "user_id"),
 }
 """What of each table's rows gets another name in every copy."""

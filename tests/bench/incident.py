@@ -38,8 +38,15 @@ FROM (SELECT n, n / 2 AS visit, n / 2 % :rooms AS room, n / 2 % CAST(:people AS 
 
 ROOMS_KNOWN = """
 INSERT INTO rooms
-  (sid, name, named_rank, session_id, starts, end_rank, created_at, last_event_at)
+  (sid, name, named_rank, named_session, starts, end_rank, created_at, last_event_at)
 SELECT 'RM_' || n, 'class-' || n, '', 'session-' || n, '[]', '', now(), now()
+FROM generate_series(0, :rooms - 1) AS n
+"""
+
+SESSIONS_KNOWN = """
+INSERT INTO sessions (id, room_name, made_by, duration_minutes, late_after_minutes, expected,
+                      created_at, rooms)
+SELECT 'session-' || n, 'class-' || n, 'room', 60, 10, '[]', now(), '[]'
 FROM generate_series(0, :rooms - 1) AS n
 """
 
@@ -60,6 +67,7 @@ def fill(engine: Engine, *, count: int, failed: int, rooms: bool = False) -> Non
             stop = min(start + ROWS_AT_ONCE, count)
             conn.execute(text(EVENTS), told | {"start": start, "stop": stop})
         if rooms:
-            conn.execute(text(ROOMS_KNOWN), {"rooms": ROOMS})
+            for statement in (ROOMS_KNOWN, SESSIONS_KNOWN):
+                conn.execute(text(statement), {"rooms": ROOMS})
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as conn:
         conn.execute(text("VACUUM ANALYZE webhook_events, rooms"))

@@ -23,6 +23,7 @@ from models.tables import webhook_event
 from tests.build import KEY, SECRET
 from tests.chaos import truth, witness
 from tests.chaos.deployment import Deployment
+from tests.chaos.registrar import Registrar
 from tests.chaos.storm import Storm
 from tests.chaos.witness import Witnesses
 from tests.doors import bearer, ops_token, session_url
@@ -52,6 +53,7 @@ class Outcome:
     faults: Counter[str]
     testimonies: int
     refusals: Counter[str]
+    registrations: Counter[int | str]
     wrong: Sequence[str]
 
 
@@ -86,17 +88,29 @@ def _run(deployment: Deployment, seed: int, seconds: float) -> Outcome:
                 assert answer.status_code == 201, answer.text
         plan = _plan(seed, seconds)
         witnesses, storm = Witnesses(deployment.port, plan, seed), Storm(deployment, seed)
-        report, diary = asyncio.run(_class(deployment, plan, witnesses, storm))
+        registrar = Registrar(deployment.port, ROOMS, seed)
+        with registrar.at_work():
+            report, diary = asyncio.run(_class(deployment, plan, witnesses, storm))
         told = witness.stays(plan, diary)
         lies = witness.lies(witnesses.testimonies, told, storm.faults)
         wrong = [*storm.failures]
         wrong += [f"{one} is a lie since {at}: {told[one.room, one.person]}" for one, at in lies]
         with _inside(deployment) as (client, backend):
+            _register_as_before(client, registrar)
             wrong += _wrong_in_the_end(client, backend, plan, set(report.acknowledged_ids))
         wrong += _accidents(deployment)
     faults = Counter(f"{one.part} {one.what}" for one in storm.faults)
     refusals = Counter(witnesses.refusals)
-    return Outcome(report, faults, len(witnesses.testimonies), refusals, wrong)
+    testimonies = len(witnesses.testimonies)
+    return Outcome(report, faults, testimonies, refusals, registrar.answers, wrong)
+
+
+def _register_as_before(client: FlaskClient, registrar: Registrar) -> None:
+    """One session a room, without a schedule: then a roster has all that happened in the room."""
+    for room in ROOMS:
+        client.put(session_url(room), json={}, headers=bearer(ops_token()))
+    for session_id in registrar.ids():
+        client.delete(session_url(session_id), headers=bearer(ops_token()))
 
 
 def _wrong_in_the_end(
@@ -175,7 +189,8 @@ def _print(seed: int, outcome: Outcome) -> None:
         f"seed {seed}: {report.acknowledged} of {report.events} acknowledged "
         f"({report.retried} retried, {report.lost + report.dropped} lost by LiveKit, "
         f"{report.refused} refused), {outcome.testimonies} statuses "
-        f"(unanswered: {dict(outcome.refusals)}), faults: {dict(outcome.faults)}"
+        f"(unanswered: {dict(outcome.refusals)}), sessions put, moved and deleted: "
+        f"{dict(outcome.registrations)}, faults: {dict(outcome.faults)}"
     )
     for line in outcome.wrong[:SHOWN]:
         click.echo(f"  WRONG {line}")

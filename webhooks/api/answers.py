@@ -66,8 +66,8 @@ def expected_names(session: Session | None) -> dict[str, str | None]:
     return {person.user_id: person.name for person in session.expected} if session else {}
 
 
-def session(registered: Session) -> dict[str, Any]:
-    """A session as operators put and get it."""
+def session(registered: Session, overlaps: Sequence[str]) -> dict[str, Any]:
+    """A session as operators put and get it; `overlaps`: classes of its rooms at the same time."""
     return {
         "session_id": registered.id,
         **fields.SESSION.of(registered),
@@ -78,7 +78,9 @@ def session(registered: Session) -> dict[str, Any]:
         "expected": [
             {"user_id": person.user_id, "name": person.name} for person in registered.expected
         ],
+        "rooms": list(registered.rooms),
         "made_by": registered.made_by,
+        "overlaps": list(overlaps),
     }
 
 

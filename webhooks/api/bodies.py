@@ -22,6 +22,7 @@ MAX_SMALL_BODY = 64 * 1024 + 8 * 1024
 """Bytes: what `sendBeacon` can carry, and a little."""
 
 MAX_EXPECTED = 10_000
+MAX_ROOMS = 100
 MAX_SESSION_BODY = 4 * 1024 * 1024
 MAX_MADE_ID_BYTES = MAX_ID_BYTES + len("@2026-11-23")
 INT64 = range(-(2**63), 2**63)
@@ -168,6 +169,9 @@ class ExpectedPerson(Body):
     name: Name = None
 
 
+RoomPattern = Annotated[Id, Field(description="A room's name, or how it begins and a `*`.")]
+
+
 class SessionBody(Body):
     """A session to register; null means the default."""
 
@@ -188,6 +192,9 @@ class SessionBody(Body):
     duration_minutes: Annotated[int, Field(ge=1, le=MAX_MINUTES), Number] | None = None
     late_after_minutes: Annotated[int, Field(ge=0, le=1440), Number] | None = None
     minimum_percentage: Annotated[float, Field(ge=0, le=100), Number] | None = None
+    rooms: Annotated[list[RoomPattern], Field(max_length=MAX_ROOMS)] | None = Field(
+        None, description="Further rooms, such as breakout rooms; `name*` means all that begin so."
+    )
     expected: Annotated[list[ExpectedPerson], Field(max_length=MAX_EXPECTED)] | None = Field(
         None, description="Who should come."
     )

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from models.domain.event import END_OF_TIME, EPOCH
 from models.ledger.filters import CURSOR, Cursor, Filters
 from webhooks.api.bodies import Body, Bound, Id, Number, Query, example
+from webhooks.door.context import unhurried
 
 Status = Literal["pending", "applied", "ignored", "failed", "unreadable"]
 Kind = Literal[
@@ -93,6 +94,7 @@ class EventFilters(BaseModel):
             user_id=self.user_id,
             since=self.since,
             until=self.until,
+            rules=unhurried().rules,
         )
 
 

@@ -68,7 +68,8 @@ class ChangedRoom(Reply):
 
     sid: str
     name: str
-    session_id: str | None
+    session_id: str | None = Field(description="The session that owns the event's moment.")
+    named_session: str | None = Field(description="By its metadata.")
     created_at: AwareDatetime
     started_at: AwareDatetime | None
     finished_at: AwareDatetime | None
@@ -149,10 +150,16 @@ def page(found: list[Entry], *, limit: int) -> dict[str, Any]:
 def detail(told: Entry, payload: dict[str, Any] | None, changed: Changed | None) -> dict[str, Any]:
     """An `EventDetail`."""
     seen = changed and {
-        "room": _told(changed.room, ChangedRoom) if changed.room else None,
+        "room": _room(changed.room, told) if changed.room else None,
         "cycle": _told(changed.cycle, ChangedCycle) if changed.cycle else None,
     }
     return line(told) | {"payload": payload, "changed": seen}
+
+
+def _room(life: Room, told: Entry) -> dict[str, Any]:
+    values = {name: getattr(life, name, None) for name in ChangedRoom.model_fields}
+    values["session_id"] = told.session_id
+    return {name: instant(at) if name.endswith("_at") else at for name, at in values.items()}
 
 
 def _told(fact: Entry | Room | Cycle, reply: type[Reply]) -> dict[str, Any]:

@@ -40,7 +40,9 @@ def show(event_id: str) -> Response:
     """One event with its payload, and what it changed."""
     auth.operator()
     with db.reading(unhurried().engine) as conn:
-        found = entry.find(conn, address.of_path(event_id, query="event_id"))
+        found = entry.find(
+            conn, address.of_path(event_id, query="event_id"), rules=unhurried().rules
+        )
         if found is None:
             raise Problem(404, "no-event", "The ledger has no event of this id.")
         told, payload = found

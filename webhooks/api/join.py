@@ -14,12 +14,14 @@ import structlog
 from flask import Blueprint
 from sqlalchemy import Connection
 
-from models.domain import attendance, event, ownership, visit
+from models.domain import attendance, visit
+from models.domain import event as events
 from models.domain.event import CLIENT_JOINED, CLIENT_LEFT, Event
-from models.domain.facts import Cycle, Meeting
-from models.ledger import apply as ledger
+from models.domain.facts import Cycle, Meeting, Session
+from models.ledger import apply
 from models.storage import db
-from models.tables import cycle, session, session_facts, webhook_event
+from models.tables import cycle, session_facts, webhook_event
+from models.tables.session_facts import NamedRoom
 from webhooks.api import answers
 from webhooks.api.bodies import JoinBody, LeaveBody
 from webhooks.api.replies import JoinStatus, Status
@@ -52,20 +54,20 @@ log = structlog.get_logger()
         201: json("A new visit.", JoinStatus),
         200: json("The visit that was already open.", JoinStatus),
     },
-    problems=(429,),
+    problems=(409, 429),
 )
 def record_join() -> Response:
     """201 with a new visit, 200 with the one that is already open."""
     now, caller, asked = present(), auth.participant(), JoinBody.of_request()
     with changing(backend()) as change:
         conn = change.conn
-        _hold(conn, caller)
-        session_id = _session_to_join(conn, caller, asked, now)
-        meeting, cycles = _facts(conn, session_id, caller)
-        already = visit.open_visit(meeting, cycles, now=now, rules=backend().rules)
+        db.lock(conn, [f"person:{caller.user_id}"])
+        named = _named_session(conn, caller, asked, now)
+        here, cycles = _own_facts(conn, caller, now)
+        already = visit.open_visit(here.owners, cycles, now=now)
         if already is None:
             _check_visits(cycles)
-        told = Event(
+        event = Event(
             event_id=f"CJ_{uuid4().hex}",
             event=CLIENT_JOINED,
             created_at=now,
@@ -73,15 +75,17 @@ def record_join() -> Response:
             room_name=caller.room,
             user_id=caller.user_id,
             name=asked.name,
-            session_id=session_id,
+            session_id=named,
             visit=already.cycle_id if already else f"VI_{uuid4().hex}",
             claimed_sid=asked.participant_sid,
+            session_type=asked.session_type,
+            academy_id=asked.academy_id,
         )
         if not _is_full(conn, already):
-            _apply(change, told, now)
-        seen = _status(conn, session_id, caller, now)
+            _apply(change, event, now)
+    session_id, seen = _status(caller, event.visit or "", now)
     log.info("join.recorded", session_id=session_id, cache_cleared=change.cleared)
-    return answers.answer(seen | {"visit": told.visit}, status=200 if already else 201)
+    return answers.answer(seen | {"visit": event.visit}, status=200 if already else 201)
 
 
 @join.post("/leave")
@@ -97,9 +101,9 @@ def record_leave() -> Response:
     now, caller = present(), auth.participant(asked.access_token)
     with changing(backend()) as change:
         conn = change.conn
-        _hold(conn, caller)
+        db.lock(conn, [f"person:{caller.user_id}"])
         left = _own_visit(conn, caller, asked.visit)
-        told = Event(
+        event = Event(
             event_id=f"CL_{uuid4().hex}",
             event=CLIENT_LEFT,
             created_at=now,
@@ -110,17 +114,10 @@ def record_leave() -> Response:
             visit=left.cycle_id,
         )
         if not left.client_leave:
-            _apply(change, told, now)
-        session_id = left.session_id or asked.session_id
-        seen = _status(conn, session_id, caller, now)
+            _apply(change, event, now)
+    session_id, seen = _status(caller, left.cycle_id, now)
     log.info("leave.recorded", session_id=session_id, cache_cleared=change.cleared)
     return answers.answer(seen)
-
-
-def _hold(conn: Connection, caller: Caller) -> None:
-    """Keep the room's sessions as they are registered, and this person to one request at a time."""
-    db.lock(conn, [caller.room or ""], shared=True)
-    db.lock(conn, [f"person:{caller.user_id}"])
 
 
 def _check_visits(cycles: Sequence[Cycle]) -> None:
@@ -138,37 +135,34 @@ def _is_full(conn: Connection, already: Cycle | None) -> bool:
     return webhook_event.count_of_visit(conn, already.cycle_id, most=MOST_SIGNS) >= MOST_SIGNS
 
 
-def _session_to_join(conn: Connection, caller: Caller, asked: JoinBody, now: datetime) -> str:
-    """The session that is asked for, made if it is the one that the caller's room would make."""
+def _named_session(conn: Connection, caller: Caller, asked: JoinBody, now: datetime) -> str | None:
+    """The session that is joined by its id; None for the caller's room, whose moments are owned
+    like any others.
+
+    Raises Problem: 403 for a session of other rooms, 409 for one that takes no joins at `now`.
+    """
     rules = backend().rules
-    session_id = session_facts.joinable(conn, asked.session_id, now=now, rules=rules)
-    if session_id is None:
-        if caller.room is None or not address.is_own(caller, asked.session_id, now=now):
+    known = session_facts.facts(conn, asked.session_id, rules=rules)
+    if known is None:
+        if not address.is_own(caller, asked.session_id, now=now):
             raise forbidden()
-        session_id = _session_to_make(conn, caller.room, asked, now)
-    meeting = session_facts.meeting(conn, session_id)
-    if meeting is None or caller.room not in meeting.room_names:
-        raise forbidden()  # also where the id to make is taken, by a session of another room
-    return session_id
+        return None
+    if caller.room not in known.meeting.room_names and not known.meeting.session.is_registered_for(
+        caller.room or ""
+    ):
+        raise forbidden()
+    if not attendance.takes_joins(known.meeting, now=now, rules=rules):
+        detail = "This session takes no joins now: its time is over, or has not come yet."
+        raise Problem(409, "not-open", detail)
+    return asked.session_id
 
 
-def _session_to_make(conn: Connection, room: str, asked: JoinBody, now: datetime) -> str:
-    """The session of a room of this name that began now; made when nobody registered one."""
-    settings = backend().settings
-    registered = session.registered_for(conn, [room], since=now, until=now)
-    found = ownership.registered_session(room, now, registered)
-    if found is not None:
-        return found
-    made = session.made(
-        ownership.made_id(room, now, settings.zone),
-        room,
-        "client",
-        settings,
-        session_type=asked.session_type,
-        academy_id=asked.academy_id,
-    )
-    session.make_missing(conn, [made], now=now)
-    return made.id
+def _own_facts(conn: Connection, caller: Caller, now: datetime) -> tuple[NamedRoom, list[Cycle]]:
+    """Who owns the moments of the caller in their room, and their cycles there."""
+    room, user_id, rules = caller.room or "", caller.user_id or "", backend().rules
+    named = session_facts.named_room(conn, room, now=now, rules=rules)
+    since = now - 2 * rules.max_cycle
+    return named.of(user_id), cycle.of_person(conn, user_id, room, since=since)
 
 
 def _own_visit(conn: Connection, caller: Caller, visit_id: str) -> Cycle:
@@ -180,21 +174,27 @@ def _own_visit(conn: Connection, caller: Caller, visit_id: str) -> Cycle:
     return found
 
 
-def _apply(change: Change, told: Event, now: datetime) -> None:
-    webhook_event.record_applied(change.conn, told, event.client_payload(told))
-    touched = ledger.apply(change.conn, [told], now=now, settings=backend().settings)
+def _apply(change: Change, event: Event, now: datetime) -> None:
+    webhook_event.record_applied(change.conn, event, events.client_payload(event))
+    touched = apply.apply(change.conn, [event], now=now, settings=backend().settings)
     change.keys.update(touched.keys)
 
 
-def _facts(conn: Connection, session_id: str, caller: Caller) -> tuple[Meeting, list[Cycle]]:
-    meeting = session_facts.meeting(conn, session_id)
-    if meeting is None:
-        raise forbidden()
-    return meeting, cycle.of_session(conn, session_id, user_id=caller.user_id)
+def _status(caller: Caller, visit_id: str, now: datetime) -> tuple[str, dict[str, object]]:
+    """The caller's status in the session that this visit is in at `now`, and that session's id.
 
-
-def _status(conn: Connection, session_id: str, caller: Caller, now: datetime) -> dict[str, object]:
-    meeting, cycles = _facts(conn, session_id, caller)
-    user_id = caller.user_id or ""
-    seen = attendance.view(meeting, user_id, cycles, now=now, rules=backend().rules)
-    return answers.status(meeting.session, seen)
+    Read after the commit: SQLite has one writer at a time, and others wait for it.
+    """
+    user_id, rules = caller.user_id or "", backend().rules
+    with db.reading(backend().engine) as conn:
+        here, _ = _own_facts(conn, caller, now)
+        own = cycle.find(conn, visit_id)
+        session_id = visit.home(here.owners, own, now=now) if own is not None else ""
+        known = session_facts.facts(conn, session_id, rules=rules)
+        if known is None:  # nothing of it counts, or the person was erased: it says nothing
+            nothing = Meeting(Session(session_id, caller.room or ""))
+            seen = attendance.view(nothing, user_id, (), now=now, rules=rules)
+            return session_id, answers.unknown_status(session_id, seen)
+        cycles = cycle.within(conn, known.reach, user_id=user_id)
+    seen = known.view(user_id, cycles, now=now, rules=rules)
+    return session_id, answers.status(known.meeting.session, seen)

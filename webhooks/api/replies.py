@@ -151,7 +151,9 @@ SESSION = {
     "late_after_minutes": 10,
     "minimum_percentage": 75.0,
     "expected": [{"user_id": "5", "name": "أحمد"}],
+    "rooms": [],
     "made_by": "registered",
+    "overlaps": [],
 }
 
 
@@ -167,9 +169,11 @@ class Session(SessionBrief):
     late_after_minutes: int
     minimum_percentage: Percentage | None
     expected: list[ExpectedReply]
+    rooms: list[str] = Field(description="Further rooms; `name*` means all that begin so.")
     made_by: MadeBy = Field(
         description="`registered` by an operator; else `room` when a room is in it, or `client`."
     )
+    overlaps: list[str] = Field(description="Other classes of its rooms at the same time.")
 
 
 class SessionsPage(Reply):

@@ -12,6 +12,8 @@ from sqlalchemy import Connection
 from models.domain.facts import Meeting, Session
 from models.storage import db
 from models.tables import cycle, session_facts
+from models.tables.cycle import Reach
+from models.tables.session_facts import Facts
 from webhooks.api import answers, exports
 from webhooks.api.bodies import RosterQuery
 from webhooks.api.replies import Roster
@@ -50,10 +52,13 @@ def attendance_roster(session: str) -> Response:
     if _is_csv(wanted):
         return _csv(caller, asked, now, visits=wanted.cycles)
     with db.reading(backend().engine) as conn:
-        meeting = _meeting(conn, caller, asked, now)
-        cycles = session_facts.cycles_by_user(conn, meeting.session.id) if meeting else {}
-    seen = session_facts.roster(meeting, cycles, now=now, rules=backend().rules) if meeting else ()
-    told = answers.answer(answers.roster(meeting, seen, now))
+        known = _facts(conn, caller, asked, now)
+        cycles = session_facts.cycles_by_user(conn, known.reach) if known else {}
+    people = sorted(cycles.items())
+    seen = (
+        list(session_facts.everyone(known, people, now=now, rules=backend().rules)) if known else []
+    )
+    told = answers.answer(answers.roster(known.meeting if known else None, seen, now))
     told.vary.add("Accept")
     return told
 
@@ -74,9 +79,9 @@ def _csv(caller: Caller, asked: str, now: datetime, *, visits: bool) -> Response
     with ExitStack() as unless_sent:
         file = unless_sent.enter_context(SpooledTemporaryFile(IN_MEMORY_BYTES))
         with db.snapshot(backend().engine, timeout=EXPORT_TIMEOUT_SECONDS) as conn:
-            meeting = _meeting(conn, caller, asked, now) or Meeting(Session(asked, asked))
-            cycles = cycle.by_user(conn, meeting.session.id)
-            people = session_facts.everyone(meeting, cycles, now=now, rules=backend().rules)
+            known = _facts(conn, caller, asked, now) or _nothing(asked)
+            meeting, cycles = known.meeting, cycle.by_user(conn, known.reach)
+            people = session_facts.everyone(known, cycles, now=now, rules=backend().rules)
             exports.write(file, meeting.session, people, now=now, visits=visits)
         size = file.tell()
         file.seek(0)
@@ -93,11 +98,16 @@ def _csv(caller: Caller, asked: str, now: datetime, *, visits: bool) -> Response
     return sent
 
 
-def _meeting(conn: Connection, caller: Caller, asked: str, now: datetime) -> Meeting | None:
-    """The meeting, which this caller may see all of; None when nothing is known of it yet."""
-    meeting = session_facts.meeting_at(conn, asked, now=now)
-    if meeting is None:
+def _facts(conn: Connection, caller: Caller, asked: str, now: datetime) -> Facts | None:
+    """The session's facts, which this caller may see all of; None when nothing is known of it
+    yet."""
+    known = session_facts.facts_at(conn, asked, user_id=None, now=now, rules=backend().rules)
+    if known is None:
         address.check_unknown(caller, asked, None, now=now)
-    elif not caller.may_see(None, meeting.room_names):
+    elif not caller.may_see(None, known.meeting.room_names):
         raise forbidden()
-    return meeting
+    return known
+
+
+def _nothing(asked: str) -> Facts:
+    return Facts(Meeting(Session(asked, asked)), Reach(asked, frozenset()))

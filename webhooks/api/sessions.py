@@ -8,16 +8,16 @@ from typing import TypeVar
 from flask import Blueprint
 from sqlalchemy import Connection
 
-from models.domain.facts import Person, Session
-from models.ledger import apply as ledger
-from models.ledger.apply import Touched
+from models.domain.event import EPOCH
+from models.domain.facts import Person, Session, made_for
+from models.ledger import made
 from models.settings.settings import Settings
 from models.storage import db
-from models.tables import cycle, room, session
+from models.tables import cycle, room, session, session_facts
 from webhooks.api import answers, replies
 from webhooks.api.bodies import PageQuery, SessionBody
 from webhooks.door import address, auth
-from webhooks.door.context import backend, present, unhurried
+from webhooks.door.context import backend, present
 from webhooks.door.operation import Answer, json, operation
 from webhooks.door.problems import Problem
 from webhooks.door.responses import Response
@@ -35,12 +35,15 @@ sessions = Blueprint("sessions", __name__, url_prefix="/api/sessions")
     answers={200: json("Changed.", replies.Session), 201: json("Registered.", replies.Session)},
 )
 def put(session_id: str) -> Response:
-    """Register a session, or change it; the rooms of its name find their session anew."""
+    """Register a session, or change it: what happened in its rooms is its own from then on."""
     auth.operator()
-    told = _told(address.session_id(session_id), SessionBody.of_request(), backend().settings)
-    before = _change(told.id, told, present())
+    asked = _told(address.session_id(session_id), SessionBody.of_request(), backend().settings)
+    _check_id(asked)
+    before = _change(asked.id, asked, present())
     registered = before is not None and before.registered
-    return answers.answer(answers.session(told), status=200 if registered else 201)
+    with db.reading(backend().engine) as conn:
+        overlaps = session.overlapping(conn, [asked]).get(asked.id, [])
+    return answers.answer(answers.session(asked, overlaps), status=200 if registered else 201)
 
 
 @sessions.get("/<session_id>")
@@ -49,16 +52,18 @@ def get(session_id: str) -> Response:
     """One session by its id."""
     auth.operator()
     with db.reading(backend().engine) as conn:
-        found = session.find(conn, address.session_id(session_id))
-    if found is None:
+        known = session.find(conn, address.session_id(session_id))
+        there = session_facts.that_own(conn, [known] if known else [], rules=backend().rules)
+        overlaps = session.overlapping(conn, there)
+    if not there:
         raise _unknown()
-    return answers.answer(answers.session(found))
+    return answers.answer(answers.session(there[0], overlaps.get(there[0].id, [])))
 
 
 @sessions.delete("/<session_id>")
 @operation(tokens=("operator",), answers={204: Answer("It is no longer registered.")})
 def delete(session_id: str) -> Response:
-    """Take a registration back. Attendance stays: rooms and manual joins find another session."""
+    """Take a registration back. Attendance stays, and belongs to another session from then on."""
     auth.operator()
     before = _change(address.session_id(session_id), None, present())
     if before is None or not before.registered:
@@ -75,50 +80,58 @@ def index() -> Response:
     auth.operator()
     asked = PageQuery.of_request()
     with db.reading(backend().engine) as conn:
-        found = session.page(conn, **asked.model_dump())
-    following = found[-1].id if len(found) == asked.limit else None
-    return answers.answer({"sessions": [answers.session(one) for one in found], "next": following})
+        page = session.page(conn, **asked.model_dump())
+        there = session_facts.that_own(conn, page, rules=backend().rules)
+        overlaps = session.overlapping(conn, there)
+    following = page[-1].id if len(page) == asked.limit else None
+    listed = [answers.session(each, overlaps.get(each.id, [])) for each in there]
+    return answers.answer({"sessions": listed, "next": following})
 
 
-def _change(session_id: str, told: Session | None, now: datetime) -> Session | None:
-    """Store what is told (None: take it back) and settle whose rooms are whose; what was before."""
-    names = _names(session_id, told)
-    while True:
-        # Operators can wait for a drain that holds the same rooms.
-        with changing(unhurried()) as change:
-            conn = change.conn
-            db.lock(conn, names)
-            before = session.find(conn, session_id)
-            if _names(session_id, before, told) <= names:
-                _store(conn, before, told, now)
-                change.keys.update(names, _settle(conn, session_id, names, now).keys)
-                break
-        # What it was until it was held: let go, since somebody may hold that and wait for us, and
-        # hold both.
-        names |= _names(session_id, before, told)
+def _change(session_id: str, registered: Session | None, now: datetime) -> Session | None:
+    """Register the session (None: take it back); what was under its id before.
+
+    One row changes: whatever belongs to whom follows from it at the next read.
+    """
+    with changing(backend()) as change:
+        conn = change.conn
+        db.lock(conn, [f"session:{session_id}"])
+        before = session.find(conn, session_id, lock=True)
+        if registered is not None:
+            session.store(conn, registered, now=now)
+        elif before is not None and before.registered:
+            session.remove(conn, session_id)
+            _enter_again(conn, session_id, before.room_name)
+        change.keys.update(_reached(conn, session_id, before, registered))
     return before
 
 
-def _names(session_id: str, *versions: Session | None) -> set[str]:
-    return {session_id} | {one.room_name for one in versions if one is not None}
-
-
-def _store(conn: Connection, before: Session | None, told: Session | None, now: datetime) -> None:
-    if told is not None:
-        session.store(conn, told, now=now)
-    elif before is not None and before.registered:
-        # As if it had never been registered; `tidy` removes it unless something is still in it.
-        left = session.made(before.id, before.room_name, "client", backend().settings)
-        session.store(conn, left, now=now)
-
-
-def _settle(conn: Connection, session_id: str, names: set[str], now: datetime) -> Touched:
-    """Give the rooms and manual joins of these names their sessions as they are now."""
-    some_rooms, manual = room.of_names(conn, names), cycle.manual_joins(conn, names)
+def _enter_again(conn: Connection, session_id: str, room_name: str) -> None:
+    """Rooms by their metadata, a day of its room, and manual joins by its id may make the session
+    on the spot all the same."""
     settings = backend().settings
-    touched = ledger.resolve(conn, some_rooms, manual, now=now, settings=settings)
-    session.tidy(conn, [session_id])
-    return Touched(touched.sessions | {session_id}, touched.names)
+    unregistered = session.made(session_id, room_name, "room", settings)
+    rooms = session_facts.rooms_of_made(conn, unregistered, rules=backend().rules)
+    first = cycle.first_that_name(conn, session_id)
+    made.enter(conn, rooms, [first] if first else [], settings)
+
+
+def _reached(conn: Connection, session_id: str, *versions: Session | None) -> set[str]:
+    """The names of the session's rooms, and the sessions that may have a moment in them. A room
+    that names it by its metadata does so only while it may."""
+    named = [each for each in versions if each is not None]
+    names = {name for each in named for name in (each.room_name, *each.rooms) if name[-1:] != "*"}
+    prefixes = [name[:-1] for each in named for name in each.rooms if name.endswith("*")]
+    names |= room.names_of(conn, prefixes)
+    naming = room.that_name(conn, session_id)
+    names |= {life.name for life in naming}
+    moments = [at for each in named for at in (each.scheduled_at, each.ends_at) if at]
+    if naming or any(each.scheduled_at is None for each in named):
+        moments = []  # it may own any moment
+    reach = backend().rules.max_cycle
+    near = session.that_reach(conn, names, moments, reach=reach)
+    near |= room.named_near(conn, names, since=min(moments, default=EPOCH + reach) - reach)
+    return {session_id} | names | near
 
 
 def _told(session_id: str, body: SessionBody, settings: Settings) -> Session:
@@ -133,7 +146,17 @@ def _told(session_id: str, body: SessionBody, settings: Settings) -> Session:
         late_after_minutes=_or(body.late_after_minutes, settings.late_after_minutes),
         minimum_percentage=_or(body.minimum_percentage, settings.minimum_percentage),
         expected=tuple(Person(one.user_id, one.name) for one in body.expected or ()),
+        rooms=tuple(body.rooms or ()),
     )
+
+
+def _check_id(asked: Session) -> None:
+    """Raise Problem for the id of a session that another room makes on the spot."""
+    room_name, _ = made_for(asked.id)
+    if room_name not in (None, asked.room_name):
+        message = f"ids of this form are for sessions of the room {room_name!r}"
+        errors = [{"field": "session", "message": message}]
+        raise Problem(400, "invalid", f"The session's id is refused: {message}.", errors=errors)
 
 
 def _or(value: T | None, default: T) -> T:

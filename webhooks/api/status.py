@@ -62,7 +62,14 @@ def _told(facts: Facts, caller: Caller, asked: str, user_id: str, now: datetime)
         return answers.unknown_status(asked, _nothing_known(asked, user_id, now))
     if not caller.may_see(user_id, facts.meeting.room_names):
         raise forbidden()
-    seen = attendance.view(facts.meeting, user_id, facts.cycles, now=now, rules=backend().rules)
+    seen = attendance.view(
+        facts.meeting,
+        user_id,
+        facts.cycles,
+        now=now,
+        rules=backend().rules,
+        expecting=facts.expecting,
+    )
     return answers.status(facts.meeting.session, seen)
 
 

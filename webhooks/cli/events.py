@@ -57,7 +57,7 @@ def index(*, as_json: bool, **options: Any) -> None:
 def show(event_id: str, *, as_json: bool) -> None:
     """One event with its payload, and what it changed."""
     with db.reading(unhurried().engine) as conn:
-        found = entry.find(conn, event_id)
+        found = entry.find(conn, event_id, rules=unhurried().rules)
         if found is None:
             raise click.ClickException(f"The ledger has no event {event_id}.")
         told, payload = found

@@ -11,7 +11,6 @@ from typing import Any
 import click
 
 from models.ledger import retention
-from models.repair import derivation
 from models.repair.difference import Comparison, Difference
 from models.storage import db
 from models.tables import session
@@ -112,12 +111,11 @@ def _walk(session_id: str | None, step: Step, *, quiet: bool) -> Seen:
     """Take the step for one session or for all; each difference is told as it is found."""
     if session_id is not None:
         _check_known(session_id)
-    with db.reading(unhurried().engine) as conn:
-        length = 1 if session_id is not None else session.count(conn)
     seen = Seen()
     try:
-        with terminal.bar("Comparing", length=length) as shown:
-            for find in rebuilding.extents(unhurried(), session_id):
+        extents = rebuilding.extents(unhurried(), session_id)
+        with terminal.bar("Comparing", length=len(extents)) as shown:
+            for find in extents:
                 found = step(find)
                 seen.add(find, found)
                 shown.update(1)
@@ -130,8 +128,7 @@ def _walk(session_id: str | None, step: Step, *, quiet: bool) -> Seen:
 
 def _check_known(session_id: str) -> None:
     with db.reading(unhurried().engine) as conn:
-        extent = derivation.of_session(conn, session_id)
-        if session.find(conn, session_id) is None and not extent.sids and not extent.cycle_ids:
+        if session.find(conn, session_id) is None:
             raise click.UsageError(f"No session has the id {session_id}.")
 
 

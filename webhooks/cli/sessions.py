@@ -8,7 +8,7 @@ import click
 
 from models.domain.facts import Session
 from models.storage import db
-from models.tables import session
+from models.tables import session, session_facts
 from webhooks.api import answers
 from webhooks.api.bodies import PageQuery
 from webhooks.api.fields import instant
@@ -34,14 +34,16 @@ def index(*, as_json: bool, from_: str | None, **options: Any) -> None:
     if asked.since is not None and asked.until is not None and asked.until <= asked.since:
         raise click.UsageError("--to must be later than --from.")
     with db.reading(unhurried().engine) as conn:
-        found = session.page(conn, **asked.model_dump())
-    following = found[-1].id if len(found) == asked.limit else None
+        page = session.page(conn, **asked.model_dump())
+        listed = session_facts.that_own(conn, page, rules=unhurried().rules)
+        overlaps = session.overlapping(conn, listed)
+    following = page[-1].id if len(page) == asked.limit else None
     if as_json:
-        told = [answers.session(one) for one in found]
-        terminal.show_json({"sessions": told, "next": following})
+        as_put = [answers.session(each, overlaps.get(each.id, [])) for each in listed]
+        terminal.show_json({"sessions": as_put, "next": following})
         return
-    if found:
-        terminal.show_table(COLUMNS, map(_row, found), copied="session")
+    if listed:
+        terminal.show_table(COLUMNS, map(_row, listed), copied="session")
     else:
         click.echo("No session matches.", err=True)
     if following:

@@ -54,4 +54,4 @@ def is_own(caller: Caller, address: str, *, now: datetime) -> bool:
     room = caller.room
     if room is None:
         return False
-    return address in (room, ownership.made_id(room, now, backend().settings.zone))
+    return address in (room, ownership.made_id(room, now, backend().rules))

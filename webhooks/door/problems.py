@@ -28,6 +28,7 @@ MEANINGS = {
     401: "No token, or not a genuine one; `reason` says why.",
     403: "The token is not enough. The same for what is unknown and for what is forbidden.",
     404: "There is no such thing, or no such path.",
+    409: "It can't be done at this time; `reason` says why. Nothing was stored.",
     413: "The body is too large.",
     429: "Too much for one person, at once or in all; nothing was stored.",
     503: "The database (or Redis, if needed) does not answer; nothing was stored. Send it again.",

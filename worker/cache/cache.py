@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from time import monotonic, sleep
 from typing import Literal
 
+import orjson
 import structlog
 from redis import Redis
 from redis.exceptions import RedisError
@@ -22,6 +23,8 @@ from sqlalchemy import Connection
 from models.domain.facts import Cycle, Meeting
 from models.storage import db
 from models.tables import cycle, revision, session_facts
+from models.tables.cycle import Reach
+from models.tables.session_facts import NamedRoom
 from worker.cache import codec, entry
 from worker.cache.entry import Kind, Ticket, Values
 from worker.process import metrics
@@ -36,8 +39,9 @@ WHOLE_UP_TO = 1_000
 
 FILLER_LIFE_MS = 1_000
 FILLER_PATIENCE_SECONDS = 0.2
-MEETING, WHOLE = "_", "whole"
-SESSION = "session"
+MEETING, WHOLE, KEYS = "_", "whole", "keys"
+NAMED = "named"
+NOBODY: tuple[tuple[Cycle, ...], frozenset[str]] = ((), frozenset())
 
 log = structlog.get_logger()
 
@@ -48,12 +52,14 @@ Outcome = Literal["hit", "revalidated", "miss", "bypass"]
 class Facts:
     """What is known of one person in one session, and where it was read.
 
-    `meeting` is None when no session is known by that address.
+    `meeting` is None when no session is known by that address. `expecting` are the classes of its
+    rooms that expect this person.
     """
 
     meeting: Meeting | None
     cycles: Sequence[Cycle]
     outcome: Outcome
+    expecting: frozenset[str] = frozenset()
 
 
 def read(backend: Backend, address: str, user_id: str) -> Facts:
@@ -89,12 +95,13 @@ def _hit(backend: Backend, address: str, user_id: str) -> Facts | None:
     facts = _unpack(entry.fresh(backend.redis, "facts", address, fields), "hit")
     if facts is not None:
         return facts
-    [session_id] = entry.fresh(backend.redis, "name", address, [SESSION])
-    if session_id is None:
+    named = _unpack_named(backend, entry.fresh(backend.redis, "name", address, [NAMED]))
+    if named is None:
         return None
-    if not session_id:
+    session_id = named.session_id(user_id, now=datetime.now(UTC))
+    if session_id is None:
         return Facts(None, (), "hit")
-    return _unpack(entry.fresh(backend.redis, "facts", session_id.decode(), fields), "hit")
+    return _unpack(entry.fresh(backend.redis, "facts", session_id, fields), "hit")
 
 
 def _unpack(values: Values, outcome: Outcome) -> Facts | None:
@@ -103,7 +110,16 @@ def _unpack(values: Values, outcome: Outcome) -> Facts | None:
     if meeting is None or (cycles is None and whole is None):
         return None
     try:
-        return Facts(codec.meeting(meeting), codec.cycles(cycles) if cycles else (), outcome)
+        own, expecting = codec.person(cycles) if cycles else NOBODY
+        return Facts(codec.meeting(meeting), own, outcome, expecting)
+    except codec.OtherFields:
+        return None
+
+
+def _unpack_named(backend: Backend, values: Values) -> NamedRoom | None:
+    """What a room's name may mean; None when that is not kept."""
+    try:
+        return codec.named(values[0], backend.rules) if values[0] is not None else None
     except codec.OtherFields:
         return None
 
@@ -139,16 +155,21 @@ class _Check:
     ticket: Ticket
     kind: Kind
     revision: int
+    keys: list[str]
 
 
 def _revalidated(backend: Backend, address: str, user_id: str) -> Facts | None:
     """The kept facts, if the database says that nothing has changed them: one query."""
-    facts, checks = _kept(backend.redis, address, user_id)
+    facts, checks = _kept(backend, address, user_id)
     if facts is None:
         return None
     with db.reading(backend.engine) as conn:
-        current = revision.of(conn, [check.ticket.key for check in checks])
-    changed = {check.ticket.key for check in checks if current[check.ticket.key] != check.revision}
+        current = revision.of(conn, {key for check in checks for key in check.keys})
+    changed = {
+        check.ticket.key
+        for check in checks
+        if revision.combined(current, check.keys) != check.revision
+    }
     if changed:
         clear(backend.redis, changed)
         return None
@@ -158,25 +179,29 @@ def _revalidated(backend: Backend, address: str, user_id: str) -> Facts | None:
     return facts
 
 
-def _kept(redis: Redis, address: str, user_id: str) -> tuple[Facts | None, list[_Check]]:
+def _kept(backend: Backend, address: str, user_id: str) -> tuple[Facts | None, list[_Check]]:
     """What is kept of the session that the address means, and what has to be checked for it."""
-    fields = _fields(user_id)
-    ticket, kept = entry.draw(redis, address, facts=fields, name=[SESSION])
+    redis, fields = backend.redis, [*_fields(user_id), KEYS]
+    ticket, kept = entry.draw(redis, address, facts=fields, name=[NAMED])
     facts = _unpack(kept["facts"], "revalidated")
     if facts is not None:
-        return facts, [_check(ticket, "facts", kept["facts"])]
-    session_id = kept["name"][0]
-    if not session_id:
+        return facts, [_check_of_facts(ticket, kept["facts"])]
+    named = _unpack_named(backend, kept["name"])
+    session_id = named.session_id(user_id, now=datetime.now(UTC)) if named is not None else None
+    if session_id is None:
         return None, []
-    own, of_session = entry.draw(redis, session_id.decode(), facts=fields)
+    own, of_session = entry.draw(redis, session_id, facts=fields)
     facts = _unpack(of_session["facts"], "revalidated")
     if facts is None:
         return None, []
-    return facts, [_check(ticket, "name", kept["name"]), _check(own, "facts", of_session["facts"])]
+    number = int(kept["name"][-1] or revision.NEVER_RAISED)
+    by_name = _Check(ticket, "name", number, [ticket.key])
+    return facts, [by_name, _check_of_facts(own, of_session["facts"])]
 
 
-def _check(ticket: Ticket, kind: Kind, values: Values) -> _Check:
-    return _Check(ticket, kind, int(values[-1] or revision.NEVER_RAISED))
+def _check_of_facts(ticket: Ticket, values: Values) -> _Check:
+    keys, number = orjson.loads(values[-2] or b"[]"), int(values[-1] or revision.NEVER_RAISED)
+    return _Check(ticket, "facts", number, keys)
 
 
 def _fill(backend: Backend, address: str, user_id: str) -> Facts:
@@ -188,36 +213,30 @@ def _fill(backend: Backend, address: str, user_id: str) -> Facts:
     facts = _fill_facts(backend, address, user_id)
     if facts.meeting is not None:
         return facts
-    session_id = _resolve(backend, address)
+    session_id = _resolve(backend, address, user_id)
     if session_id is None:
         return facts
     kept = _revalidated(backend, session_id, user_id)
     return kept or _fill_facts(backend, session_id, user_id)
 
 
-def _resolve(backend: Backend, address: str) -> str | None:
-    """What the address means; stored unless it is the session's own id. Nothing is stored as "",
-    and not kept: anybody can ask for what is not there. Nor is what time alone may change."""
-    fresh_ms, kept_ms = _fresh_ms(backend), _kept_ms(backend)
+def _resolve(backend: Backend, address: str, user_id: str) -> str | None:
+    """The session that the address means for this person, as a room's name. What the name may mean
+    is stored; when nobody knows it, it is not kept: anybody can ask for what is not there."""
     ticket, _ = entry.draw(backend.redis, address)
     now = datetime.now(UTC)
     with db.reading(backend.engine) as conn:
         number = revision.of(conn, [address])[address]
-        session_id = session_facts.addressed(conn, address, now=now)
-        if session_id == address:
-            return session_id
-        until = now + timedelta(milliseconds=kept_ms + fresh_ms)
-        is_kept = session_id is not None and session_facts.is_steady(
-            conn, address, now=now, until=until
-        )
+        named = session_facts.named_room(conn, address, now=now, rules=backend.rules)
+    session_id = named.session_id(user_id, now=now)
     entry.store(
         backend.redis,
         ticket,
         "name",
-        {SESSION: (session_id or "").encode()},
+        {NAMED: codec.pack_named(named)},
         revision=number,
-        fresh_ms=fresh_ms,
-        kept_ms=kept_ms if is_kept else None,
+        fresh_ms=_fresh_ms(backend),
+        kept_ms=_kept_ms(backend) if session_id is not None else None,
     )
     return session_id
 
@@ -226,48 +245,56 @@ def _fill_facts(backend: Backend, session_id: str, user_id: str) -> Facts:
     """Read the revision first: a commit in between costs one more fill later, and no truth."""
     ticket, _ = entry.draw(backend.redis, session_id)
     with db.reading(backend.engine) as conn:
-        number = revision.of(conn, [session_id])[session_id]
-        meeting = session_facts.meeting(conn, session_id)
-        if meeting is None:
+        known = session_facts.look_up(conn, session_id)
+        if known is None:
             return Facts(None, (), "miss")
-        by_user, is_whole = _cycles(conn, session_id, user_id)
+        number = revision.combined(revision.of(conn, known.keys), known.keys)
+        facts = session_facts.gather(conn, known, rules=backend.rules)
+        if facts is None:
+            return Facts(None, (), "miss")
+        by_user, is_whole = _cycles(conn, facts.reach, user_id)
     entry.store(
         backend.redis,
         ticket,
         "facts",
-        _packed(meeting, by_user, is_whole=is_whole),
+        _packed(facts, by_user, is_whole=is_whole) | {KEYS: orjson.dumps(known.keys)},
         revision=number,
         fresh_ms=_fresh_ms(backend),
         kept_ms=_kept_ms(backend),
     )
-    return Facts(meeting, by_user.get(user_id, ()), "miss")
+    own = by_user.get(user_id, ())
+    return Facts(facts.meeting, own, "miss", facts.expected_by(user_id))
 
 
-def _cycles(conn: Connection, session_id: str, user_id: str) -> tuple[dict[str, list[Cycle]], bool]:
+def _cycles(conn: Connection, reach: Reach, user_id: str) -> tuple[dict[str, list[Cycle]], bool]:
     """The cycles of everybody by user id, and whether they are everybody's; of a large session
     only this person's."""
-    cycles = cycle.of_session(conn, session_id, most=WHOLE_UP_TO + 1)
+    cycles = cycle.within(conn, reach, most=WHOLE_UP_TO + 1)
     if len(cycles) <= WHOLE_UP_TO:
         return session_facts.by_user(cycles), True
-    return {user_id: cycle.of_session(conn, session_id, user_id=user_id)}, False
+    return {user_id: cycle.within(conn, reach, user_id=user_id)}, False
 
 
 def _packed(
-    meeting: Meeting, by_user: dict[str, list[Cycle]], *, is_whole: bool
+    facts: session_facts.Facts, by_user: dict[str, list[Cycle]], *, is_whole: bool
 ) -> dict[str, bytes]:
-    people = {_person(user): codec.pack_cycles(cycles) for user, cycles in by_user.items()}
+    people = {
+        _person(user_id): codec.pack_person(cycles, facts.expected_by(user_id))
+        for user_id, cycles in by_user.items()
+    }
     whole = {WHOLE: b"1"} if is_whole else {}
-    return {MEETING: codec.pack_meeting(meeting)} | whole | people
+    return {MEETING: codec.pack_meeting(facts.meeting)} | whole | people
 
 
 def _bypass(backend: Backend, address: str, user_id: str) -> Facts:
     """The same answer without Redis."""
+    now, rules = datetime.now(UTC), backend.rules
     with db.reading(backend.engine) as conn:
-        meeting = session_facts.meeting_at(conn, address, now=datetime.now(UTC))
-        if meeting is None:
+        facts = session_facts.facts_at(conn, address, user_id=user_id, now=now, rules=rules)
+        if facts is None:
             return Facts(None, (), "bypass")
-        cycles = cycle.of_session(conn, meeting.session.id, user_id=user_id)
-        return Facts(meeting, cycles, "bypass")
+        cycles = cycle.within(conn, facts.reach, user_id=user_id)
+        return Facts(facts.meeting, cycles, "bypass", facts.expected_by(user_id))
 
 
 def _fresh_ms(backend: Backend) -> int:

@@ -14,19 +14,26 @@ from typing import Any, TypeVar
 
 import orjson
 
-from models.domain.facts import Cycle, Meeting, Room, Session
+from models.domain.facts import Calendar, Cycle, Meeting, Room, RoomClass, Rules, Session
+from models.domain.ownership import Owners
+from models.tables.session_facts import NamedRoom
 
-T = TypeVar("T", Session, Room, Cycle)
+T = TypeVar("T", Session, Room, Cycle, RoomClass)
+
+Fact = Session | Room | Cycle | RoomClass
 
 MEETINGS, CYCLES = 1_024, 8_192
 """How many of each a process keeps read: a few kilobytes a piece."""
 
 
-NAMES = {kind: tuple(field.name for field in fields(kind)) for kind in (Session, Room, Cycle)}
+KINDS: tuple[type[Fact], ...] = (Session, Room, Cycle, RoomClass)
+NAMES = {kind: tuple(field.name for field in fields(kind)) for kind in KINDS}
+SPAN = ("start", "end")
 INSTANTS = {
-    kind: [place for place, name in enumerate(names) if name.endswith("_at")]
+    kind: [place for place, name in enumerate(names) if name.endswith("_at") or name in SPAN]
     for kind, names in NAMES.items()
 }
+STARTS, ROOMS = NAMES[Room].index("starts"), NAMES[Session].index("rooms")
 
 
 class OtherFields(ValueError):
@@ -37,42 +44,86 @@ def pack_meeting(meeting: Meeting) -> bytes:
     """The meeting without the people it expects: a status needs none of them."""
     session = replace(meeting.session, expected=())
     rooms = [_values(room) for room in meeting.rooms]
-    return orjson.dumps([_values(session), rooms, meeting.heard_at])
+    calendars = {name: _calendar(each) for name, each in meeting.calendars.items()}
+    return orjson.dumps([_values(session), rooms, meeting.heard_at, calendars])
 
 
 @lru_cache(MEETINGS)
 def meeting(packed: bytes) -> Meeting:
     """Raises OtherFields."""
-    session, rooms, heard_at = orjson.loads(packed)
+    session, rooms, heard_at, calendars = _parts(packed, 4)
     return Meeting(
-        session=replace(_made(Session, session), expected=()),
+        session=replace(_made(Session, session), expected=(), rooms=tuple(session[ROOMS])),
         rooms=tuple(_room(values) for values in rooms),
         heard_at=datetime.fromisoformat(heard_at) if heard_at else None,
+        calendars={name: _made_calendar(values) for name, values in calendars.items()},
     )
 
 
-def pack_cycles(cycles: Sequence[Cycle]) -> bytes:
-    return orjson.dumps([_values(cycle) for cycle in cycles])
+def pack_person(cycles: Sequence[Cycle], expecting: frozenset[str]) -> bytes:
+    """One person's cycles, and the ids of the classes that expect them."""
+    return orjson.dumps([[_values(cycle) for cycle in cycles], sorted(expecting)])
 
 
 @lru_cache(CYCLES)
-def cycles(packed: bytes) -> tuple[Cycle, ...]:
+def person(packed: bytes) -> tuple[tuple[Cycle, ...], frozenset[str]]:
     """Raises OtherFields."""
-    return tuple(_made(Cycle, values) for values in orjson.loads(packed))
+    cycles, expecting = _parts(packed, 2)
+    return tuple(_made(Cycle, values) for values in cycles), frozenset(expecting)
+
+
+def pack_named(named: NamedRoom) -> bytes:
+    """What a room's name may mean, for whomever."""
+    owners = named.owners
+    expecting = {user_id: sorted(ids) for user_id, ids in named.expecting.items()}
+    rooms = [_values(room) for room in owners.rooms]
+    return orjson.dumps(
+        [owners.name, _calendar(owners.calendar), rooms, named.last_begun, expecting]
+    )
+
+
+@lru_cache(MEETINGS)
+def named(packed: bytes, rules: Rules) -> NamedRoom:
+    """Raises OtherFields."""
+    name, calendar, rooms, last_begun, expecting = _parts(packed, 5)
+    lives = tuple(_room(values) for values in rooms)
+    return NamedRoom(
+        Owners(name, rules, _made_calendar(calendar), lives),
+        last_begun,
+        {user_id: frozenset(ids) for user_id, ids in expecting.items()},
+    )
+
+
+def _parts(packed: bytes, count: int) -> list[Any]:
+    parts = orjson.loads(packed)
+    if not isinstance(parts, list) or len(parts) != count:
+        raise OtherFields
+    return parts
 
 
 def _room(values: list[Any]) -> Room:
-    room = _made(Room, values)
-    return replace(room, starts=tuple(datetime.fromisoformat(str(at)) for at in room.starts))
+    starts = tuple(map(datetime.fromisoformat, values[STARTS]))
+    return replace(_made(Room, values), starts=starts)
 
 
-def _values(one: Session | Room | Cycle) -> list[Any]:
-    return [getattr(one, name) for name in NAMES[type(one)]]  # dataclasses.astuple copies deeply
+def _calendar(calendar: Calendar) -> list[Any]:
+    classes = [_values(each) for each in calendar.classes]
+    return [classes, calendar.own_room, calendar.unscheduled]
+
+
+def _made_calendar(values: list[Any]) -> Calendar:
+    classes, own_room, unscheduled = values
+    return Calendar(tuple(_made(RoomClass, each) for each in classes), own_room, unscheduled)
+
+
+def _values(fact: Fact) -> list[Any]:
+    return [getattr(fact, name) for name in NAMES[type(fact)]]  # dataclasses.astuple copies deeply
 
 
 def _made(kind: type[T], values: list[Any]) -> T:
     if len(values) != len(NAMES[kind]):
         raise OtherFields
+    values = list(values)
     for place in INSTANTS[kind]:
         if values[place] is not None:
             values[place] = datetime.fromisoformat(values[place])

@@ -17,7 +17,7 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from models.domain.event import Event, Unreadable
 from models.ledger import apply as ledger
 from models.ledger import erasure
-from models.ledger.apply import Touched
+from models.ledger.touched import Touched
 from models.storage import db
 from models.tables import webhook_event
 from models.tables.webhook_event import Mail
@@ -145,7 +145,7 @@ def _apply(change: Change, mail: Sequence[Mail], backend: Backend) -> int:
     """Apply a batch; how many failed."""
     conn = change.conn
     readable, failed = _read(conn, mail)
-    db.lock(conn, {event.room_name for _, event in readable if event.room_name})
+    erasure.hold_drains(conn, shared=True)
     readable = erasure.disguise(conn, readable)
     touched: list[Touched] = []
     try:

@@ -7,10 +7,11 @@ Whatever stops it later, running it again finishes with the same pseudonym.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 
 import structlog
 
-from models.ledger import erasure
+from models.ledger import erasure, touched
 from models.storage import db
 from models.storage.bulk import chunks
 from worker.cache.change import changing
@@ -46,7 +47,7 @@ def known(backend: Backend, user_id: str) -> Erased:
     """How much `erase` would find; nothing is changed."""
     with db.reading(backend.engine) as conn:
         return Erased(
-            cycles=len(erasure.guarded_cycles(conn, user_id)),
+            cycles=len(erasure.cycles_of(conn, user_id)),
             events=erasure.count_events(conn, user_id),
             sessions=len(erasure.expecting(conn, user_id)),
         )
@@ -60,8 +61,10 @@ def erase(backend: Backend, user_id: str) -> Erased:
     with db.reading(backend.engine) as conn:
         session_ids = erasure.expecting(conn, user_id)
     with db.writing(backend.engine) as conn:
-        db.lock(conn, [f"person:{user_id}"])  # their manual joins and leaves wait, or are found
-        guarded = erasure.guarded_cycles(conn, user_id)
+        # Their manual joins, and the drains that look up who was erased, are before or after this.
+        db.lock(conn, [f"person:{user_id}"])
+        erasure.hold_drains(conn)
+        guarded = erasure.cycles_of(conn, user_id)
         pseudonym = erasure.remember(conn, guarded)
     if pseudonym == user_id:
         return Erased(0, 0, 0)
@@ -75,12 +78,14 @@ def erase(backend: Backend, user_id: str) -> Erased:
     return done
 
 
-def _rename_cycles(backend: Backend, guarded: dict[str, set[str]], pseudonym: str) -> None:
-    """A drain that folds one of these right now holds its room's name, and is waited for."""
-    for chunk in chunks(sorted(guarded), CYCLES_AT_ONCE):
+def _rename_cycles(backend: Backend, ids: set[str], pseudonym: str) -> None:
+    for chunk in chunks(sorted(ids), CYCLES_AT_ONCE):
         with changing(backend) as change:
-            db.lock(change.conn, {name for cycle_id in chunk for name in guarded[cycle_id]})
-            change.keys.update(erasure.rename_cycles(change.conn, chunk, pseudonym))
+            renamed = erasure.rename_cycles(change.conn, chunk, pseudonym)
+            reached = touched.by(
+                change.conn, [], renamed, now=datetime.now(UTC), settings=backend.settings
+            )
+            change.keys.update(reached.keys)
 
 
 def _rewrite_events(backend: Backend, user_id: str, pseudonym: str) -> int:

@@ -1,0 +1,68 @@
+"""Whose facts a change touches: the names of its rooms, and the sessions that may own anything
+there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from models.domain.facts import Cycle, Room
+from models.ledger import made
+from models.settings.settings import Settings
+from models.tables import room, session
+
+
+@dataclass(frozen=True, slots=True)
+class Touched:
+    """Whose facts changed: sessions by id, and the names of their rooms."""
+
+    sessions: set[str] = field(default_factory=set)
+    names: set[str] = field(default_factory=set)
+
+    @property
+    def keys(self) -> set[str]:
+        """Everything that a cache may know them by."""
+        return self.sessions | self.names
+
+
+def by(
+    conn: Connection,
+    some_rooms: Sequence[Room],
+    some_cycles: Sequence[Cycle],
+    *,
+    now: datetime,
+    settings: Settings,
+) -> Touched:
+    """The sessions that these rooms and cycles may belong to, in part or entirely, as things
+    stand: by name, by metadata, by id, or made on the spot."""
+    names = {each.name for each in some_rooms}
+    names |= {each.room_name for each in some_cycles if each.room_name}
+    if not names:
+        return Touched()
+    some_rooms = [*some_rooms, *_rooms_of(conn, some_cycles, {each.sid for each in some_rooms})]
+    moments = [each.created_at for each in some_rooms]
+    moments += [at for each in some_cycles for at in (each.began_at, each.left_at) if at]
+    reach = settings.rules.max_cycle
+    since, until = min(moments, default=now) - reach, max([now, *moments]) + reach
+    registered = session.registered_near(conn, names, since=since, until=until)
+    ids = {each.id for each in registered}
+    ids |= made.ids(some_rooms, some_cycles, settings)
+    ids |= {each.named_session for each in some_cycles if each.named_session}
+    ids |= room.named_near(conn, names, since=since)
+    return Touched(ids, names)
+
+
+def earlier_lives(conn: Connection, moved: Sequence[Room]) -> list[Room]:
+    """The lives before and beside these rooms, whose visits end or go on because of them."""
+    if not moved:
+        return []
+    names, since = {each.name for each in moved}, min(each.created_at for each in moved)
+    return room.of_names(conn, names, since=since)
+
+
+def _rooms_of(conn: Connection, some_cycles: Sequence[Cycle], known: set[str]) -> list[Room]:
+    sids = {each.room_sid for each in some_cycles if each.room_sid} - known
+    return room.of_sids(conn, sids) if sids else []
