@@ -23,6 +23,7 @@ from tests.bench.mail import get, pupil_token
 from tests.bench.memory import memory
 from tests.bench.polling import polling
 from tests.bench.receiving import receiving
+from tests.bench.registering import registering
 from tests.bench.replaying import replaying
 from tests.bench.rush import rush
 from tests.bench.seeing import seeing
@@ -43,6 +44,7 @@ BENCHES: dict[str, Bench] = {
     "draining": draining,
     "crew": crew,
     "seeing": seeing,
+    "registering": registering,
     "replaying": replaying,
     "ledger": ledger,
     "rush": rush,
