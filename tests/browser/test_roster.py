@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
+from tests import build
 from tests.browser.conftest import Class, Open, operator, pupil, teacher
 
 MARKUP = '<img src=x onerror=alert(1)>"&amp;'
@@ -75,12 +76,67 @@ def test_it_says_who_is_there_and_since_when(opened: Open, halfway: Class) -> No
 
 def test_after_the_end_it_says_who_attended_and_who_was_absent(opened: Open, over: Class) -> None:
     page = opened(path())
-    expect(page.locator("#counts")).to_have_text("3 attended and 1 was absent.")
+    expect(page.locator("#counts")).to_have_text(
+        "3 attended (1 of them below the minimum) and 1 was absent."
+    )
     bob, huda = row(page, "Bob"), row(page, "Huda")
     expect(bob.locator(".left")).to_contain_text("20 mins early")
-    expect(bob.locator(".percentage")).to_contain_text("33.3%below the minimum")
+    expect(bob.locator(".percentage")).to_contain_text("33.3%")
     expect(huda).to_contain_text("Absent")
     expect(row(page, "Ada").locator(".note:not(:empty)")).to_have_count(0)
+
+
+def test_who_came_too_little_is_not_shown_as_somebody_who_attended(
+    opened: Open, over: Class
+) -> None:
+    page = opened(path())
+    ada, bob = (row(page, name).locator(".status .value") for name in ("Ada", "Bob"))
+    expect(ada).to_have_text("Attended")
+    expect(bob).to_have_text("Below minimum")
+    looks = [one.evaluate("(badge) => getComputedStyle(badge).color") for one in (ada, bob)]
+    assert looks[0] != looks[1]
+    page = opened(path(lang="ar"))
+    expect(row(page, "Bob").locator(".status .value")).to_have_text("دون الحد الأدنى")
+    expect(page.locator("#counts")).to_have_text(
+        "حضر 3 أشخاص (واحد منهم دون الحد الأدنى) وغاب شخص واحد."
+    )
+
+
+def test_who_was_late_left_early_or_came_too_little_can_be_chosen(
+    opened: Open, over: Class
+) -> None:
+    over.happens(*over.visit("6", 60, 40, name="Eve"))
+    page = opened(path())
+    expect(page.locator("#people tr")).to_have_count(5)
+    for choice, chosen in {
+        "Late 2": ["Bob", "Eve"],
+        "Left early 1": ["Bob"],
+        "Below minimum 2": ["Bob", "Eve"],
+        "Attended 4": ["Ada", "Bob", "Eve", "Sam"],
+    }.items():
+        page.get_by_role("radio", name=choice).check()
+        assert people(page) == chosen, choice
+
+
+def test_who_only_says_so_themselves_is_marked(opened: Open, halfway: Class) -> None:
+    halfway.joins("8", name="Fatima")
+    page = opened(path())
+    expect(row(page, "Fatima").locator(".status")).to_contain_text("LiveKit did not confirm it")
+    expect(row(page, "Ada Lovelace").locator(".status .note")).to_be_empty()
+
+
+def test_a_connection_that_failed_is_seen_on_its_row(opened: Open, quran: Class) -> None:
+    quran.registered(began=20)
+    words = {"user": "1", "name": "Ada", "sid": "PA_aborted", "room_created": quran.ago(15)}
+    quran.happens(
+        build.joined(quran.ago(12), joined_at=quran.ago(12), **words),
+        build.aborted(quran.ago(11), joined_at=quran.ago(12), **words),
+        *quran.visit("1", 10, name="Ada"),
+    )
+    page = opened(path())
+    expect(row(page, "Ada").locator(".visits")).to_contain_text("1 failed")
+    row(page, "Ada").locator(".bar").first.hover()
+    expect(page.locator("#tip")).to_contain_text("Never got a connection")
 
 
 def test_less_than_a_second_late_is_a_second(opened: Open, quran: Class) -> None:

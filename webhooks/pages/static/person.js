@@ -5,9 +5,16 @@ import { language } from "./words.js";
 const names = new Intl.Collator(language, { numeric: true });
 const STATUSES = ["present", "left", "not_joined", "completed", "absent"];
 
+const FILTERS = {
+  all: () => true,
+  late: (one) => one.late !== null,
+  early: (one) => one.early !== null,
+  below: (one) => one.below,
+};
+
 const KEYS = {
   person: (one) => one.title,
-  status: (one) => STATUSES.indexOf(one.status),
+  status: (one) => STATUSES.indexOf(one.status) + (one.below ? 0.5 : 0),
   joined: (one) => one.joined,
   left: (one) => one.left,
   minutes: (one) => one.length,
@@ -35,7 +42,9 @@ function person(told, start, end) {
     early: told.left_early ? end - left : null,
     length: told.join_count ? told.duration_seconds * 1000 : null,
     percentage: told.attendance_percentage,
-    below: told.meets_minimum === false,
+    below: told.attendance_status === "completed" && told.meets_minimum === false,
+    unconfirmed: told.join_count > 0 && told.cycles.every((cycle) => cycle.source === "client"),
+    failed: told.cycles.filter((cycle) => cycle.ended_by === "aborted").length,
     visits: told.cycles.map((cycle) => visit(cycle, told)),
   };
 }
@@ -58,13 +67,18 @@ export function chosen(everybody, { status, find, sort, down }) {
   const sought = fold(find.trim());
   const matching = everybody.filter(
     (one) =>
-      (status === "all" || one.status === status) &&
+      answers(one, status) &&
       (!sought || fold(one.title).includes(sought) || fold(one.id).includes(sought)),
   );
   const key = KEYS[sort];
   return matching.sort(
     (a, b) => compare(key(a), key(b), down) || names.compare(a.title, b.title) || compare(a.id, b.id),
   );
+}
+
+/** Whether a filter shows this person: by a status, or by one of FILTERS. */
+export function answers(one, filter) {
+  return FILTERS[filter]?.(one) ?? one.status === filter;
 }
 
 function compare(a, b, down = false) {

@@ -2,7 +2,7 @@
 
 import { put, write } from "./dom.js";
 import { download } from "./export.js";
-import { people } from "./person.js";
+import { answers, people } from "./person.js";
 import { paint } from "./table.js";
 import { range, showAxis } from "./timeline.js";
 import * as token from "./token.js";
@@ -141,18 +141,23 @@ function show() {
     down,
     visits: part("every").open,
   };
-  showCounts(roster.summary);
+  showCounts(roster.summary, everybody);
   showAxis(document.querySelector("table.roster"), shown, now);
   paint(everybody, wanted, shown);
 }
 
-function showCounts(summary) {
+function showCounts(summary, everybody) {
+  const below = everybody.filter((one) => one.below).length;
   const told = ORDER.filter((word) => summary[word] > 0);
-  const sentences = told.map((word) => counted(words.roster.counts[word], summary[word]));
+  const sentences = told.map((word) => {
+    const sentence = counted(words.roster.counts[word], summary[word]);
+    const some = word === "completed" && below > 0;
+    return some ? `${sentence} (${counted(words.roster.counts.below, below)})` : sentence;
+  });
   write(part("counts"), sentences.length ? `${both(sentences)}.` : words.roster.empty);
   for (const count of document.querySelectorAll("[data-count]")) {
     const word = count.dataset.count;
-    const n = word === "all" ? summary.total : summary[word];
+    const n = summary[word] ?? everybody.filter((one) => answers(one, word)).length;
     write(count, String(n));
     const chosen = controls.elements.status.value === word;
     put(count.closest("label"), "hidden", n === 0 && word !== "all" && !chosen);

@@ -3,7 +3,7 @@
 import { make, put, write } from "./dom.js";
 import { chosen } from "./person.js";
 import { describe, keepStop, showBars, why } from "./timeline.js";
-import { number, percent, second, span, time, words } from "./words.js";
+import { counted, number, percent, second, span, time, words } from "./words.js";
 
 const body = document.getElementById("people");
 const visits = document.getElementById("visits");
@@ -76,13 +76,14 @@ function fillRow(row, one, shown) {
   put(who, "title", one.title); // a very long one is cut
   write(who.children[1], one.title === one.id ? "" : one.id);
   const [status, joined, left, minutes, percentage, count, timeline] = cells;
-  put(row.dataset, "status", one.status);
-  fillCell(status, words.state[one.status] ?? one.status);
+  put(row.dataset, "status", one.below ? "below" : one.status);
+  const state = one.below ? words.roster.below_minimum : words.state[one.status];
+  fillCell(status, state ?? one.status, one.unconfirmed && words.roster.unconfirmed);
   fillCell(joined, one.joined && time(one.joined), one.late !== null && said("late", one.late));
   fillCell(left, one.left && time(one.left), one.early !== null && said("early", one.early));
   fillCell(minutes, one.length !== null && span(one.length));
-  fillCell(percentage, one.percentage !== null && percent(one.percentage), one.below && words.roster.below_minimum);
-  fillCell(count, number(one.visits.length));
+  fillCell(percentage, one.percentage !== null && percent(one.percentage));
+  fillCell(count, number(one.visits.length), one.failed && counted(words.roster.failed, one.failed));
   showBars(timeline.firstChild, one, shown);
 }
 

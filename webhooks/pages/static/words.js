@@ -10,7 +10,7 @@ export const language = ((page) => {
 
 const plurals = new Intl.PluralRules(language);
 const numbers = new Intl.NumberFormat(language);
-const shares = new Intl.NumberFormat(language, { style: "percent", minimumFractionDigits: 1 });
+const shares = new Intl.NumberFormat(language, { style: "percent", maximumFractionDigits: 1 });
 const list = new Intl.ListFormat(language, { type: "conjunction" });
 const clock = new Intl.DateTimeFormat(language, { timeStyle: "short" });
 const precise = new Intl.DateTimeFormat(language, { timeStyle: "medium" });
