@@ -50,7 +50,7 @@ def test_it_has_every_route_of_the_application(app: Flask, document: dict[str, A
     ]
     assert undeclared == [], "declare them with webhooks.operation.operation"
     routes = {
-        (rule.rule.replace("<", "{").replace(">", "}"), method.lower())
+        (re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule), method.lower())
         for rule, _ in description.operations(app)
         for method in rule.methods or ()
         if method.lower() in METHODS

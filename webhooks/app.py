@@ -20,6 +20,7 @@ from webhooks.door.callers import Callers
 from webhooks.door.context import EXTENSION, Context
 from webhooks.door.responses import Response
 from webhooks.pages.docs import docs
+from webhooks.pages.manual import manual
 from webhooks.pages.pages import pages
 from webhooks.receiver import receiver
 from webhooks.server.connections import ConnectionReaper
@@ -51,8 +52,8 @@ def create_app(settings: Settings | None = None, timeouts: Timeouts = REQUEST) -
         admission=Admission(settings.web_threads),
     )
     problems.register(app)
-    doors = (receiver, status, roster, join, sessions, events, users, health, metrics, docs, pages)
-    for door in doors:
+    api = (receiver, status, roster, join, sessions, events, users, health, metrics)
+    for door in (*api, docs, pages, manual):
         app.register_blueprint(door)
     if settings.cors_origins:
         _allow_origins(app, settings)
