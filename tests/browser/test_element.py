@@ -315,17 +315,3 @@ def test_a_session_with_a_slash_in_its_name(
     expect(state(page)).to_have_text("Not joined yet")
     joined(page)
     expect(state(page)).to_have_text("In session")
-
-
-def test_the_demo_page_joins_leaves_and_shows_the_answer(opened: Open, quran: Class) -> None:
-    quran.registered(began=10)
-    page = opened(f"/?lang=en#token={pupil()}")
-    expect(page.locator("#answer")).to_contain_text('"not_joined"')
-    page.get_by_role("button", name="Join").click()
-    expect(state(page)).to_have_text("In session")
-    expect(page.locator("#answer")).to_contain_text('"present"')
-    assert quran.person("5")["name"] == "Ada"
-    page.get_by_role("button", name="Leave").click()
-    expect(state(page)).to_have_text("Left")
-    expect(page.locator("#snippet")).to_contain_text('session="quran-98"')
-    expect(page.locator("#watch")).to_contain_text("roomAdmin")

@@ -127,10 +127,11 @@ def test_who_only_says_so_themselves_is_marked(opened: Open, halfway: Class) -> 
 
 def test_a_connection_that_failed_is_seen_on_its_row(opened: Open, quran: Class) -> None:
     quran.registered(began=20)
-    words = {"user": "1", "name": "Ada", "sid": "PA_aborted", "room_created": quran.ago(15)}
+    words: build.Words = {"user": "1", "name": "Ada", "sid": "PA_aborted"}
+    words |= {"room_created": quran.ago(15), "joined_at": quran.ago(12)}
     quran.happens(
-        build.joined(quran.ago(12), joined_at=quran.ago(12), **words),
-        build.aborted(quran.ago(11), joined_at=quran.ago(12), **words),
+        build.joined(quran.ago(12), **words),
+        build.aborted(quran.ago(11), **words),
         *quran.visit("1", 10, name="Ada"),
     )
     page = opened(path())
@@ -416,7 +417,7 @@ def test_without_a_token_it_asks_for_one(opened: Open, halfway: Class) -> None:
 
 @pytest.mark.parametrize(
     ("token", "told"),
-    [(pupil(), "gives no access here"), ("not.a.token", "not valid any more")],
+    [(pupil(), "a participant's token"), ("not.a.token", "not a LiveKit access token")],
 )
 def test_a_token_that_does_not_open_it_is_told(
     opened: Open, halfway: Class, token: str, told: str
@@ -459,7 +460,10 @@ def test_five_hundred_are_all_there_and_one_who_comes_is_one_row(
 
 def test_a_session_that_nobody_knows_is_said(opened: Open, quran: Class) -> None:
     page = opened(path(operator(), session="nowhere"), expect_errors=True)
-    expect(page.locator("#trouble")).to_contain_text("No session has this id")
+    expect(page.get_by_role("alert")).to_contain_text("No session has this id")
+    expect(page.locator("#roster")).to_be_hidden()
+    page.get_by_role("link", name="Open another session").click()
+    expect(page.get_by_label("Session or room")).to_be_visible()
 
 
 def test_nobody_yet_is_said(opened: Open, quran: Class) -> None:

@@ -128,6 +128,23 @@ def test_the_console(opened: Open, lesson: Class, axe: str, *, language: str, sc
     assert violations(page, axe) == []
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("scheme", SCHEMES)
-def test_the_apis_description(opened: Open, axe: str, scheme: str) -> None:
-    assert violations(opened("/docs", color_scheme=scheme), axe) == []
+def test_an_unknown_session(
+    opened: Open, lesson: Class, axe: str, *, language: str, scheme: str
+) -> None:
+    unknown = f"/sessions/nowhere?lang={language}#token={operator()}"
+    page = opened(unknown, color_scheme=scheme, expect_errors=True)
+    expect(page.get_by_role("alert")).to_be_visible()
+    assert violations(page, axe) == []
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("path", ["/docs", "/manual/README.md", "/manual/docs/frontend.md"])
+def test_the_apis_description_and_the_manual(
+    opened: Open, axe: str, *, path: str, scheme: str
+) -> None:
+    page = opened(path, color_scheme=scheme)
+    assert violations(page, axe) == []
+    page.set_viewport_size(PHONE)
+    assert violations(page, axe) == []

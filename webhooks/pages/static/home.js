@@ -1,34 +1,48 @@
 /** The demo page: the element live, its two buttons, and the JSON that it goes by. */
 
+import { sessionPath } from "./address.js";
 import * as token from "./token.js";
 import { fill, words } from "./words.js";
 
 const part = (id) => document.getElementById(id);
 const element = part("status");
+let here = false; // whether this page said that its person joined
+let joining = false; // while that is on its way
 
 part("snippet").textContent = part("snippet").textContent.replace("https://rollcall.example", location.origin);
-part("join").addEventListener("click", () => {
-  element.joined({ name: token.claims(element.token)?.name });
+part("join").addEventListener("click", join);
+part("leave").addEventListener("click", () => {
+  here = false;
+  element.left();
+  showButtons();
 });
-part("leave").addEventListener("click", () => element.left());
+part("find").addEventListener("submit", (event) => {
+  event.preventDefault();
+  location.assign(classPage(part("find-session").value));
+});
 element.addEventListener("attendance-updated", ({ detail }) => {
+  here &&= joining || detail.status.is_currently_in_meeting; // a join may have been refused
   part("answer").textContent = JSON.stringify(detail.status, null, 2);
+  showButtons();
+});
+element.addEventListener("attendance-changed", showButtons);
+element.addEventListener("attendance-restored", () => {
+  here = false; // the visit ended when the page went into the browser's cache
+  showButtons();
 });
 element.addEventListener("attendance-token-needed", () => {
-  token.request(open, words.ask.expired);
+  token.request(open, token.refusal(element.token));
 });
 for (const button of document.querySelectorAll("[data-copy]")) {
   button.addEventListener("click", () => copy(button));
 }
 
-const kept = token.take();
-if (kept) open(kept);
-else token.request(open);
+token.start(open);
 
 function open(given) {
   const told = token.claims(given);
-  if (!told) return token.request(open, words.ask.unreadable);
   const own = Boolean(told.room && told.user && told.roomJoin);
+  here = false;
   part("live").hidden = false;
   part("own").hidden = part("behind").hidden = !own;
   part("you").textContent = introduce(told, own);
@@ -36,6 +50,7 @@ function open(given) {
   if (!own) return;
   element.session = told.room;
   element.token = given;
+  showButtons();
   part("snippet").textContent = part("snippet").textContent.replace('session="98"', `session="${attribute(told.room)}"`);
 }
 
@@ -44,21 +59,36 @@ function introduce(told, own) {
   return told.room ? words.home.not_yours : words.home.operator;
 }
 
-/** A link for a teacher; it carries the token in its fragment, for a tab of its own. */
+async function join() {
+  here = joining = true;
+  showButtons();
+  await element.joined({ name: token.claims(element.token)?.name });
+  joining = false;
+  showButtons();
+}
+
+/** Nobody joins twice, nor leaves from here a visit that LiveKit or another page began. */
+function showButtons() {
+  const inside = element.status?.is_currently_in_meeting;
+  part("join").disabled = here || inside !== false;
+  part("leave").disabled = !here;
+  part("joining").textContent = inside && !here ? words.home.inside : words.home.joining;
+}
+
+/** A teacher's own class; its link carries the token in its fragment, for a tab of its own. */
 function watch(told, given) {
-  if (!told.room || !told.roomAdmin) {
-    part("watch").textContent = words.home.not_teacher;
-    return;
-  }
-  const odd = told.room.includes("/") || /^\.{1,2}$/.test(told.room);
-  const name = encodeURIComponent(told.room);
+  const teaches = told.room && told.roomAdmin;
+  part("watch").hidden = !teaches;
+  if (!teaches) return;
+  const link = part("watch").firstElementChild;
+  link.href = `${classPage(told.room)}#token=${given}`;
+  link.textContent = fill(words.home.watch_link, { room: told.room });
+}
+
+function classPage(session) {
   const query = new URLSearchParams(location.search);
   query.delete("session");
-  if (odd) query.set("session", told.room);
-  const link = document.createElement("a");
-  link.href = `/sessions/${odd ? "-" : name}?${query}#token=${given}`;
-  link.textContent = fill(words.home.watch_link, { room: told.room });
-  part("watch").replaceChildren(link);
+  return sessionPath("/sessions/", session, { query: Object.fromEntries(query) });
 }
 
 function attribute(text) {

@@ -26,9 +26,7 @@ part("replaying-close").addEventListener("click", () => part("replaying").close(
 part("event-close").addEventListener("click", () => part("event").close());
 document.addEventListener("visibilitychange", () => document.hidden || health());
 
-const kept = token.take();
-if (kept) open(kept);
-else token.request(open);
+token.start(open);
 
 function open(given) {
   held = given;
@@ -52,9 +50,10 @@ async function api(path, body) {
 
 function refuse(code) {
   clearTimeout(look);
+  const trouble = code === 401 ? token.refusal(held) : words.ask.no_operator;
   held = null;
   part("console").hidden = true;
-  token.request(open, code === 401 ? words.ask.expired : say.refused);
+  token.request(open, trouble);
 }
 
 function trouble(error) {

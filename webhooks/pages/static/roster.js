@@ -1,5 +1,6 @@
 /** The teacher's page: asks for the roster every ten seconds and shows what is different. */
 
+import { sessionPath } from "./address.js";
 import { put, write } from "./dom.js";
 import { download } from "./export.js";
 import { answers, people } from "./person.js";
@@ -38,9 +39,7 @@ for (const button of document.querySelectorAll("[data-sort]")) {
   button.addEventListener("click", () => sortBy(button.dataset.sort));
 }
 
-const kept = token.take();
-if (kept) open(kept);
-else token.request(open);
+token.start(open);
 
 function open(given) {
   held = given;
@@ -59,7 +58,9 @@ async function look() {
   if (answer.roster) learn(answer.roster);
   else failures += 1;
   const unknown = answer.code === 404;
-  write(part("trouble"), unknown ? words.roster.unknown : failures ? trouble() : "");
+  put(part("unknown"), "hidden", !unknown);
+  put(part("roster"), "hidden", unknown && !roster);
+  write(part("trouble"), failures && !unknown ? trouble() : "");
   // A slow server is asked less often, so that a watched class never makes it slower.
   const pause = Math.max(POLL_MS * 2 ** failures, took * 10);
   clearTimeout(poll);
@@ -75,12 +76,8 @@ async function ask() {
   return { code: response.status, roster: response.ok ? await response.json() : null };
 }
 
-/** Where the roster is; a path carries neither a slash nor `.` and `..`: those go as a query. */
 function address(wanted = {}) {
-  const odd = session.includes("/") || /^\.{1,2}$/.test(session);
-  const query = new URLSearchParams(odd ? { session, ...wanted } : wanted);
-  const path = `/api/sessions/${odd ? "-" : encodeURIComponent(session)}/attendance`;
-  return query.size ? `${path}?${query}` : path;
+  return sessionPath("/api/sessions/", session, { after: "/attendance", query: wanted });
 }
 
 async function take(what) {
@@ -91,9 +88,22 @@ async function take(what) {
 }
 
 function refuse(code) {
+  const trouble = code === 401 ? token.refusal(held) : noClass(token.claims(held));
   held = null;
   part("roster").hidden = roster === null;
-  token.request(open, code === 401 ? words.ask.expired : words.ask.refused);
+  token.request(open, trouble);
+}
+
+/** A token that is genuine and opens another class, or none: where it leads. */
+function noClass({ room, roomJoin, roomAdmin }) {
+  const query = { lang: document.documentElement.lang };
+  if (room && roomAdmin) {
+    const { says, todo } = words.ask.other_room;
+    const href = sessionPath("/sessions/", room, { query });
+    return { says: fill(says, { room }), todo: fill(todo, { room }), href };
+  }
+  if (!room || !roomJoin) return words.ask.no_class;
+  return { ...words.ask.participant, href: `/?${new URLSearchParams(query)}` };
 }
 
 function learn(answer) {

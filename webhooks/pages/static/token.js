@@ -5,11 +5,25 @@
  * copied or photographed gives nothing away.
  */
 
+import { words } from "./words.js";
+
 const KEY = "rollcall.token";
 const ask = document.getElementById("ask");
 
-/** The token, or null. */
-export function take() {
+/** Give the tab's token to `use`, or ask for one. What cannot be a token at all is said at once. */
+export function start(use) {
+  const kept = take();
+  if (kept) offer(kept, use);
+  else request(use);
+}
+
+function offer(token, use) {
+  if (claims(token)) return use(token);
+  sessionStorage.removeItem(KEY);
+  request(use, words.ask.unreadable);
+}
+
+function take() {
   const given = new URLSearchParams(location.hash.slice(1)).get("token");
   if (given) {
     keep(given);
@@ -24,28 +38,43 @@ export function claims(token) {
     const part = token.split(".")[1].replaceAll("-", "+").replaceAll("_", "/");
     const bytes = Uint8Array.from(atob(part), (letter) => letter.charCodeAt(0));
     const told = JSON.parse(new TextDecoder().decode(bytes));
-    return { user: told.sub, name: told.name, ...told.video };
+    return { user: told.sub, name: told.name, expires: told.exp, ...told.video };
   } catch {
     return null;
   }
 }
 
-/** Show the form that asks for a token, with what is wrong with the last one; `use` gets it. */
-export function request(use, trouble = "") {
+/** Why the server takes no such token (401): it has expired, or another project's key signed it. */
+export function refusal(token) {
+  const { expires } = claims(token);
+  return expires * 1000 < Date.now() ? words.ask.expired : words.ask.foreign;
+}
+
+/** Show the form that asks for a token; `use` gets it. `trouble` says what is wrong with the last. */
+export function request(use, trouble) {
   const notice = document.getElementById("ask-trouble");
-  notice.textContent = trouble;
+  if (trouble) showTrouble(notice, trouble);
   notice.hidden = !trouble;
   ask.hidden = false;
   document.getElementById("ask-form").onsubmit = (event) => {
     event.preventDefault();
     const field = document.getElementById("ask-token");
-    const token = field.value.trim();
+    const token = field.value.trim().replace(/^Bearer\s+/i, "");
     if (!token) return;
     keep(token);
     field.value = "";
     ask.hidden = true;
-    use(token);
+    offer(token, use);
   };
+}
+
+/** One sentence, and one thing to do: words, or a link where there is an `href`. */
+function showTrouble(notice, { says, todo, href }) {
+  const [sentence, link] = notice.children;
+  sentence.textContent = href ? says : `${says} ${todo}`;
+  link.textContent = href ? todo : "";
+  link.href = href ?? "";
+  link.hidden = !href;
 }
 
 function keep(token) {
