@@ -12,7 +12,7 @@ BIN := .venv/bin
 # compile every package that it imports again, which doubles the time that it takes to start.
 unexport VIRTUAL_ENV UV_PROJECT_ENVIRONMENT PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup help chromium demo run test types tests e2e bench chaos fuzz findings
+.PHONY: setup help chromium demo run test types tests e2e pictures bench chaos fuzz findings
 
 setup: .venv/synced  ## Install everything into .venv.
 
@@ -45,6 +45,9 @@ e2e: setup chromium  ## Run the tests against a real LiveKit server.
 	  { echo "make e2e builds a LiveKit server: it needs Go $(GO_VERSION) or newer, and this is $$found." >&2; exit 1; }
 	$(BIN)/python -m tests.e2e.livekit_binary
 	$(BIN)/pytest tests/e2e $(ARGS)
+
+pictures: setup chromium  ## Make the README's pictures anew, in docs/pictures.
+	$(BIN)/pytest -q tests/browser/pictures.py
 
 bench: setup  ## Measure: make bench ONLY=crew.
 	@$(BIN)/uv sync --frozen --quiet --group bench
@@ -91,6 +94,7 @@ chromium:  ## Install the browser that the tests drive, as root on Debian.
 	@command -v $(PYTHON) >/dev/null || \
 	  { echo "Rollcall needs Python 3.11 or newer, and there is no $(PYTHON): say where with make PYTHON=..." >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit("Rollcall needs Python 3.11 or newer, and $(PYTHON) is %d.%d: name another with make PYTHON=..." % v[:2])'
+	@echo "Setting up .venv: fetching Rollcall's Python packages, once."
 	@$(BIN)/python -c '' 2>/dev/null || $(PYTHON) -m venv --clear .venv
 	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check '$(UV)'
 	$(BIN)/uv sync --frozen --quiet

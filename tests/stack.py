@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, Queue
@@ -62,13 +63,23 @@ class Stack:
 @contextmanager
 def started(*arguments: str, data: Path, **environment: str) -> Iterator[Stack]:
     """A stack in a process group of its own, as a shell starts one."""
-    mark = uuid4().hex
     own = {field.upper(): "" for field in Settings.model_fields}
-    own |= {"PROMETHEUS_MULTIPROC_DIR": str(data / "metrics"), MARK: mark}
+    own |= {"PROMETHEUS_MULTIPROC_DIR": str(data / "metrics")}
+    command = [sys.executable, "-m", "webhooks.stack", "--data", str(data), *arguments]
+    with running(command, cwd=ROOT, environment=os.environ | own | environment) as stack:
+        yield stack
+
+
+@contextmanager
+def running(
+    command: Sequence[str], *, cwd: Path, environment: Mapping[str, str]
+) -> Iterator[Stack]:
+    """Whatever starts a stack; it is asked to stop at the end, as all of its group."""
+    mark = uuid4().hex
     process = subprocess.Popen(
-        [sys.executable, "-m", "webhooks.stack", "--data", str(data), *arguments],
-        cwd=ROOT,
-        env=os.environ | own | environment,
+        command,
+        cwd=cwd,
+        env={**environment, MARK: mark},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -81,7 +92,8 @@ def started(*arguments: str, data: Path, **environment: str) -> Iterator[Stack]:
     try:
         yield stack
     finally:
-        process.terminate()
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
         process.wait(PATIENCE_SECONDS)
         reading.join()
 

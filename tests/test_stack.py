@@ -88,6 +88,7 @@ def test_a_missing_key_is_told(tmp_path: Path) -> None:
     with started(data=tmp_path) as stack:
         assert stack.process.wait(PATIENCE_SECONDS) == 1
         stack.says("LIVEKIT_API_KEY")
+        stack.says(r"the file \.env: see \.env\.example")
 
 
 @pytest.mark.parametrize(("line", "given"), [("LOG_FORMAT=json", ""), ("", "console")])

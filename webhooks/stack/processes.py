@@ -28,13 +28,14 @@ from honcho.printer import Message, Printer
 from models.settings.settings import BadSettings, Settings, load
 from webhooks.server import port
 from webhooks.server.port import PortTaken
-from webhooks.stack import valkey
+from webhooks.stack import next_steps, valkey
 from webhooks.stack.valkey import NoValkey
 from worker.process import metrics_dir
 
 ROOT = Path(__file__).parents[2]
 RELEASE = "release"
 DEFAULT_REDIS_PORT = 6379
+WHERE_SETTINGS_STAND = "Settings come from the environment or the file .env: see .env.example."
 STOPPED = {how["rc"] for how in SIGNALS.values()}
 """What Honcho calls the end that a signal asked for."""
 
@@ -59,7 +60,9 @@ def main(*, simulate: bool, data: Path | None) -> None:
     _let_signals_interrupt()
     try:
         code = demo(data) if simulate else run(data)
-    except (BadSettings, CannotStart, NoValkey, PortTaken) as error:
+    except BadSettings as error:
+        sys.exit(f"{error}\n{WHERE_SETTINGS_STAND}")
+    except (CannotStart, NoValkey, PortTaken) as error:
         sys.exit(str(error))
     except KeyboardInterrupt:
         code = 0
@@ -82,6 +85,7 @@ def run(data: Path) -> int:
             kept = valkey.running(data / "valkey", port=DEFAULT_REDIS_PORT)
             os.environ["REDIS_URL"] = until_stopped.enter_context(kept)
         click.echo(f"Rollcall starts on http://127.0.0.1:{settings.port}/. Ctrl-C stops it.")
+        click.echo(next_steps.sentences(settings, on_terminal=sys.stdout.isatty()))
         return _work(_procfile(), settings)
 
 

@@ -1,0 +1,39 @@
+"""What `make run` says to do next: LiveKit's configuration, the console, tokens."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from livekit.api import AccessToken, VideoGrants
+
+from models.settings.settings import Settings
+
+TOKEN_LIFE = timedelta(hours=6)
+
+SENTENCES = """
+1. Tell LiveKit where to send webhooks, in its livekit.yaml:
+     webhook:
+       api_key: {key}
+       urls: ["http://THIS-HOST:{port}/webhooks/livekit"]
+2. See them arrive in the console:
+     {console}
+3. See a class, or your own attendance. It asks for a token; this prints one:
+     http://127.0.0.1:{port}/
+     .venv/bin/flask token --room ROOM --user teacher --admin
+"""
+
+
+def sentences(settings: Settings, *, on_terminal: bool) -> str:
+    """A terminal gets the console's link with a token; a log, which is kept, does not."""
+    console = f"http://127.0.0.1:{settings.port}/ops"
+    if on_terminal:
+        console += f"#token={_operator(settings)}"
+    else:
+        console += "   (its token: .venv/bin/flask token --ops)"
+    return SENTENCES.format(key=settings.livekit_api_key, port=settings.port, console=console)
+
+
+def _operator(settings: Settings) -> str:
+    made = AccessToken(settings.livekit_api_key, settings.livekit_api_secret)
+    grants = VideoGrants(room_list=True, room_create=True)
+    return made.with_grants(grants).with_ttl(TOKEN_LIFE).to_jwt()
