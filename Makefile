@@ -12,7 +12,7 @@ BIN := .venv/bin
 # compile every package that it imports again, which doubles the time that it takes to start.
 unexport VIRTUAL_ENV UV_PROJECT_ENVIRONMENT PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup help chromium demo run test types tests e2e pictures bench chaos fuzz findings
+.PHONY: setup help chromium demo run test types tests e2e firefox pictures bench chaos fuzz findings
 
 setup: .venv/synced  ## Install everything into .venv.
 
@@ -45,6 +45,13 @@ e2e: setup chromium  ## Run the tests against a real LiveKit server.
 	  { echo "make e2e builds a LiveKit server: it needs Go $(GO_VERSION) or newer, and this is $$found." >&2; exit 1; }
 	$(BIN)/python -m tests.e2e.livekit_binary
 	$(BIN)/pytest tests/e2e $(ARGS)
+
+firefox: setup  ## Run the browser tests in Firefox too, where there is one.
+	@test -n "$$FIREFOX" || command -v firefox-esr >/dev/null || command -v firefox >/dev/null || \
+	  ! command -v apt-get >/dev/null || test "$$(id -u)" != 0 || \
+	  { echo "Installing Firefox."; apt-get update -qq && \
+	    DEBIAN_FRONTEND=noninteractive apt-get install -qq -y firefox-esr >/dev/null; } || true
+	BROWSER=firefox $(BIN)/pytest -n 2 --dist worksteal tests/browser $(ARGS)
 
 pictures: setup chromium  ## Make the README's pictures anew, in docs/pictures.
 	$(BIN)/pytest -q tests/browser/pictures.py

@@ -1,4 +1,6 @@
-"""What the pages' tests stand on: a real Chromium before the real application, served on loopback.
+"""What the pages' tests stand on: a real browser before the real application, served on loopback.
+
+It is Chromium, or Firefox where `BROWSER=firefox` says so (`make firefox`).
 
 A page that logs an error, a refused script or style among them, fails its test.
 """
@@ -32,6 +34,7 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 from models.domain.event import Event
 from models.settings.settings import Settings
 from tests import build
+from tests.browser import firefox
 from tests.build import KEY, SECRET
 from tests.doors import drain
 from worker.process.backend import Backend
@@ -43,6 +46,10 @@ CHROMIUMS = ("chromium-headless-shell", "chromium", "google-chrome")
 NO_CHROMIUM = (
     "These tests drive Chromium, and there is none. Install it (Debian: apt-get install"
     " chromium-headless-shell) or say where it is: CHROMIUM=/path/to/chromium make test"
+)
+NO_FIREFOX = (
+    "There is no Firefox to drive. Install it (Debian: apt-get install firefox-esr) or say where it"
+    " is: FIREFOX=/path/to/firefox make firefox"
 )
 
 
@@ -58,11 +65,25 @@ expect.set_options(timeout=30_000)  # a busy machine is slow, and what is waited
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    in_firefox = os.environ.get("BROWSER") == "firefox"
+    if in_firefox and firefox.firefox() is None:
+        pytest.skip(NO_FIREFOX)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium())
+        if in_firefox:
+            made = firefox.script(tmp_path_factory.mktemp("firefox"))
+            browser = playwright.firefox.launch(channel="moz-firefox", executable_path=made)
+        else:
+            browser = playwright.chromium.launch(executable_path=chromium())
         yield browser
         browser.close()
+
+
+@pytest.fixture
+def in_chromium(browser: Browser) -> None:
+    """For tests of what Playwright can only do there."""
+    if browser.browser_type.name != "chromium":
+        pytest.skip("Playwright prints, emulates media and keeps downloads in Chromium only.")
 
 
 @pytest.fixture
@@ -214,12 +235,17 @@ def opened(browser: Browser, site: str) -> Iterator[Open]:
         page.set_default_timeout(10_000)
         if not expect_errors:
             page.on("console", note)
-        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("pageerror", lambda error: wrong(str(error), expect_errors=expect_errors))
         page.on("dialog", lambda dialog: errors.append(dialog.message))
         if before is not None:
             before(page)
         page.goto(path if path.startswith("http") else site + path)
         return page
+
+    def wrong(error: str, *, expect_errors: bool) -> None:
+        """Firefox tells of a request to another origin that fails as an error of the page."""
+        if not (expect_errors and "Same Origin Policy" in error):
+            errors.append(error)
 
     def note(message: ConsoleMessage) -> None:
         if message.type in ("error", "warning"):
@@ -232,9 +258,11 @@ def opened(browser: Browser, site: str) -> Iterator[Open]:
 
 
 HOST = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Academy</title>
+<link rel="icon" href="data:,">
 <script type="module" src="{site}/static/attendance-status.js"></script>
 <p>Attendance: <attendance-status session="{session}" {attributes}></attendance-status></p>"""
-STRICT = "default-src 'none'; script-src {site}; connect-src {site}"
+ELSEWHERE = b'<!doctype html><title>Elsewhere</title><link rel="icon" href="data:,">'
+STRICT = "default-src 'none'; script-src {site}; connect-src {site}; img-src data:"
 
 
 @pytest.fixture
@@ -243,7 +271,7 @@ def academy(site: str) -> Iterator[Callable[..., str]]:
     pages: dict[str, bytes] = {}
 
     def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
-        page = pages.get(environ["PATH_INFO"], b"<!doctype html><title>Elsewhere</title>")
+        page = pages.get(environ["PATH_INFO"], ELSEWHERE)
         headers = [("Content-Type", "text/html; charset=utf-8")]
         headers.append(("Content-Security-Policy", STRICT.format(site=site)))
         start_response("200 OK", headers)

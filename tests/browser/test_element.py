@@ -66,13 +66,22 @@ def test_it_shows_whether_its_person_is_present(
     assert joined(page)["attendance_status"] == "present"
     expect(state(page)).to_have_text("In session")
     assert quran.person("5")["attendance_status"] == "present"
+    element(page).evaluate("(element) => element.left()")
+    expect(state(page)).to_have_text("Left")
+    assert quran.person("5")["cycles"][0]["ended_by"] == "client_left"
+
+
+@pytest.mark.usefixtures("in_chromium")
+def test_the_dot_does_not_pulse_for_who_prefers_reduced_motion(
+    opened: Open, academy: Callable[..., str], quran: Class
+) -> None:
+    quran.registered(began=10)
+    page = opened(academy(with_token()))
+    joined(page)
     pulse = "(box) => getComputedStyle(box.querySelector('.dot'), '::after').animationName"
     assert element(page).locator(".box").evaluate(pulse) == "pulse"
     page.emulate_media(reduced_motion="reduce")
     assert element(page).locator(".box").evaluate(pulse) == "none"
-    element(page).evaluate("(element) => element.left()")
-    expect(state(page)).to_have_text("Left")
-    assert quran.person("5")["cycles"][0]["ended_by"] == "client_left"
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,8 @@ from pypdf import PdfReader
 from tests.browser.conftest import Class, Open
 from tests.browser.test_roster import frozen, path
 
+pytestmark = pytest.mark.usefixtures("in_chromium")
+
 LOCALES = {"en": "en-US", "ar": "ar-EG"}  # hours in twelves: the longest times
 A4_WIDTH = 718  # in pixels, within the margins
 
