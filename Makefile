@@ -46,12 +46,13 @@ e2e: setup chromium  ## Run the tests against a real LiveKit server.
 	$(BIN)/python -m tests.e2e.livekit_binary
 	$(BIN)/pytest tests/e2e $(ARGS)
 
-firefox: setup  ## Run the browser tests in Firefox too, where there is one.
+firefox: setup  ## Run the browser tests, and with npm the recipes', in Firefox too, where there is one.
 	@test -n "$$FIREFOX" || command -v firefox-esr >/dev/null || command -v firefox >/dev/null || \
 	  ! command -v apt-get >/dev/null || test "$$(id -u)" != 0 || \
 	  { echo "Installing Firefox."; apt-get update -qq && \
 	    DEBIAN_FRONTEND=noninteractive apt-get install -qq -y firefox-esr >/dev/null; } || true
-	BROWSER=firefox $(BIN)/pytest -n 2 --dist worksteal tests/browser $(ARGS)
+	BROWSER=firefox $(BIN)/pytest -n 2 --dist worksteal tests/browser \
+	  $$(! command -v npm >/dev/null || echo tests/e2e/test_recipes.py) $(ARGS)
 
 pictures: setup chromium  ## Make the README's pictures anew, in docs/pictures.
 	$(BIN)/pytest -q tests/browser/pictures.py
