@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import gzip
 import re
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from flask.testing import FlaskClient
 
+from webhooks.api.fields import AttendanceStatus, EndedBy
 from webhooks.pages import pages
 
 ELEMENT = "/static/attendance-status.js"
@@ -78,6 +79,13 @@ def test_the_other_language_is_of_the_same_page(client: FlaskClient) -> None:
 def test_both_languages_say_everything() -> None:
     english, arabic = (_gaps(pages.words(language)) for language in pages.LANGUAGES)
     assert english == arabic
+
+
+@pytest.mark.parametrize("language", pages.LANGUAGES)
+def test_every_status_and_every_end_of_a_visit_has_its_words(language: str) -> None:
+    said = pages.words(language)
+    assert {*get_args(AttendanceStatus)} == said["state"].keys()
+    assert {*get_args(EndedBy), "next_session", "open"} <= said["ended_by"].keys()
 
 
 def test_the_element_may_be_embedded_anywhere_and_is_small(client: FlaskClient) -> None:
