@@ -72,6 +72,16 @@ def test_every_page_leads_to_the_others(client: FlaskClient, language: str) -> N
         assert [link for link in leads if client.get(link, buffered=True).status_code != 200] == []
 
 
+@pytest.mark.parametrize("path", ["/", "/sessions/98", "/docs", "/manual/README.md"])
+def test_under_a_path_of_another_site_every_link_stays_under_it(
+    client: FlaskClient, path: str
+) -> None:
+    page = client.get(path, base_url="http://localhost/rollcall").text
+    links = re.findall(r'(?:href|src)="(/[^"]*)"', page)
+    assert len(links) >= 6
+    assert [link for link in links if not link.startswith("/rollcall/")] == []
+
+
 def test_it_says_how_to_get_each_token(opened: Open) -> None:
     page = opened("/?lang=en")
     expect(page.locator(".tokens dd").nth(1)).to_contain_text(
@@ -132,9 +142,9 @@ SENTENCES = [
     ("/sessions/98", "participant's", "That is a participant's token"),
     ("/sessions/98", "other teacher's", "That token is for the room other"),
     ("/ops", "nonsense", NO_TOKEN),
-    ("/ops", "expired", EXPIRED),
-    ("/ops", "foreign", FOREIGN),
-    ("/ops", "teacher's", "not an operator's. Paste one that `flask token --ops` printed."),
+    ("/ops", "expired", "not valid here, or not any more. Paste a new one."),
+    ("/ops", "foreign", "not valid here, or not any more. Paste a new one."),
+    ("/ops", "teacher's", "not an operator's. `flask token --ops` prints one."),
 ]
 
 

@@ -1,6 +1,7 @@
 /** The demo page: the element live, its two buttons, and the JSON that it goes by. */
 
 import { sessionPath } from "./address.js";
+import { root } from "./root.js";
 import * as token from "./token.js";
 import { fill, words } from "./words.js";
 
@@ -9,7 +10,7 @@ const element = part("status");
 let here = false; // whether this page said that its person joined
 let joining = false; // while that is on its way
 
-part("snippet").textContent = part("snippet").textContent.replace("https://rollcall.example", location.origin);
+part("snippet").textContent = part("snippet").textContent.replace("https://rollcall.example", location.origin + root);
 part("join").addEventListener("click", join);
 part("leave").addEventListener("click", () => {
   here = false;

@@ -26,7 +26,9 @@ part("replaying-close").addEventListener("click", () => part("replaying").close(
 part("event-close").addEventListener("click", () => part("event").close());
 document.addEventListener("visibilitychange", () => document.hidden || health());
 
-token.start(open);
+const kept = token.take();
+if (kept) open(kept);
+else token.request(open);
 
 function open(given) {
   held = given;
@@ -50,10 +52,9 @@ async function api(path, body) {
 
 function refuse(code) {
   clearTimeout(look);
-  const trouble = code === 401 ? token.refusal(held) : words.ask.no_operator;
   held = null;
   part("console").hidden = true;
-  token.request(open, trouble);
+  token.request(open, code === 401 ? words.ask.expired : say.refused);
 }
 
 function trouble(error) {

@@ -4,6 +4,7 @@ import { sessionPath } from "./address.js";
 import { put, write } from "./dom.js";
 import { download } from "./export.js";
 import { answers, people } from "./person.js";
+import { root } from "./root.js";
 import { paint } from "./table.js";
 import { range, showAxis } from "./timeline.js";
 import * as token from "./token.js";
@@ -103,7 +104,7 @@ function noClass({ room, roomJoin, roomAdmin }) {
     return { says: fill(says, { room }), todo: fill(todo, { room }), href };
   }
   if (!room || !roomJoin) return words.ask.no_class;
-  return { ...words.ask.participant, href: `/?${new URLSearchParams(query)}` };
+  return { ...words.ask.participant, href: `${root}/?${new URLSearchParams(query)}` };
 }
 
 function learn(answer) {

@@ -10,26 +10,27 @@ import { words } from "./words.js";
 const KEY = "rollcall.token";
 const ask = document.getElementById("ask");
 
-/** Give the tab's token to `use`, or ask for one. What cannot be a token at all is said at once. */
+let unreadable = false; // whether what the tab had was no token at all
+
+/** Give the tab's token to `use`, or ask for one. */
 export function start(use) {
   const kept = take();
-  if (kept) offer(kept, use);
+  if (kept) use(kept);
   else request(use);
 }
 
-function offer(token, use) {
-  if (claims(token)) return use(token);
-  sessionStorage.removeItem(KEY);
-  request(use, words.ask.unreadable);
-}
-
-function take() {
+/** The token, or null. What cannot be one is dropped, and said when a token is asked for. */
+export function take() {
   const given = new URLSearchParams(location.hash.slice(1)).get("token");
   if (given) {
     keep(given);
     history.replaceState(history.state, "", location.pathname + location.search);
   }
-  return sessionStorage.getItem(KEY);
+  const kept = sessionStorage.getItem(KEY);
+  if (!kept || claims(kept)) return kept;
+  sessionStorage.removeItem(KEY);
+  unreadable = true;
+  return null;
 }
 
 /** What a token says of itself; null when it is none. Only the server checks whether it is true. */
@@ -47,11 +48,11 @@ export function claims(token) {
 /** Why the server takes no such token (401): it has expired, or another project's key signed it. */
 export function refusal(token) {
   const { expires } = claims(token);
-  return expires * 1000 < Date.now() ? words.ask.expired : words.ask.foreign;
+  return expires * 1000 < Date.now() ? words.ask.over : words.ask.foreign;
 }
 
 /** Show the form that asks for a token; `use` gets it. `trouble` says what is wrong with the last. */
-export function request(use, trouble) {
+export function request(use, trouble = unreadable && words.ask.unreadable) {
   const notice = document.getElementById("ask-trouble");
   if (trouble) showTrouble(notice, trouble);
   notice.hidden = !trouble;
@@ -64,14 +65,15 @@ export function request(use, trouble) {
     keep(token);
     field.value = "";
     ask.hidden = true;
-    offer(token, use);
+    start(use);
   };
 }
 
 /** One sentence, and one thing to do: words, or a link where there is an `href`. */
-function showTrouble(notice, { says, todo, href }) {
+function showTrouble(notice, trouble) {
+  const { says, todo, href } = typeof trouble === "string" ? { says: trouble, todo: "" } : trouble;
   const [sentence, link] = notice.children;
-  sentence.textContent = href ? says : `${says} ${todo}`;
+  sentence.textContent = href ? says : `${says} ${todo}`.trim();
   link.textContent = href ? todo : "";
   link.href = href ?? "";
   link.hidden = !href;
