@@ -20,6 +20,7 @@ from models.tables import cycle, session_facts
 from tests.build import (
     Folded,
     Words,
+    aborted,
     at,
     client_joined,
     folded,
@@ -30,7 +31,7 @@ from tests.build import (
     seen,
 )
 from tests.build import session as registered
-from tests.doors import Rollcall, ago, ops_token, token, told
+from tests.doors import Rollcall, ago, bearer, ops_token, session_url, token, told
 
 L1 = registered("L1", scheduled="09:00")
 L2 = registered("L2", scheduled="10:00")
@@ -509,3 +510,53 @@ def test_other_classes_at_the_same_time_are_named(rollcall: Rollcall) -> None:
     put(rollcall, L1, L2)
     answer = rollcall.put("X", room_name="quran-98", scheduled_at=at("09:30").isoformat())
     assert told(answer)["overlaps"] == ["L1", "L2"]
+
+
+# --- who is not counted ---------------------------------------------------------------------------
+
+
+def test_a_roster_says_who_was_connected_and_does_not_count(rollcall: Rollcall) -> None:
+    put(rollcall, C)
+    words: Words = {"room_created": "08:00"}
+    phone = words | Words(sid="PA_phone", user="+96650", kind="SIP")
+    rollcall.deliver(
+        *stay("PA_1", "09:00", "10:00", **words),
+        *stay("PA_agent", "09:00", "10:00", **(words | Words(user="agent", kind="AGENT"))),
+        *stay("PA_shy", "09:00", "10:00", **(words | Words(user="shy", hidden=True))),
+        aborted("09:05", **(words | Words(sid="PA_no", user="tries"))),
+        joined("09:10", **phone),
+        left("09:11", **(phone | Words(reason="USER_REJECTED"))),
+        *stay("PA_early", "08:05", "08:06", **(words | Words(user="agent", kind="AGENT"))),
+        *stay("PA_other", "12:00", "12:30", **(words | Words(user="agent", kind="AGENT"))),
+    )
+    url = session_url("C", "attendance", uncounted="1")
+    more = told(rollcall.client.get(url, headers=bearer(ops_token())))
+    plain = told(rollcall.roster("C", of=ops_token()))
+    assert "uncounted" not in plain
+    assert [line["user_id"] for line in more["attendances"]] == ["5"]
+    assert {(line["participant_sid"], line["reason"]) for line in more["uncounted"]} == {
+        ("PA_agent", "kind"),
+        ("PA_early", "kind"),
+        ("PA_shy", "hidden"),
+        ("PA_no", "aborted"),
+        ("PA_phone", "unanswered"),
+    }
+
+
+def test_an_events_detail_says_that_its_rooms_naming_is_ignored_or_why_it_does_not_count(
+    rollcall: Rollcall,
+) -> None:
+    put(rollcall, C)
+    rollcall.deliver(
+        joined("09:00", sid="PA_1", room="RM_9", room_name="intruder", names="C", event_id="EV_9"),
+        joined("09:00", sid="PA_2", kind="AGENT", event_id="EV_1"),
+    )
+
+    def changed(event_id: str) -> dict[str, dict[str, object]]:
+        url = f"/api/events/{event_id}"
+        detail = told(rollcall.client.get(url, headers=bearer(ops_token())))
+        return dict(detail["changed"])
+
+    intruder, agent = changed("EV_9"), changed("EV_1")
+    assert (intruder["room"]["naming_ignored"], intruder["cycle"]["uncounted"]) == (True, None)
+    assert (agent["room"]["naming_ignored"], agent["cycle"]["uncounted"]) == (False, "kind")

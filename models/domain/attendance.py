@@ -7,14 +7,14 @@ from `now`. Rules: docs/rules.md.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from models.domain import ownership, visit
 from models.domain.facts import Cycle, Meeting, Room, Rules, Session
 from models.domain.timetable import WINDOW
-from models.domain.visit import Visit
+from models.domain.visit import Uncounted, Visit
 
 EARLY_LEAVE = timedelta(minutes=1)
 SETTLES_AFTER = timedelta(minutes=30)
@@ -87,6 +87,25 @@ def view(
         final=final,
         as_of=now,
     )
+
+
+def uncounted(
+    meeting: Meeting,
+    cycles: Sequence[Cycle],
+    *,
+    rules: Rules,
+    expecting: frozenset[str] = NOBODY,
+) -> Iterator[Uncounted]:
+    """What one person's `cycles` have in the session that is no visit, with why."""
+    for cycle in cycles:
+        reason, began_at = visit.uncounted(cycle, rules), cycle.began_at or cycle.last_seen_at
+        if reason is None or began_at is None:
+            continue
+        owners = ownership.of_name(meeting, cycle.room_name or "", expecting, rules)
+        room = next((room for room in owners.rooms if room.sid == cycle.room_sid), None)
+        owner = cycle.joined_session or owners.at(began_at, room, began_at)
+        if owner == meeting.session.id:
+            yield Uncounted(cycle, began_at, reason)
 
 
 def is_over(meeting: Meeting, *, now: datetime, rules: Rules) -> bool:

@@ -38,6 +38,15 @@ class Visit:
 
 
 @dataclass(frozen=True, slots=True)
+class Uncounted:
+    """A cycle that is no visit, with when it began (None: nobody says) and why it is none."""
+
+    cycle: Cycle
+    began_at: datetime | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class _End:
     at: datetime
     by: str

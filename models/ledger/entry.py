@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
+from models.domain import visit
 from models.domain.facts import Cycle, Room, Rules, Source
 from models.ledger import filters
 from models.ledger.filters import Cursor, Filters
@@ -60,10 +61,16 @@ COLUMNS = tuple(
 
 @dataclass(frozen=True, slots=True)
 class Changed:
-    """What an applied event is part of, as it is now: its room's life, its visit."""
+    """What an applied event is part of, as it is now: its room's life, its visit.
+
+    `naming_ignored`: the room's metadata names a session that is registered for other rooms.
+    `uncounted`: why the cycle is no visit.
+    """
 
     room: Room | None
     cycle: Cycle | None
+    naming_ignored: bool
+    uncounted: str | None
 
 
 def page(
@@ -88,15 +95,18 @@ def find(
     return _at_home(conn, [Entry(**told)], rules)[0], payload
 
 
-def changed(conn: Connection, one: Entry) -> Changed | None:
+def changed(conn: Connection, one: Entry, *, rules: Rules) -> Changed | None:
     """What the event went into; None while it is not applied."""
     if one.status != "applied":
         return None
     its_rooms = room.of_sids(conn, [each for each in (one.room_sid,) if each])
     its_cycle = conn.execute(select(cycles).where(cycles.c.cycle_id == one.cycle_id)).first()
+    known = cycle.read(its_cycle) if its_cycle else None
     return Changed(
         room=_in_a_row(conn, its_rooms[0]) if its_rooms else None,
-        cycle=cycle.read(its_cycle) if its_cycle else None,
+        cycle=known,
+        naming_ignored=any(session_facts.ignored_namings(conn, its_rooms)),
+        uncounted=visit.uncounted(known, rules) if known else None,
     )
 
 

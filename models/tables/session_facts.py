@@ -21,6 +21,7 @@ from models.domain.attendance import Attendance
 from models.domain.facts import Calendar, Cycle, Meeting, Room, Rules, Session, made_for
 from models.domain.ownership import Owners
 from models.domain.timetable import WINDOW
+from models.domain.visit import Uncounted
 from models.tables import cycle, room, session
 from models.tables.cycle import Reach
 
@@ -208,6 +209,15 @@ def everyone(
             yield seen
 
 
+def uncounted(
+    known: Facts, cycles: Iterable[tuple[str, Sequence[Cycle]]], *, rules: Rules
+) -> Iterator[Uncounted]:
+    """What is no visit, of everybody's cycles in reach, each with why."""
+    for user_id, own in cycles:
+        expecting = known.expected_by(user_id)
+        yield from attendance.uncounted(known.meeting, own, rules=rules, expecting=expecting)
+
+
 def that_own(conn: Connection, sessions: Iterable[Session], *, rules: Rules) -> list[Session]:
     """Those of the sessions that are there: registered, or made on the spot of something."""
     there = []
@@ -334,6 +344,12 @@ def _with_valid_names(
     known = {each.id: each for each in registered}
     known |= session.registered(conn, names - known.keys())
     return [life if _may_name(life, known) else replace(life, named_session=None) for life in lives]
+
+
+def ignored_namings(conn: Connection, lives: Sequence[Room]) -> list[Room]:
+    """Those of the rooms whose metadata names a session that is registered for other rooms."""
+    known = session.registered(conn, {life.named_session for life in lives if life.named_session})
+    return [life for life in lives if not _may_name(life, known)]
 
 
 def _may_name(life: Room, registered: Mapping[str, Session]) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, get_args
 
@@ -11,6 +11,7 @@ import orjson
 
 from models.domain.attendance import Attendance
 from models.domain.facts import Meeting, Session
+from models.domain.visit import Uncounted
 from webhooks.api import fields
 from webhooks.api.fields import instant
 from webhooks.door.responses import Response
@@ -52,6 +53,11 @@ def roster(meeting: Meeting | None, people: Sequence[Attendance], now: datetime)
         ],
         "as_of": instant(now),
     }
+
+
+def uncounted(found: Iterable[Uncounted]) -> list[dict[str, Any]]:
+    """The connections that are no visits, each with why."""
+    return [fields.UNCOUNTED.of(each) for each in found]
 
 
 def roster_line(attendance: Attendance, names: Mapping[str, str | None]) -> dict[str, Any]:

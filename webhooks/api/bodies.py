@@ -234,6 +234,7 @@ class RosterQuery(Query):
         None, description="By default what `Accept` prefers, else JSON."
     )
     cycles: bool = Field(False, description="For CSV: a line for each visit, not each person.")
+    uncounted: bool = Field(False, description="For JSON: also the connections that do not count.")
 
 
 class PageQuery(Query):

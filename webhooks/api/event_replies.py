@@ -10,7 +10,7 @@ from pydantic import AwareDatetime, ConfigDict, Field
 from models.domain.facts import Cycle, Room, Source
 from models.ledger.entry import Changed, Entry
 from webhooks.api.event_bodies import Status
-from webhooks.api.fields import Count, instant
+from webhooks.api.fields import Count, WhyUncounted, instant
 from webhooks.api.replies import Reply
 
 LINE: dict[str, Any] = {
@@ -70,6 +70,7 @@ class ChangedRoom(Reply):
     name: str
     session_id: str | None = Field(description="The session that owns the event's moment.")
     named_session: str | None = Field(description="By its metadata.")
+    naming_ignored: bool = Field(description="That session is registered for other rooms.")
     created_at: AwareDatetime
     started_at: AwareDatetime | None
     finished_at: AwareDatetime | None
@@ -95,6 +96,7 @@ class ChangedCycle(Reply):
     last_seen_at: AwareDatetime | None
     disconnect_reason: str | None
     claimed_sid: str | None
+    uncounted: WhyUncounted | None = Field(description="Why it is no visit; null when it counts.")
 
 
 class EventChanged(Reply):
@@ -150,21 +152,23 @@ def page(found: list[Entry], *, limit: int) -> dict[str, Any]:
 def detail(told: Entry, payload: dict[str, Any] | None, changed: Changed | None) -> dict[str, Any]:
     """An `EventDetail`."""
     seen = changed and {
-        "room": _room(changed.room, told) if changed.room else None,
-        "cycle": _told(changed.cycle, ChangedCycle) if changed.cycle else None,
+        "room": _room(changed.room, told, changed) if changed.room else None,
+        "cycle": _told(changed.cycle, ChangedCycle, uncounted=changed.uncounted)
+        if changed.cycle
+        else None,
     }
     return line(told) | {"payload": payload, "changed": seen}
 
 
-def _room(life: Room, told: Entry) -> dict[str, Any]:
+def _room(life: Room, told: Entry, changed: Changed) -> dict[str, Any]:
     values = {name: getattr(life, name, None) for name in ChangedRoom.model_fields}
-    values["session_id"] = told.session_id
+    values |= {"session_id": told.session_id, "naming_ignored": changed.naming_ignored}
     return {name: instant(at) if name.endswith("_at") else at for name, at in values.items()}
 
 
-def _told(fact: Entry | Room | Cycle, reply: type[Reply]) -> dict[str, Any]:
+def _told(fact: Entry | Room | Cycle, reply: type[Reply], **more: Any) -> dict[str, Any]:
     """The fields of the reply, instants as the API has them."""
-    values = {one.name: getattr(fact, one.name) for one in fields(fact)}
+    values = {one.name: getattr(fact, one.name) for one in fields(fact)} | more
     return {
         name: instant(values[name]) if name.endswith("_at") else values[name]
         for name in reply.model_fields

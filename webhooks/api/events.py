@@ -46,7 +46,7 @@ def show(event_id: str) -> Response:
         if found is None:
             raise Problem(404, "no-event", "The ledger has no event of this id.")
         told, payload = found
-        changed = entry.changed(conn, told)
+        changed = entry.changed(conn, told, rules=unhurried().rules)
     return answers.answer(event_replies.detail(told, payload, changed))
 
 

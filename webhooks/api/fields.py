@@ -31,6 +31,7 @@ EndedBy = Literal[
     "stale",
     "max_cycle",
 ]
+WhyUncounted = Literal["aborted", "unseen", "kind", "hidden", "unanswered"]
 Count = Annotated[int, pydantic.Field(ge=0)]
 Percentage = Annotated[float, pydantic.Field(ge=0, le=100)]
 
@@ -202,3 +203,25 @@ VISIT = Fields(
     Field("room_end_reason", str | None, None, "LiveKit's, where the room's finish ended it."),
 )
 """Of `visit.Visit`: what a roster says of one visit."""
+
+UNCOUNTED = Fields(
+    Field("user_id", str, "agent-1", source="cycle.user_id"),
+    Field("name", str | None, None, source="cycle.name"),
+    Field(
+        "participant_sid",
+        str | None,
+        "PA_3wqT3a8bVQ2z",
+        "LiveKit's; null for a manual join.",
+        source="cycle.participant_sid",
+    ),
+    Field("kind", str | None, "AGENT", "LiveKit's word.", source="cycle.kind"),
+    Field("began_at", AwareDatetime | None, "2026-11-23T14:10:03Z", write=instant),
+    Field(
+        "reason",
+        WhyUncounted,
+        "kind",
+        "`kind`: not of PERSON_KINDS. `hidden`: hidden in every event. `aborted`: the connection "
+        "never came up. `unanswered`: a phone that nobody answered. `unseen`: no join is known.",
+    ),
+)
+"""Of `visit.Uncounted`: what a roster says of who was connected and is not counted."""

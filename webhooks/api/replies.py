@@ -125,14 +125,22 @@ ROSTER = {
 }
 
 
+@_declared(*fields.UNCOUNTED.declared)
+class Uncounted(Reply):
+    """A connection that is no visit, and why."""
+
+
 class Roster(Reply):
     """Everyone expected or with a visit, by `user_id`."""
 
-    model_config = _example(ROSTER)
+    model_config = _example(ROSTER, ROSTER | {"uncounted": [fields.UNCOUNTED.example]})
 
     session: RosterSession
     summary: Summary
     attendances: list[RosterLine]
+    uncounted: list[Uncounted] | None = Field(
+        None, description="With `?uncounted=1`: connections that are no visits."
+    )
     as_of: AwareDatetime
 
 

@@ -54,11 +54,14 @@ def attendance_roster(session: str) -> Response:
     with db.reading(backend().engine) as conn:
         known = _facts(conn, caller, asked, now)
         cycles = session_facts.cycles_by_user(conn, known.reach) if known else {}
-    people = sorted(cycles.items())
-    seen = (
-        list(session_facts.everyone(known, people, now=now, rules=backend().rules)) if known else []
-    )
-    told = answers.answer(answers.roster(known.meeting if known else None, seen, now))
+    people, rules = sorted(cycles.items()), backend().rules
+    seen = list(session_facts.everyone(known, people, now=now, rules=rules)) if known else []
+    body = answers.roster(known.meeting if known else None, seen, now)
+    if wanted.uncounted:
+        body["uncounted"] = answers.uncounted(
+            session_facts.uncounted(known, people, rules=rules) if known else ()
+        )
+    told = answers.answer(body)
     told.vary.add("Accept")
     return told
 

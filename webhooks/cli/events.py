@@ -61,7 +61,8 @@ def show(event_id: str, *, as_json: bool) -> None:
         if found is None:
             raise click.ClickException(f"The ledger has no event {event_id}.")
         told, payload = found
-        detail = event_replies.detail(told, payload, entry.changed(conn, told))
+        changed = entry.changed(conn, told, rules=unhurried().rules)
+        detail = event_replies.detail(told, payload, changed)
     if as_json:
         terminal.show_json(detail)
         return
