@@ -256,9 +256,9 @@ def of_made(conn: Connection, made: Session) -> Known:
     return Known(made, frozenset(names | ({room_name} if room_name else set())), tuple(naming))
 
 
-def rooms_of_made(conn: Connection, made: Session, *, rules: Rules) -> tuple[Room, ...]:
+def rooms_of_made(conn: Connection, made: Session, *, rules: Rules) -> list[Room]:
     """The rooms that may be in a session of this id while nobody registers it."""
-    return _facts_of_made(conn, of_made(conn, made), rules).meeting.rooms
+    return _reach_of_made(conn, of_made(conn, made), rules)[1]
 
 
 def _facts_of_registered(conn: Connection, known: Known, rules: Rules) -> Facts:
@@ -278,6 +278,11 @@ def _facts_of_registered(conn: Connection, known: Known, rules: Rules) -> Facts:
 
 
 def _facts_of_made(conn: Connection, known: Known, rules: Rules) -> Facts:
+    reach, lives = _reach_of_made(conn, known, rules)
+    return _facts(conn, known.session, reach, lives, rules)
+
+
+def _reach_of_made(conn: Connection, known: Known, rules: Rules) -> tuple[Reach, list[Room]]:
     """What was made on the spot has the rooms that name it and those that were born again within
     `MAX_CYCLE_HOURS`, or the rooms of the name in its id that were created on its day."""
     begins = [life.created_at for life in known.naming]
@@ -285,13 +290,12 @@ def _facts_of_made(conn: Connection, known: Known, rules: Rules) -> Facts:
     if day is not None:
         begins += _hours_of(day, rules)
     if not begins:
-        return _facts(conn, known.session, Reach(known.session.id, known.names), [], rules)
+        return Reach(known.session.id, known.names), []
     longest, since, until = rules.max_cycle, min(begins), max(begins)
     lives = room.of_names(conn, known.names, since=since - longest, until=until + 2 * longest)
     sids = frozenset(life.sid for life in lives)
     by_hand = (since, until + 2 * longest)
-    reach = Reach(known.session.id, known.names, sids, by_hand=by_hand)
-    return _facts(conn, known.session, reach, lives, rules)
+    return Reach(known.session.id, known.names, sids, by_hand=by_hand), lives
 
 
 def _facts(

@@ -41,6 +41,14 @@ INSERT INTO rooms (sid, name, named_rank, starts, end_rank, created_at, last_eve
 VALUES ('RM_1', :room, '', '[]', '', now() - interval '2 days', now())
 """
 
+SESSION_MADE = """
+INSERT INTO sessions (id, room_name, made_by, duration_minutes, late_after_minutes, expected,
+                      created_at, rooms)
+SELECT name || '@' || to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD'), name, 'room', 60, 10,
+       '[]', created_at, '[]'
+FROM rooms
+"""
+
 
 def registering(*, rounds: int) -> list[Figure]:
     with stack("postgresql") as under, _a_big_room(under), under.web() as port:
@@ -55,6 +63,7 @@ def registering(*, rounds: int) -> list[Figure]:
 def _a_big_room(under: Stack) -> Iterator[None]:
     with db.writing(under.engine) as conn:
         conn.execute(text(ROOM_KNOWN), {"room": ROOM})
+        conn.execute(text(SESSION_MADE))
         conn.execute(text(VISITS_KNOWN), {"room": ROOM, "visits": VISITS})
     with under.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as conn:
         conn.execute(text("VACUUM ANALYZE cycles, rooms"))
