@@ -112,3 +112,5 @@ def test_an_address_of_a_database_has_no_secret(url: str, address: str) -> None:
 
 def test_an_address_of_redis_has_no_secret() -> None:
     assert redis_address("rediss://u:s3cret@r:6380/1?x=y") == "rediss://r:6380/1"
+    several = "rediss+sentinel://u:s3cret@one:26379,two:26379/mymaster/1?sentinel_password=hidden"
+    assert redis_address(several) == "rediss+sentinel://one:26379,two:26379/mymaster/1"

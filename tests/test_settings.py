@@ -136,6 +136,9 @@ TAKEN: list[tuple[str, str, Any]] = [
             "redis://cache?db=2&health_check_interval=30",
             "rediss://cache/0?ssl_cert_reqs=none",
             "unix:///run/valkey.sock?db=1",
+            "redis+sentinel://one:26379,two/mymaster",
+            "redis+sentinel://u:p@one:26379,[::1]:26380/mymaster/2?sentinel_password=q",
+            "rediss+sentinel://:p@one/mymaster/0?ssl_ca_certs=/etc/ssl/own.pem",
         )
     ),
     ("PORT", "9000", 9000),
@@ -210,6 +213,11 @@ REFUSED = [
     ("REDIS_URL", "redis://cache:6379/rollcall"),
     ("REDIS_URL", "redis://cache:6379/-1"),
     ("REDIS_URL", "unix:///run/valkey.sock?foo=bar"),
+    ("REDIS_URL", "redis+sentinel://:s3cret@one:26379,two:26379"),  # which service?
+    ("REDIS_URL", "redis+sentinel://:s3cret@one:port/mymaster/0"),
+    ("REDIS_URL", "redis+sentinel://:s3cret@one,/mymaster/0"),
+    ("REDIS_URL", "redis+sentinel://:s3cret@one/mymaster/rollcall"),
+    ("REDIS_URL", "redis+sentinel://:s3cret@one/mymaster/0?foo=bar"),
     ("PORT", "0"),
     ("PORT", "http"),
     ("WEB_PROCESSES", "0"),

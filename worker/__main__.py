@@ -21,7 +21,7 @@ from rq.worker_pool import WorkerPool
 from models.settings.settings import Settings, load_or_exit
 from models.storage import reasons
 from worker.inbox.bell import QUEUE
-from worker.process import logs, metrics_dir, shutdown
+from worker.process import logs, metrics_dir, redis_client, shutdown
 
 RETRY_SECONDS = 1
 
@@ -98,7 +98,7 @@ def work(settings: Settings) -> None:
     if settings.workers == 1:
         work_alone(settings)
         return
-    redis = Redis.from_url(settings.redis_url)
+    redis = redis_client.connect(settings.redis_url, Redis)
     pool = Pool([QUEUE], connection=redis, num_workers=settings.workers)
     pool.settings = settings
     pool.start(logging_level="WARNING")
@@ -116,7 +116,7 @@ def work_alone(settings: Settings) -> None:
 def _worked(settings: Settings) -> bool:
     """Work until asked to stop; False when Redis was lost."""
     try:
-        worker = Worker([QUEUE], connection=Redis.from_url(settings.redis_url))
+        worker = Worker([QUEUE], connection=redis_client.connect(settings.redis_url, Redis))
         worker.work(logging_level="WARNING")
     except RedisError as error:
         log.warning("worker.lost_redis", reason=reasons.of(error))

@@ -19,7 +19,7 @@ from rq.exceptions import StopRequested
 from models.settings.settings import Settings, load_or_exit
 from models.storage import reasons
 from worker.inbox import bell
-from worker.process import logs, metrics_dir, shutdown
+from worker.process import logs, metrics_dir, redis_client, shutdown
 
 SWEEP_SECONDS = 5
 PRUNE_AT = "30 3 * * *"
@@ -90,7 +90,9 @@ def _scheduled(settings: Settings) -> bool:
 def scheduler(settings: Settings) -> Scheduler:
     from worker import jobs  # noqa: PLC0415  (they count as well: see main)
 
-    made = Scheduler(connection=Redis.from_url(settings.redis_url), logging_level="WARNING")
+    made = Scheduler(
+        connection=redis_client.connect(settings.redis_url, Redis), logging_level="WARNING"
+    )
     _register(made, jobs.sweep, interval=SWEEP_SECONDS)
     _register(made, jobs.prune_some, cron=PRUNE_AT)
     return made

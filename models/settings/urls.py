@@ -19,6 +19,8 @@ from redis.exceptions import RedisError
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
+from models.settings import sentinel
+
 LIVEKIT = TypeAdapter[AnyUrl](
     Annotated[AnyUrl, UrlConstraints(allowed_schemes=["http", "https", "ws", "wss"])]
 )
@@ -57,8 +59,12 @@ def livekit(url: str) -> str:
 
 def redis(url: str) -> str:
     """A URL that redis-py can connect with: it makes the connection, which connects nowhere yet."""
+    if sentinel.is_sentinel(url):
+        return _behind_sentinel(url)
     if not url.startswith(("redis://", "rediss://", "unix://")):
-        raise ValueError("must begin with redis://, rediss:// or unix://")
+        raise ValueError(
+            "must begin with redis://, rediss://, unix://, redis+sentinel:// or rediss+sentinel://"
+        )
     try:
         Redis.from_url(url).connection_pool.make_connection()
     except (TypeError, ValueError, RedisError):
@@ -66,6 +72,16 @@ def redis(url: str) -> str:
     number = urlsplit(url).path.strip("/")
     if not url.startswith("unix://") and number and not number.isdecimal():
         raise ValueError("must end in the database's number, such as /0")
+    return url
+
+
+def _behind_sentinel(url: str) -> str:
+    parsed = sentinel.parse(url)
+    try:
+        client = parsed.client(Redis)
+        client.connection_pool.make_connection()
+    except (TypeError, ValueError, RedisError):
+        raise ValueError("has an option that its scheme lacks") from None
     return url
 
 
@@ -107,6 +123,8 @@ def database_address(url: str) -> str:
 
 def redis_address(url: str) -> str:
     """Where Redis is, for logs: no user, no password, no options."""
+    if sentinel.is_sentinel(url):
+        return sentinel.address(url)
     parts = urlsplit(url)
     port = f":{parts.port}" if parts.port else ""
     return f"{parts.scheme}://{parts.hostname or ''}{port}{parts.path}"

@@ -11,7 +11,7 @@ import struct
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, cast
+from typing import Any
 
 from redis import Connection, Redis
 from redis.backoff import NoBackoff
@@ -20,8 +20,10 @@ from redis.exceptions import ConnectionError as RedisDown
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisLate
 from redis.retry import Retry
+from redis.sentinel import SentinelManagedConnection, SentinelManagedSSLConnection
 
 from models.storage.breaker import Breaker
+from worker.process import redis_client
 
 _TIMEVAL = struct.Struct("ll")
 
@@ -51,6 +53,24 @@ class QuickConnection(Connection):
             raise
 
 
+class ManagedConnection(SentinelManagedConnection, QuickConnection):
+    """A connection to the primary that Sentinels name."""
+
+    def read_response(self, *args: Any, **options: Any) -> Any:
+        """As other connections do, it closes when no answer came. Otherwise that answer would be
+        taken for the next command's."""
+        closing = {"disconnect_on_error": True} | options
+        return super().read_response(*args, **closing)
+
+
+class ManagedTlsConnection(SentinelManagedSSLConnection):
+    """The same over TLS."""
+
+    def read_response(self, *args: Any, **options: Any) -> Any:
+        closing = {"disconnect_on_error": True} | options
+        return super().read_response(*args, **closing)
+
+
 class QuickRedis(Redis):
     """Construct through `connect`. Raises RedisDown at once while its breaker is open.
 
@@ -64,9 +84,9 @@ class QuickRedis(Redis):
     @classmethod
     def connect(cls, url: str, *, timeout: float) -> QuickRedis:
         """A client that gives Redis `timeout` seconds for an answer, and for a connection."""
-        client = cast(QuickRedis, cls.from_url(url, **_quickly(url, timeout)))
+        client = redis_client.connect(url, cls, **_quickly(url, timeout))
         client._own = threading.local()
-        probe = Redis.from_url(url, **_quickly(url, timeout))
+        probe = redis_client.connect(url, Redis, **_quickly(url, timeout))
         client.breaker = Breaker("redis", probe.ping, failure=RedisError)
         return client
 
@@ -80,6 +100,8 @@ class QuickRedis(Redis):
                     return self._asked(connection, *args, **options)
                 except RedisDown:
                     pass  # Redis closed it since: once more, on a new one
+            # A command would connect too, but ask no Sentinel where to.
+            connection.connect()  # type: ignore[no-untyped-call]  # redis-py's
             return self._asked(connection, *args, **options)
 
     def _asked(self, connection: Connection, *args: Any, **options: Any) -> Any:
@@ -113,9 +135,17 @@ def _guarded(breaker: Breaker) -> Iterator[None]:
         raise
 
 
+CONNECTIONS: dict[str, type[Connection]] = {
+    "redis": QuickConnection,
+    "redis+sentinel": ManagedConnection,
+    "rediss+sentinel": ManagedTlsConnection,
+}
+"""By the URL's scheme; for the others redis-py's own, over TLS or a Unix socket."""
+
+
 def _quickly(url: str, timeout: float) -> dict[str, Any]:
-    """Over TLS or a Unix socket with redis-py's own connection, which the URL's scheme chooses."""
-    quick = {"connection_class": QuickConnection} if url.startswith("redis://") else {}
+    scheme = url.partition("://")[0]
+    quick = {"connection_class": CONNECTIONS[scheme]} if scheme in CONNECTIONS else {}
     return quick | {
         "socket_timeout": timeout,
         "socket_connect_timeout": timeout,
