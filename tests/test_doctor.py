@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,14 +17,24 @@ from rq import SimpleWorker
 from rq.utils import utcformat
 from sqlalchemy import make_url, text, update
 
+from models.ledger import replay as replays
 from models.settings.settings import Settings
 from models.storage import db
 from models.tables import webhook_event
 from models.tables.webhook_event import webhook_events
-from tests import build
-from tests.doors import ago, drain, on_postgresql, on_sqlite, wait_for
+from tests import build, doors
+from tests.doors import (
+    ago,
+    bearer,
+    drain,
+    on_postgresql,
+    on_sqlite,
+    ops_token,
+    rows,
+    wait_for,
+)
 from tests.faults import Valkey, free_port
-from tests.test_not_taken import read_only
+from tests.test_not_taken import read_only, refusing
 from webhooks.app import create_app
 from webhooks.cli.doctor import doctor
 from webhooks.door.context import EXTENSION
@@ -61,6 +72,24 @@ def test_without_workers_it_says_so_and_exits_1(app: Flask) -> None:
     assert line(result, "redis").startswith("ok")
     assert line(result, "workers").startswith("NOT")
     assert "start the Procfile's `worker`" in line(result, "workers")
+
+
+def test_events_that_failed_again_after_a_replay_are_told_apart(
+    app: Flask, client: FlaskClient, backend: Backend
+) -> None:
+    post(client, sent_at=datetime.now(UTC))
+    post(client, sent_at=datetime.now(UTC) - timedelta(seconds=1))
+    with db.writing(backend.engine) as conn:
+        conn.execute(update(webhook_events).values(payload={}))
+    drain(backend)
+    [failed] = {row["status"] for row in rows(backend, webhook_events)}
+    assert failed == "failed"
+    assert "again" not in line(examined(app), "failed")
+    with db.writing(backend.engine) as conn:
+        replays.put_back(conn, [1], now=datetime.now(UTC))
+    drain(backend)
+    assert "1 of them again after a replay" in line(examined(app), "failed")
+    assert "\nrollcall_events_failed_again 1.0" in client.get("/metrics").text
 
 
 @on_sqlite
@@ -302,6 +331,36 @@ def test_refused_webhooks_are_told_by_reason_and_issuer(
 
 
 @on_sqlite
+@pytest.mark.parametrize("path", ["/webhook/livekit", "/", "/api/events"])
+def test_webhooks_at_a_wrong_path_are_told(app: Flask, client: FlaskClient, path: str) -> None:
+    before = rejects(client, "wrong_path")
+    body, token = build.signed(build.webhook(build.joined()))
+    client.post(path, data=body, headers={"Authorization": doors.token()})
+    client.post(path, data=body)
+    assert client.post(path, data=body, headers={"Authorization": token}).status_code in (404, 405)
+    assert rejects(client, "wrong_path") == before + 1
+    wait_for(lambda: f"1 wrong_path of {build.KEY}" in line(examined(app), "refused"), seconds=30)
+    assert "end in /webhooks/livekit" in line(examined(app), "refused")
+
+
+@on_sqlite
+def test_with_a_slash_at_its_end_the_path_is_right(client: FlaskClient) -> None:
+    body, token = build.signed(build.webhook(build.joined()))
+    url = "/webhooks/livekit/"
+    assert client.post(url, data=body, headers={"Authorization": token}).status_code == 204
+
+
+def rejects(client: FlaskClient, reason: str) -> float:
+    found = re.search(
+        rf'^rollcall_webhook_rejects_total{{reason="{reason}"}} (.*)$',
+        client.get("/metrics").text,
+        re.MULTILINE,
+    )
+    assert found is not None, "Prometheus sees no increase in what was never zero"
+    return float(found[1])
+
+
+@on_sqlite
 def test_issuers_that_somebody_makes_up_fill_no_memory(backend: Backend) -> None:
     rejections = Rejections(backend.redis, backend.keys)
     now = datetime.now(UTC)
@@ -329,7 +388,33 @@ def test_it_is_told_how_long_ago_the_last_webhook_was_accepted(
     assert "the last webhook was accepted 30" in line(examined(app), "received")
 
 
+@on_sqlite
+def test_operators_get_the_same_findings_over_http(app: Flask, client: FlaskClient) -> None:
+    told = client.get("/api/health", headers=bearer(ops_token())).json
+    assert told is not None
+    lines = examined(app).output
+    assert [check["what"] for check in told["checks"] if not check["well"]] == [
+        "workers",
+        "scheduler",
+    ]
+    for check in told["checks"]:
+        assert f"{check['what']:<11} {check['seen']}" in lines
+        assert not check["todo"] or f"→ {check['todo']}" in lines
+    assert client.get("/api/health", headers=bearer(doors.token())).status_code == 403
+
+
 # --- PostgreSQL -----------------------------------------------------------------------------------
+
+
+@on_postgresql
+def test_what_keeps_the_spool_full_is_named(settings: Settings, postgres_url: str) -> None:
+    app = create_app(settings)
+    with refusing(postgres_url, "53100"):
+        post(app.test_client(), sent_at=datetime.now(UTC))
+        wait_for(lambda: "SQLSTATE 53100" in line(examined(app), "spool"), seconds=30)
+        assert line(examined(app), "database").startswith("ok")
+        assert line(examined(app), "spool").startswith("NOT")
+    app.extensions[EXTENSION].spool_copier.stop()
 
 
 @on_postgresql

@@ -22,7 +22,7 @@ from webhooks.door.responses import Response
 from webhooks.pages.docs import docs
 from webhooks.pages.manual import manual
 from webhooks.pages.pages import pages
-from webhooks.receiver import receiver
+from webhooks.receiver import count_from_zero, receiver
 from webhooks.server.connections import ConnectionReaper
 from worker.inbox.group_commit import GroupCommit
 from worker.inbox.rejections import Rejections
@@ -55,6 +55,7 @@ def create_app(settings: Settings | None = None, timeouts: Timeouts = REQUEST) -
     api = (receiver, status, roster, join, sessions, events, users, health, metrics)
     for door in (*api, docs, pages, manual):
         app.register_blueprint(door)
+    count_from_zero()
     if settings.cors_origins:
         _allow_origins(app, settings)
     return app

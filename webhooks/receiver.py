@@ -14,7 +14,7 @@ import structlog
 from flask import Blueprint, request
 from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
-from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from models.domain.event import Event, Unreadable
 from models.ledger import incoming
@@ -67,6 +67,31 @@ def receive() -> Response:
     kind, outcome, answered = _keep(body, now, started)
     metrics.webhook_seconds.labels(kind, outcome).observe(perf_counter() - started)
     return answered
+
+
+@receiver.app_errorhandler(404)
+@receiver.app_errorhandler(405)
+def misdirected(error: HTTPException) -> Response:
+    """A genuine webhook at another path is lost, for LiveKit takes the answer as delivered: have
+    operators hear of it."""
+    if request.method == "POST" and _has_webhook_token():
+        _rejected("wrong_path", present())
+    return problems.http(error)
+
+
+def count_from_zero() -> None:
+    """Show each reason from the start: Prometheus sees no increase in what was never zero."""
+    for reason in (*verify.REASONS, "too_large", "wrong_path"):
+        metrics.webhook_rejects.labels(reason)
+
+
+def _has_webhook_token() -> bool:
+    try:
+        token = request.headers.get("Authorization")
+        verify.webhook_claims(token, keys=backend().keys, now=present())
+    except Rejected:
+        return False
+    return True
 
 
 def _rejected(why: str, now: datetime) -> None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from flask import Blueprint
 
 from webhooks.api.answers import answer
+from webhooks.api.health_replies import Findings
 from webhooks.api.replies import Alive, Ready
+from webhooks.door import auth
 from webhooks.door.context import backend, present
 from webhooks.door.operation import json, operation
 from webhooks.door.responses import Response
-from worker.health import checks, keeps_in
+from worker.health.check import keeps_in
+from worker.health.checks import checks
 
 health = Blueprint("health", __name__)
 
@@ -36,3 +39,16 @@ def readyz() -> Response:
         "checks": shown,
     }
     return answer(body, status=200 if kept_in is not None else 503)
+
+
+@health.get("/api/health")
+@operation(tokens=("operator",), answers={200: json("What was found.", Findings)})
+def findings() -> Response:
+    """What `flask doctor` finds, but for LiveKit's API: what is well, and what to do where not.
+
+    What can't be asked now, as while the database is away, is left out.
+    """
+    auth.operator()
+    seen = checks(backend(), now=present())
+    found = [check.as_json() for check in seen]
+    return answer({"keeps_in": keeps_in(seen), "checks": found})

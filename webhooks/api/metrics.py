@@ -14,6 +14,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
+from models.ledger import failures
 from models.storage import db, reasons
 from models.tables import cycle, webhook_event
 from webhooks.door.context import backend, present
@@ -60,6 +61,7 @@ def _of_database() -> Iterator[GaugeMetricFamily]:
             waiting = webhook_event.pending(conn)
             waited = webhook_event.longest_wait(conn, now=present())
             failed, unreadable = webhook_event.failed(conn), webhook_event.unreadable(conn)
+            failed_again, accepted = failures.again(conn), webhook_event.last_accepted(conn)
             since = present() - backend().rules.max_cycle
             inside = cycle.open_count(conn, since=since)
     except SQLAlchemyError as error:
@@ -71,6 +73,11 @@ def _of_database() -> Iterator[GaugeMetricFamily]:
     told = "How long the oldest has waited, but for those that a replay put back."
     yield _gauge("rollcall_oldest_pending_seconds", told, waited.total_seconds())
     yield _gauge("rollcall_events_failed", "Failed events in the ledger.", failed)
+    told = "Failed events in the ledger that a replay did not mend."
+    yield _gauge("rollcall_events_failed_again", told, failed_again)
+    if accepted is not None:
+        told = "When LiveKit's last webhook was accepted."
+        yield _gauge("rollcall_last_accepted_timestamp_seconds", told, accepted.timestamp())
     yield _gauge("rollcall_events_unreadable", "Unreadable events in the ledger.", unreadable)
     yield _gauge("rollcall_open_cycles", "Visits that nobody has ended, of late.", inside)
 

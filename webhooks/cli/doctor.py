@@ -14,7 +14,8 @@ from livekit.api import ListRoomsRequest, LiveKitAPI, ServerError
 from models.settings.settings import Settings
 from webhooks.cli.group import Command
 from webhooks.door.context import backend, present
-from worker.health import Check, checks
+from worker.health.check import Check
+from worker.health.checks import checks
 
 LIVEKIT_SECONDS = 5.0
 
@@ -25,7 +26,7 @@ LIVEKIT_SECONDS = 5.0
 def doctor(*, as_json: bool) -> None:
     """Look at everything that can be wrong; exit status 1 when something is."""
     here = backend()
-    seen = [Check("settings", well=True, seen="every variable has a good value")]
+    seen = [Check("settings.good")]
     seen += [*checks(here, now=present()), *_livekit(here.settings)]
     _print(seen, as_json=as_json)
     if not all(check.well for check in seen):
@@ -34,7 +35,8 @@ def doctor(*, as_json: bool) -> None:
 
 def _print(seen: list[Check], *, as_json: bool) -> None:
     if as_json:
-        click.echo(orjson.dumps(seen, option=orjson.OPT_INDENT_2).decode())
+        found = [check.as_json() for check in seen]
+        click.echo(orjson.dumps(found, option=orjson.OPT_INDENT_2).decode())
         return
     for check in seen:
         mark = click.style("ok  ", fg="green") if check.well else click.style("NOT ", fg="red")
@@ -49,10 +51,9 @@ def _livekit(settings: Settings) -> Iterator[Check]:
     try:
         rooms = asyncio.run(_count_rooms(settings))
     except (aiohttp.ClientError, ServerError, TimeoutError, OSError, ValueError) as error:
-        seen = f"does not answer ({type(error).__name__})"
-        yield Check("livekit", well=False, seen=seen, todo="check LIVEKIT_URL and the key")
+        yield Check("livekit.down", {"reason": type(error).__name__})
     else:
-        yield Check("livekit", well=True, seen=f"answers, {rooms} rooms open")
+        yield Check("livekit.answers", {"count": rooms})
 
 
 async def _count_rooms(settings: Settings) -> int:

@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from models.storage.db import OUTAGES
 from webhooks.cli.terminal import INTERRUPTED
 from webhooks.door.context import backend, present
-from worker.health import database, serves
+from worker.health import database
 
 _HALVES = re.compile(r"[\ud800-\udfff]")
 
@@ -36,7 +36,8 @@ class Command(click.Command):
             click.echo("\nStopped.", err=True)
             raise SystemExit(INTERRUPTED) from None
         except SQLAlchemyError as error:
-            wrong = [check for check in database(backend(), present()) if not serves(check)]
+            seen = database.checks(backend().engine, present())
+            wrong = [check for check in seen if not check.serves]
             if not wrong and not isinstance(error, OUTAGES):
                 raise
             cause = type(getattr(error, "orig", error)).__name__

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import orjson
 import structlog
-from flask import Flask
+from flask import Flask, request
 from pydantic import ValidationError
 from werkzeug.exceptions import HTTPException
 from werkzeug.http import HTTP_STATUS_CODES
@@ -15,6 +15,7 @@ from werkzeug.http import HTTP_STATUS_CODES
 from models.storage import reasons
 from models.storage.db import OUTAGES
 from webhooks.door.responses import Response
+from worker.process import metrics
 
 CONTENT_TYPE = "application/problem+json"
 
@@ -72,6 +73,8 @@ def response(
     headers: Mapping[str, str] | None = None,
     **more: object,
 ) -> Response:
+    if status >= 500:
+        metrics.server_errors.labels(request.endpoint or "none", reason).inc()
     title = HTTP_STATUS_CODES.get(status, "Error")
     told = {"type": "about:blank", "title": title, "status": status, "reason": reason}
     body = orjson.dumps({**told, "detail": detail, **more})
@@ -82,7 +85,7 @@ def register(app: Flask) -> None:
     """Answer every error of the app as a problem."""
     app.register_error_handler(Problem, _problem)
     app.register_error_handler(ValidationError, _invalid)
-    app.register_error_handler(HTTPException, _http)
+    app.register_error_handler(HTTPException, http)
     for outage in OUTAGES:
         app.register_error_handler(outage, _database_down)
     app.register_error_handler(Exception, _bug)
@@ -105,7 +108,8 @@ def _invalid(error: ValidationError) -> Response:
     return response(400, "invalid", detail, errors=errors)
 
 
-def _http(error: HTTPException) -> Response:
+def http(error: HTTPException) -> Response:
+    """What werkzeug refuses, as a problem."""
     status = error.code or 500
     reason = (error.name or "error").lower().replace(" ", "-")
     headers = {
@@ -121,6 +125,8 @@ def unavailable(error: Exception) -> Problem:
         return Problem(503, "busy", detail, headers={"Retry-After": "1"})
     log.error("database.down", reason=reasons.of(error))
     detail = "The database does not take it now. Nothing was stored; try again."
+    if request.method in ("GET", "HEAD"):
+        detail = "The database does not answer now. Try again."
     headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
     return Problem(503, "database-down", detail, headers=headers)
 

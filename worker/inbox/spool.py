@@ -21,6 +21,9 @@ from models.tables import webhook_event
 from worker.process.backend import Backend
 
 SPOOL = "rollcall:spool"
+HINDRANCE = "rollcall:spool:hindrance"
+HINDRANCE_LIFE_SECONDS = 60
+
 BATCH = 500
 FIELD = b"row"
 
@@ -32,6 +35,16 @@ log = structlog.get_logger()
 def add(redis: Redis, row: dict[str, Any]) -> None:
     """Keep an inbox row until the database is back. Raises RedisError."""
     redis.xadd(SPOOL, {FIELD: orjson.dumps(row)})
+
+
+def note_hindrance(redis: Redis, reason: str) -> None:
+    """Remember for a minute why the database does not take what is in it. Raises RedisError."""
+    redis.set(HINDRANCE, reason, ex=HINDRANCE_LIFE_SECONDS)
+
+
+def hindrance(redis: Redis) -> str:
+    """Why the database did not take it lately; empty when nobody knows. Raises RedisError."""
+    return cast("bytes", redis.get(HINDRANCE) or b"").decode()
 
 
 def copy(backend: Backend) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 
 import structlog
 from redis.exceptions import RedisError
@@ -61,6 +61,7 @@ class SpoolCopier:
                 copied += count
         except (RedisError, SQLAlchemyError) as error:
             hindrance = reasons.of(error)
+            self._note(backend, hindrance)
             if hindrance != self._hindrance:
                 log.warning("spool.waiting", reason=hindrance)
             self._hindrance = hindrance
@@ -69,6 +70,11 @@ class SpoolCopier:
         if copied:
             log.info("spool.copied", count=copied)
             self._announce(backend)
+
+    def _note(self, backend: Backend, hindrance: str) -> None:
+        """For the doctor. A Redis that takes no writes has a finding of its own."""
+        with suppress(RedisError):
+            spool.note_hindrance(backend.redis, hindrance)
 
     def _announce(self, backend: Backend) -> None:
         try:

@@ -19,8 +19,13 @@ webhook_seconds = Histogram(
 )
 webhook_rejects = Counter(
     "rollcall_webhook_rejects",
-    "Webhooks not believed, or too large, by reason.",
+    "Webhooks not believed, too large, or sent to a wrong path, by reason.",
     ["reason"],
+)
+server_errors = Counter(
+    "rollcall_server_errors",
+    "Answers 5xx, by the route's name and the problem's reason.",
+    ["route", "reason"],
 )
 status_seconds = Histogram(
     "rollcall_status_seconds",

@@ -6,7 +6,7 @@ A replica, a full one and a cluster all answer a ping.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from redis import Redis
 from redis.exceptions import NoPermissionError, OutOfMemoryError, ResponseError
@@ -17,22 +17,18 @@ KEY = "rollcall:check"
 KEY_LIFE_MS = 10_000
 SCRIPT = "return redis.call('GET', KEYS[1])"
 
-CLUSTER = "is a cluster, on which RQ's queues do not run"
-REPLICA = "is a replica, which takes no writes"
-TO_PRIMARY = "name a single primary in REDIS_URL, with cluster mode off"
-TO_MEMORY = "give it more memory (maxmemory): statuses are slower, and nothing can be spooled"
-TO_RIGHTS = "give the user of REDIS_URL all keys and commands of its database"
+Hindrance = Literal["cluster", "replica", "full", "rights", "fails"]
 
 
 @dataclass(frozen=True, slots=True)
 class RedisState:
-    """Why it can't do its work, and what to do; empty when it can.
+    """Why it can't do its work, None when it can, and its own words for it.
 
     `eviction_policy` is None when nobody may ask for it.
     """
 
-    hindrance: str
-    todo: str
+    hindrance: Hindrance | None
+    reason: str
     eviction_policy: str | None
 
 
@@ -41,21 +37,21 @@ def examine(redis: Redis) -> RedisState:
     info = _info(redis)
     policy = info.get("maxmemory_policy")
     if info.get("cluster_enabled"):
-        return RedisState(CLUSTER, TO_PRIMARY, policy)
+        return RedisState("cluster", "", policy)
     if info.get("role") == "slave":
-        return RedisState(REPLICA, TO_PRIMARY, policy)
+        return RedisState("replica", "", policy)
     try:
         redis.set(KEY, b"1", px=KEY_LIFE_MS)
         redis.eval(SCRIPT, 1, KEY)
     except ResponseError as error:
-        return RedisState(reasons.of(error), _todo(error), policy)
-    return RedisState("", "", policy)
+        return RedisState(_hindrance(error), reasons.of(error), policy)
+    return RedisState(None, "", policy)
 
 
-def _todo(error: ResponseError) -> str:
+def _hindrance(error: ResponseError) -> Hindrance:
     if isinstance(error, OutOfMemoryError):
-        return TO_MEMORY
-    return TO_RIGHTS if isinstance(error, NoPermissionError) else "look into the log of Redis"
+        return "full"
+    return "rights" if isinstance(error, NoPermissionError) else "fails"
 
 
 def _info(redis: Redis) -> dict[str, Any]:

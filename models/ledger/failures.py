@@ -1,0 +1,13 @@
+"""Failed events: which of them a replay did not mend."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection, func, select
+
+from models.tables.webhook_event import FAILED, webhook_events
+
+
+def again(conn: Connection) -> int:
+    """How many events failed again after a replay: what applies an event counts its attempts."""
+    statement = select(func.count()).select_from(webhook_events)
+    return conn.execute(statement.where(FAILED, webhook_events.c.attempts > 1)).scalar_one()

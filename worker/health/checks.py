@@ -1,0 +1,19 @@
+"""Everything that this process can find out about its own health.
+
+LiveKit's API is not asked, so that the web process need not load its client.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from worker.health import database, redis
+from worker.health.check import Check
+from worker.process.backend import Backend
+
+
+def checks(here: Backend, *, now: datetime) -> list[Check]:
+    """Of the database first, then of Redis. What can't be asked is left out."""
+    of_database = list(database.checks(here.engine, now))
+    takes_events = all(check.serves for check in of_database)
+    return [*of_database, *redis.checks(here.redis, now, takes_events=takes_events)]

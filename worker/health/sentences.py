@@ -1,0 +1,127 @@
+"""What can be found, in English: what was seen, and what to do about it.
+
+The console has each in its languages (webhooks/pages/languages). `{…}` are the values of a check.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Sentence(NamedTuple):
+    """`todo` is empty when all is well."""
+
+    seen: str
+    todo: str = ""
+
+
+def _refused(todo: str) -> Sentence:
+    return Sentence("{hour} in the last hour ({named}), {day} in the last day", todo)
+
+
+_CLOCKS = "run NTP here and on the LiveKit server: their clocks are more than 60 s apart"
+_NO_WEBHOOK = Sentence("no webhook has come yet")
+_TO_PRIMARY = "name a single primary in REDIS_URL, with cluster mode off"
+_FAILED = "`flask events list --status failed`, mend the cause, `flask events replay`"
+
+SENTENCES: dict[str, Sentence] = {
+    "settings.good": Sentence("every variable has a good value"),
+    "database.answers": Sentence("{database} answers"),
+    "database.down": Sentence(
+        "does not answer: {reason}",
+        "check DATABASE_URL and the server: does it have this database and user?",
+    ),
+    "database.encoding": Sentence(
+        "{database}'s encoding is {encoding}: events with other letters stay in the spool",
+        "make a database with ENCODING 'UTF8' and move what there is into it",
+    ),
+    "database.read_only": Sentence(
+        "{database} is read-only",
+        "name the primary in DATABASE_URL (of several hosts: ?target_session_attrs=read-write), or"
+        " set default_transaction_read_only off",
+    ),
+    "migrations.newest": Sentence("newest"),
+    "migrations.ahead": Sentence("newer than this code", "deploy the code that migrated it"),
+    "migrations.behind": Sentence(
+        "not the newest", "run `alembic upgrade head` (the Procfile's release)"
+    ),
+    "pending.few": Sentence("{count} waiting, the oldest for {seconds} s"),
+    "pending.old": Sentence(
+        "{count} waiting, the oldest for {seconds} s", "are workers and the scheduler running?"
+    ),
+    "failed.none": Sentence("0 failed"),
+    "failed.some": Sentence("{count} failed", _FAILED),
+    "failed.again": Sentence("{count} failed, {again} of them again after a replay", _FAILED),
+    "unreadable.none": Sentence("0 in the last day, {count} in all"),
+    "unreadable.lately": Sentence(
+        "{lately} in the last day, {count} in all",
+        "`flask events list --status unreadable` says what was not understood",
+    ),
+    "clock.none": _NO_WEBHOOK,
+    "clock.close": Sentence(
+        "webhooks arrive {seconds} s after LiveKit's clock says they were sent"
+    ),
+    "clock.apart": Sentence(
+        "webhooks arrive {seconds} s after LiveKit's clock says they were sent",
+        "run NTP here and on the LiveKit server: tokens are refused from 60 s on",
+    ),
+    "received.none": _NO_WEBHOOK,
+    "received.last": Sentence("the last webhook was accepted {seconds} s ago"),
+    "redis.works": Sentence("writes, reads and runs scripts"),
+    "redis.down": Sentence(
+        "does not answer ({reason}): slower, nothing is lost", "check REDIS_URL and the server"
+    ),
+    "redis.cluster": Sentence("is a cluster, on which RQ's queues do not run", _TO_PRIMARY),
+    "redis.replica": Sentence("is a replica, which takes no writes", _TO_PRIMARY),
+    "redis.full": Sentence(
+        "{reason}",
+        "give it more memory (maxmemory): statuses are slower, and nothing can be spooled",
+    ),
+    "redis.rights": Sentence(
+        "{reason}", "give the user of REDIS_URL the rights that docs/operating.md lists"
+    ),
+    "redis.fails": Sentence("{reason}", "look into the log of Redis"),
+    "eviction.hidden": Sentence("this user may not ask for it"),
+    "eviction.never": Sentence("maxmemory-policy is noeviction"),
+    "eviction.some": Sentence(
+        "maxmemory-policy is {policy}",
+        "set maxmemory-policy to noeviction: jobs and spooled events may be thrown away",
+    ),
+    "refused.none": Sentence("0 in the last hour, {day} in the last day"),
+    "refused.strangers": _refused(""),
+    "refused.unknown_key": _refused(
+        "put the API key {issuer} and its secret into LIVEKIT_KEYS, or have LiveKit sign with a key"
+        " that is configured here"
+    ),
+    "refused.signature": _refused(
+        "the secret of the API key {issuer} is another one here than at LiveKit: mend it"
+    ),
+    "refused.expired": _refused(_CLOCKS),
+    "refused.not_yet_valid": _refused(_CLOCKS),
+    "refused.too_large": _refused("raise MAX_BODY_BYTES"),
+    "refused.other_body": _refused(
+        "a proxy in between changes bodies: have it pass their bytes on"
+    ),
+    "refused.wrong_path": _refused(
+        "LiveKit posts its webhooks to a path where nobody takes them: have the URL of the webhooks"
+        " end in /webhooks/livekit"
+    ),
+    "spool.empty": Sentence("empty"),
+    "spool.waits": Sentence("keeps {count} events until the database is back"),
+    "spool.left": Sentence(
+        "{count} events in Redis that are not in the database, which is up",
+        "a web process copies them within seconds; else its log says why (spool.waiting,"
+        " spool.refused)",
+    ),
+    "spool.hindered": Sentence(
+        "{count} events in Redis that the database, which is up, does not take: {reason}",
+        "mend what the database says: web processes copy them within seconds then",
+    ),
+    "workers.alive": Sentence("{count} alive"),
+    "workers.none": Sentence("0 alive", "start the Procfile's `worker`"),
+    "scheduler.alive": Sentence("{count} alive"),
+    "scheduler.none": Sentence("0 alive", "start the Procfile's `scheduler`"),
+    "livekit.answers": Sentence("answers, {count} rooms open"),
+    "livekit.down": Sentence("does not answer ({reason})", "check LIVEKIT_URL and the key"),
+}
+"""By finding: what was looked at, and what was found there."""
