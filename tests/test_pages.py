@@ -88,6 +88,21 @@ def test_every_status_and_every_end_of_a_visit_has_its_words(language: str) -> N
     assert {*get_args(EndedBy), "next_session", "open"} <= said["ended_by"].keys()
 
 
+def test_the_console_says_in_each_language_what_the_doctor_says() -> None:
+    """But for what only the doctor looks at."""
+    english, arabic = (
+        {
+            (finding, which, *sorted(re.findall(r"{\w+}", said)))
+            for finding, sentence in pages.findings(language).items()
+            if not finding.startswith(("settings.", "livekit."))
+            for which, said in sentence.items()
+            if said
+        }
+        for language in pages.LANGUAGES
+    )
+    assert english == arabic
+
+
 def test_the_element_may_be_embedded_anywhere_and_is_small(client: FlaskClient) -> None:
     element = client.get(ELEMENT, buffered=True)
     assert element.headers["Access-Control-Allow-Origin"] == "*"

@@ -9,12 +9,15 @@ from playwright.sync_api import expect
 from sqlalchemy import update
 
 from models.domain import event
+from models.settings.settings import Settings
 from models.storage import db
 from models.tables import webhook_event
 from models.tables.webhook_event import webhook_events
 from tests import build
-from tests.browser.conftest import Class, Open, operator, teacher
+from tests.browser.conftest import Class, Open, operator, served, teacher
 from tests.doors import drain
+from tests.faults import free_port
+from webhooks.app import create_app
 
 MARKUP = "<img src=x onerror=alert(1)>"
 NUMBER = 3
@@ -102,6 +105,63 @@ def test_filters_narrow_what_is_shown_and_replayed(broken: Class, opened: Open) 
     page.get_by_role("button", name="Replay these").click()
     expect(page.get_by_role("dialog")).to_contain_text("0 events would be applied again")
     expect(page.get_by_role("button", name="Replay now")).to_be_hidden()
+
+
+def test_with_any_status_what_is_shown_is_replayed(broken: Class, opened: Open) -> None:
+    broken.happens(*broken.visit("7", 20))
+    page = opened(path())
+    page.get_by_label("Status").select_option("")
+    expect(page.locator("#events tr")).to_have_count(NUMBER + 1)
+    page.get_by_role("button", name="Replay these").click()
+    expect(page.get_by_role("dialog")).to_contain_text("4 events would be applied again")
+    page.get_by_role("button", name="Replay now").click()
+    expect(page.get_by_role("dialog")).to_contain_text("4 events went back")
+    with db.reading(broken.backend.engine) as conn:
+        assert webhook_event.pending(conn) == NUMBER + 1
+
+
+def test_a_replay_that_fails_again_says_so(broken: Class, opened: Open) -> None:
+    page = opened(path())
+    page.get_by_role("button", name="Replay these").click()
+    page.get_by_role("button", name="Replay now").click()
+    expect(page.get_by_role("dialog")).to_contain_text("3 events went back")
+    drain(broken.backend)
+    expect(page.get_by_role("dialog")).to_contain_text("3 events failed again")
+    expect(page.locator(".unwell", has_text="Failed")).to_contain_text(
+        "3 failed, 3 of them again after a replay"
+    )
+
+
+def test_a_tile_filters_the_list(broken: Class, opened: Open) -> None:
+    page = opened(path())
+    expect(page.locator("#events tr")).to_have_count(NUMBER)
+    page.locator("#checks").get_by_role("button", name="Pending").click()
+    expect(page.locator("#found")).to_have_text("No event matches.")
+    expect(page.get_by_role("button", name="Replay these")).to_be_disabled()
+    page.locator("#checks").get_by_role("button", name="Failed").click()
+    expect(page.locator("#events tr")).to_have_count(NUMBER)
+    expect(page.get_by_label("Status")).to_have_value("failed")
+
+
+@pytest.mark.parametrize(
+    ("lang", "says"),
+    [("en", "→ start the Procfile's `worker`"), ("ar", "← شغّل `worker` من Procfile")],
+)
+def test_a_finding_says_what_to_do(broken: Class, opened: Open, lang: str, says: str) -> None:
+    page = opened(path(lang=lang))
+    todo = page.locator(".unwell .todo", has_text="`worker`")
+    expect(todo).to_have_text(says.partition(" ")[2])
+
+
+def test_in_an_outage_what_is_not_known_is_unknown(settings: Settings, opened: Open) -> None:
+    gone = f"postgresql://127.0.0.1:{free_port()}/0"
+    app = create_app(settings.model_copy(update={"database_url": gone}))
+    with served(app) as address:
+        page = opened(address + path(), expect_errors=True)
+        expect(page.locator(".unwell", has_text="Database")).to_contain_text("does not answer")
+        expect(page.locator(".unknown", has_text="Failed")).to_contain_text("unknown")
+        expect(page.locator("#found")).to_have_text("unknown")
+        expect(page.locator("#trouble")).to_contain_text("kept in Redis")
 
 
 def test_a_teacher_s_token_opens_no_console(broken: Class, opened: Open) -> None:

@@ -57,7 +57,7 @@ Place = Annotated[
     str, AfterValidator(_place), Field(json_schema_extra={"pattern": f"^{CURSOR.pattern}$"})
 ]
 Flag = Annotated[bool, BeforeValidator(_is_flag, json_schema_input_type=bool)]
-Replayable = Literal["applied", "ignored", "failed"]
+Replayable = Literal["applied", "ignored", "failed", "any"]
 
 
 class EventFilters(BaseModel):
@@ -109,7 +109,9 @@ class EventsQuery(EventFilters, Query):
 class Replay(EventFilters):
     """Which events to replay: without any filter, those that failed."""
 
-    status: Annotated[Replayable, BeforeValidator(_is_replayable)] | None = None
+    status: Annotated[Replayable, BeforeValidator(_is_replayable)] | None = Field(  # type: ignore[assignment]  # "any" is none
+        None, description="`any`: applied, ignored and failed ones, also without another filter."
+    )
     event_ids: list[Id] | None = Field(
         None, min_length=1, max_length=MAX_EVENT_IDS, description="These, where the filters hold."
     )
@@ -117,8 +119,10 @@ class Replay(EventFilters):
     @property
     def filters(self) -> Filters:
         asked = super().filters
+        if self.status == "any":
+            asked = replace(asked, status=None)
         ids = tuple(self.event_ids) if self.event_ids else None
-        if asked == Filters() and ids is None:
+        if asked == Filters() and ids is None and self.status is None:
             return Filters(status="failed")
         return replace(asked, event_ids=ids)
 

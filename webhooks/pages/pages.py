@@ -18,6 +18,7 @@ from webhooks.api.event_bodies import Kind
 from webhooks.door import address
 from webhooks.door.operation import HTML, Answer, operation
 from webhooks.pages import page
+from worker.health.sentences import SENTENCES
 
 HERE = Path(__file__).parent
 LANGUAGES = ("en", "ar")
@@ -63,7 +64,7 @@ def roster(session: str) -> Response:
 @operation(answers={200: PAGE})
 def console() -> Response:
     """The operators' console; the API says who is one."""
-    return _page("ops.html", kinds=get_args(Kind))
+    return _page("ops.html", kinds=get_args(Kind), findings=findings(_language()))
 
 
 @pages.get("/static/<path:filename>")
@@ -105,4 +106,14 @@ def _language() -> str:
 def words(language: str) -> dict[str, Any]:
     """Everything that the pages say, in one of LANGUAGES."""
     told: dict[str, Any] = orjson.loads((HERE / "languages" / f"{language}.json").read_bytes())
+    return told
+
+
+@cache
+def findings(language: str) -> dict[str, dict[str, str]]:
+    """The sentences of all that health can find, in one of LANGUAGES; in English the doctor's."""
+    if language == LANGUAGES[0]:
+        return {finding: sentence._asdict() for finding, sentence in SENTENCES.items()}
+    path = HERE / "languages" / f"{language}.findings.json"
+    told: dict[str, dict[str, str]] = orjson.loads(path.read_bytes())
     return told

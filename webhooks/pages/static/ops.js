@@ -4,16 +4,20 @@ import * as token from "./token.js";
 import { counted, fill, number, second, words } from "./words.js";
 
 const LOOK_MS = 5_000;
+const WATCH_MS = 500;
 const PAGE = 50;
+const NOT_REPLAYED = ["pending", "unreadable"];
 const say = words.ops;
 
 const part = (id) => document.getElementById(id);
+const findings = JSON.parse(part("findings").textContent);
 const filters = part("filters");
 
 let held = null; // the token
 let next = null; // where the next page of the ledger begins
 let asked = {}; // the filters of what is shown
 let look = 0;
+const troubles = {};
 
 filters.addEventListener("submit", (event) => {
   event.preventDefault();
@@ -21,9 +25,16 @@ filters.addEventListener("submit", (event) => {
 });
 filters.addEventListener("change", list);
 part("more").addEventListener("click", () => page());
-part("replay").addEventListener("click", () => replay(asked));
+part("replay").addEventListener("click", () => replay({ status: "any", ...asked }));
 part("replaying-close").addEventListener("click", () => part("replaying").close());
 part("event-close").addEventListener("click", () => part("event").close());
+part("checks").addEventListener("click", ({ target }) => {
+  const { status } = target.closest("button")?.dataset ?? {};
+  if (!status) return;
+  filters.reset();
+  filters.elements.status.value = status;
+  list();
+});
 document.addEventListener("visibilitychange", () => document.hidden || health());
 
 const kept = token.take();
@@ -46,7 +57,8 @@ async function api(path, body) {
   if (!answer) throw new Error(words.trouble.never);
   if (answer.status === 401 || answer.status === 403) refuse(answer.status);
   const told = await answer.json();
-  if (!answer.ok && path !== "/readyz") throw new Error(told.detail);
+  if (told.reason === "database-down") throw new Error(say.outage);
+  if (!answer.ok) throw new Error(told.detail);
   return told;
 }
 
@@ -57,36 +69,60 @@ function refuse(code) {
   token.request(open, code === 401 ? words.ask.expired : say.refused);
 }
 
-function trouble(error) {
-  part("trouble").textContent = error ? error.message : "";
+/** Show what is wrong with health or with the list; null when nothing is any more. */
+function trouble(of, error) {
+  troubles[of] = error?.message;
+  part("trouble").textContent = troubles.list ?? troubles.health ?? "";
 }
 
-/** What can be wrong, every few seconds while somebody looks. */
+/** What was found, every few seconds while somebody looks. */
 async function health() {
   clearTimeout(look);
   if (!held || document.hidden) return;
+  let found = {};
   try {
-    const { checks } = await api("/readyz");
-    const shown = Object.entries(checks).map(([what, { well, seen }]) => {
-      const line = document.createElement("li");
-      line.className = well ? "well" : "unwell";
-      const name = document.createElement("b");
-      name.textContent = say.checks[what] ?? what;
-      const state = document.createElement("span");
-      state.className = "hidden";
-      state.textContent = well ? say.well : say.unwell;
-      const told = document.createElement("span");
-      told.dir = "ltr";
-      told.textContent = seen;
-      line.append(name, " ", state, told);
-      return line;
-    });
-    part("checks").replaceChildren(...shown);
-    trouble(null);
+    const { checks } = await api("/api/health");
+    found = Object.fromEntries(checks.map((check) => [check.what, check]));
+    trouble("health", null);
   } catch (error) {
-    trouble(error);
+    trouble("health", error);
+  }
+  // What was not looked at, since it could not be asked, is unknown: it does not vanish.
+  for (const shown of part("checks").children) {
+    const made = tile(shown.dataset.what, found[shown.dataset.what]);
+    if (!made.isEqualNode(shown)) shown.replaceWith(made);
   }
   look = setTimeout(health, LOOK_MS);
+}
+
+function tile(what, check) {
+  const line = document.createElement("li");
+  line.dataset.what = what;
+  line.className = check ? (check.well ? "well" : "unwell") : "unknown";
+  const name = document.createElement(say.status[what] ? "button" : "b");
+  name.textContent = say.checks[what];
+  if (say.status[what]) {
+    name.type = "button";
+    name.dataset.status = what; // shows the events of this status
+  }
+  const state = document.createElement("span");
+  state.className = check ? "hidden" : "";
+  state.textContent = check ? (check.well ? say.well : say.unwell) : say.unknown;
+  line.append(name, " ", state);
+  if (check) line.append(sentence(check, "seen"));
+  if (check?.todo) line.append(sentence(check, "todo"));
+  return line;
+}
+
+/** What was seen, or is to do, in the page's language; values stay as they are. */
+function sentence(check, which) {
+  const said = document.createElement("p");
+  said.className = which;
+  const isolate = document.dir === "rtl" ? (text) => `\u2068${text}\u2069` : String;
+  const isolated = ([name, value]) => [name, isolate(value)];
+  const gaps = Object.fromEntries(Object.entries(check.values).map(isolated));
+  said.textContent = fill(findings[check.finding][which], gaps);
+  return said;
 }
 
 /** The filters that are filled in; local times as instants. */
@@ -104,6 +140,7 @@ function chosen() {
 async function list() {
   asked = chosen();
   next = null;
+  part("replay").disabled = NOT_REPLAYED.includes(asked.status);
   part("events").replaceChildren();
   await page();
 }
@@ -117,9 +154,11 @@ async function page() {
     part("more").hidden = !next;
     const shown = part("events").childElementCount;
     part("found").textContent = shown ? counted(say.shown, shown) : say.none;
-    trouble(null);
+    trouble("list", null);
   } catch (error) {
-    if (held) trouble(error);
+    if (!held) return;
+    part("found").textContent = say.unknown;
+    trouble("list", error);
   }
 }
 
@@ -155,14 +194,14 @@ async function show(id) {
     part("event-error").textContent = told.error ?? "";
     part("event-payload").textContent = JSON.stringify(told.payload, null, 2);
     part("event-changed").textContent = JSON.stringify(told.changed, null, 2);
-    part("event-replay").hidden = ["pending", "unreadable"].includes(told.status);
+    part("event-replay").hidden = NOT_REPLAYED.includes(told.status);
     part("event-replay").onclick = () => {
       part("event").close();
       replay({ event_ids: [told.event_id] });
     };
     part("event").showModal();
   } catch (error) {
-    if (held) trouble(error);
+    if (held) trouble("list", error);
   }
 }
 
@@ -194,6 +233,7 @@ async function putBack(which, matched) {
   done.max = matched;
   done.value = 0;
   done.hidden = false;
+  const before = await failures(which);
   let after = null;
   let requeued = 0;
   while (part("replaying").open) {
@@ -208,4 +248,34 @@ async function putBack(which, matched) {
   told.textContent = counted(say.replay.done, requeued);
   health();
   list();
+  await settled(which);
+  if (!part("replaying").open) return;
+  const replaysFailed = ["any", "failed", undefined].includes(which.status);
+  const again = (await failures(which)) - (replaysFailed ? 0 : before);
+  told.textContent = again > 0 ? counted(say.replay.again, again) : say.replay.applied;
+  health();
+  list();
+}
+
+/** How many of these events are failed now. */
+async function failures(which) {
+  const failed = { ...which, status: "failed", dry_run: true };
+  return (await api("/api/events/replay", failed)).matched;
+}
+
+/** Wait until none of these waits for a worker, or nobody looks any more. */
+async function settled(which) {
+  const received = new Date().toISOString();
+  while (part("replaying").open && (await waits(which, received))) {
+    await new Promise((resume) => setTimeout(resume, WATCH_MS));
+  }
+}
+
+async function waits({ event_ids, ...which }, received) {
+  if (event_ids) {
+    const id = encodeURIComponent(event_ids[0]); // the console replays one, or by filters
+    return (await api(`/api/events/-?event_id=${id}`)).status === "pending";
+  }
+  const pending = { until: received, ...which, status: "pending", limit: 1 };
+  return (await api(`/api/events?${new URLSearchParams(pending)}`)).events.length > 0;
 }
