@@ -142,6 +142,8 @@ TAKEN: list[tuple[str, str, Any]] = [
         )
     ),
     ("PORT", "9000", 9000),
+    ("PATH_PREFIX", "/school/rollcall/", "/school/rollcall"),
+    ("PATH_PREFIX", "/", ""),
     ("WEB_PROCESSES", "2", 2),
     ("WEB_THREADS", "16", 16),
     ("WORKERS", "4", 4),
@@ -219,6 +221,9 @@ REFUSED = [
     ("REDIS_URL", "redis+sentinel://:s3cret@one/mymaster/rollcall"),
     ("REDIS_URL", "redis+sentinel://:s3cret@one/mymaster/0?foo=bar"),
     ("PORT", "0"),
+    ("PATH_PREFIX", "rollcall"),
+    ("PATH_PREFIX", "/rollcall?x=y"),
+    ("PATH_PREFIX", "/api/rollcall"),
     ("PORT", "http"),
     ("WEB_PROCESSES", "0"),
     ("WEB_THREADS", "0"),
@@ -429,5 +434,6 @@ def _in_words(name: str, field: FieldInfo) -> str:
         "LIVEKIT_URL": "unset",
         "MINIMUM_PERCENTAGE": "unset",
         "CORS_ORIGINS": "empty",
+        "PATH_PREFIX": "empty",
         "LOG_FORMAT": "json (console on a terminal)",
     }.get(name) or _as_text(field)

@@ -18,6 +18,7 @@ from webhooks.door import problems
 from webhooks.door.admission import Admission
 from webhooks.door.callers import Callers
 from webhooks.door.context import EXTENSION, Context
+from webhooks.door.prefix import UnderPrefix
 from webhooks.door.responses import Response
 from webhooks.pages.docs import docs
 from webhooks.pages.manual import manual
@@ -56,6 +57,8 @@ def create_app(settings: Settings | None = None, timeouts: Timeouts = REQUEST) -
     for door in (*api, docs, pages, manual):
         app.register_blueprint(door)
     count_from_zero()
+    if settings.path_prefix:
+        app.wsgi_app = UnderPrefix(app.wsgi_app, settings.path_prefix)  # type: ignore[method-assign]
     if settings.cors_origins:
         _allow_origins(app, settings)
     return app

@@ -115,6 +115,7 @@ class Settings(BaseSettings):
     prepared_statements: bool = True
     redis_url: RedisUrl = Field("redis://127.0.0.1:6379/0", repr=False)
     port: int = Field(8000, ge=1, le=65535)
+    path_prefix: Annotated[str, AfterValidator(urls.prefix)] = ""
     web_processes: int = Field(1, ge=1, le=64)
     web_threads: int = Field(8, ge=1, le=256)
     workers: int = Field(1, ge=1, le=64)

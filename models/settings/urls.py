@@ -26,6 +26,10 @@ LIVEKIT = TypeAdapter[AnyUrl](
 )
 ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[a-z0-9._-]+(:\d+)?")
 
+PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)+")
+OWN_PATHS = {"api", "docs", "healthz", "metrics", "openapi.json", "ops", "readyz", "sessions"}
+OWN_PATHS |= {"static", "webhooks"}
+
 SEVERAL_HOSTS = re.compile(
     r"(postgres[a-z+]*://(?:[^/?#]*@)?)"
     r"((?=[^@/?#]*:)[^@/?#,]*(?:,[^@/?#,]*)+)"  # one of them has a port
@@ -47,6 +51,21 @@ def origin(text: str) -> str:
     if not ORIGIN.fullmatch(written):
         raise ValueError(f"{text!r} is no origin such as https://app.example:8443, nor a lone *")
     return written
+
+
+def prefix(path: str) -> str:
+    """The path of another site under which Rollcall answers, without a slash at its end.
+
+    It must not begin like a path of our own: a proxy may take it away, and nobody could tell.
+    """
+    path = path.rstrip("/")
+    if not path:
+        return ""
+    if not PREFIX.fullmatch(path):
+        raise ValueError("must be a path such as /rollcall, of letters, digits and -._~")
+    if (first := path.split("/")[1]) in OWN_PATHS:
+        raise ValueError(f"can't begin with /{first}, a path of Rollcall's own")
+    return path
 
 
 def livekit(url: str) -> str:

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 import orjson
-from flask import Blueprint, Response, current_app
+from flask import Blueprint, Response, current_app, request
 from markupsafe import Markup, escape
 
 from webhooks import pages
@@ -35,7 +35,7 @@ docs = Blueprint("docs", __name__)
 @operation(answers={200: Answer("OpenAPI 3.1.", {JSON: None})})
 def openapi_json() -> Response:
     """This description, for programs."""
-    return answer(_document())
+    return answer(_document() | {"servers": [{"url": request.script_root or "/"}]})
 
 
 @docs.get("/docs")

@@ -1,5 +1,6 @@
 /** The operators' console: what is well, what failed and why, and all of it once more. */
 
+import { root } from "./root.js";
 import * as token from "./token.js";
 import { counted, fill, number, second, words } from "./words.js";
 
@@ -53,7 +54,7 @@ async function api(path, body) {
   const headers = { Authorization: `Bearer ${held}` };
   if (body) headers["Content-Type"] = "application/json";
   const request = { headers, method: body ? "POST" : "GET", body: body && JSON.stringify(body) };
-  const answer = await fetch(path, request).catch(() => null);
+  const answer = await fetch(root + path, request).catch(() => null);
   if (!answer) throw new Error(words.trouble.never);
   if (answer.status === 401 || answer.status === 403) refuse(answer.status);
   const told = await answer.json();
