@@ -12,9 +12,15 @@ BIN := .venv/bin
 # compile every package that it imports again, which doubles the time that it takes to start.
 unexport VIRTUAL_ENV UV_PROJECT_ENVIRONMENT PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup help chromium demo run test types tests e2e firefox pictures bench chaos fuzz findings
+.PHONY: setup install python help chromium demo run test types tests e2e firefox pictures bench chaos fuzz findings
 
 setup: .venv/synced  ## Install everything into .venv.
+
+# Nothing but what the processes need, compiled: not even uv and pip stay.
+install: python  ## Install what production needs, and nothing else, into .venv.
+	@rm -f .venv/synced
+	$(BIN)/uv sync --frozen --quiet --no-default-groups --compile-bytecode
+	@$(BIN)/python -m pip uninstall --quiet --yes --disable-pip-version-check uv setuptools pip
 
 help:  ## List these targets.
 	@sed -nE 's/^([a-z0-9]+):[^#]*## (.*)/\1\t\2/p' Makefile | expand -t 9
@@ -99,11 +105,15 @@ chromium:  ## Install the browser that the tests drive, as root on Debian.
 	  command -v chromium >/dev/null || command -v google-chrome >/dev/null
 
 .venv/synced: pyproject.toml uv.lock
+	@$(MAKE) --no-print-directory python
+	$(BIN)/uv sync --frozen --quiet
+	@touch $@
+
+python:
 	@command -v $(PYTHON) >/dev/null || \
 	  { echo "Rollcall needs Python 3.11 or newer, and there is no $(PYTHON): say where with make PYTHON=..." >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit("Rollcall needs Python 3.11 or newer, and $(PYTHON) is %d.%d: name another with make PYTHON=..." % v[:2])'
 	@echo "Setting up .venv: fetching Rollcall's Python packages, once."
-	@$(BIN)/python -c '' 2>/dev/null || $(PYTHON) -m venv --clear .venv
+	@{ test -x $(BIN)/uv && $(BIN)/python -c ''; } 2>/dev/null || \
+	  $(BIN)/python -c 'import pip' 2>/dev/null || $(PYTHON) -m venv --clear .venv
 	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check '$(UV)'
-	$(BIN)/uv sync --frozen --quiet
-	@touch $@

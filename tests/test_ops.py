@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import orjson
@@ -61,3 +62,27 @@ def test_promtool_accepts_the_alerts(arguments: tuple[str, ...]) -> None:
     command = ["promtool", *arguments]
     checked = subprocess.run(command, cwd=ALERTS.parent, check=False, capture_output=True)
     assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
+def test_systemd_accepts_the_units(tmp_path: Path) -> None:
+    """They stand as they are, but for where Rollcall is installed."""
+    for unit in (ROOT / "ops" / "systemd").iterdir():
+        here = unit.read_text().replace("/opt/rollcall/.venv", sys.prefix)
+        (tmp_path / unit.name).write_text(here.replace("/opt/rollcall", str(ROOT)))
+    command = ["systemd-analyze", "verify", *map(str, tmp_path.iterdir())]
+    checked = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert (checked.returncode, checked.stdout + checked.stderr) == (0, "")
+
+
+def test_the_containers_run_what_the_procfile_runs() -> None:
+    compose = yaml.safe_load((ROOT / "ops" / "container" / "compose.yml").read_text())
+    procfile = yaml.safe_load((ROOT / "Procfile").read_text())
+    commands = {name: service.get("command") for name, service in compose["services"].items()}
+    assert {name: commands[name] for name in procfile} == procfile
+
+
+def test_the_units_run_what_the_procfile_runs() -> None:
+    for name, command in yaml.safe_load((ROOT / "Procfile").read_text()).items():
+        unit = (ROOT / "ops" / "systemd" / f"rollcall-{name}.service").read_text()
+        assert f"ExecStart=/opt/rollcall/.venv/bin/{command}\n" in unit
