@@ -12,7 +12,9 @@ BIN := .venv/bin
 # compile every package that it imports again, which doubles the time that it takes to start.
 unexport VIRTUAL_ENV UV_PROJECT_ENVIRONMENT PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup install python help chromium demo run test types tests e2e firefox pictures bench chaos fuzz findings
+
+.PHONY: setup install python help chromium demo run test types tests e2e firefox pictures bench chaos fuzz deployments \
+  findings
 
 setup: .venv/synced  ## Install everything into .venv.
 
@@ -78,6 +80,9 @@ REQUESTS ?= 100000
 SEED ?= 1
 fuzz: setup  ## Send hostile requests to every route.
 	@exec $(BIN)/python -W ignore -m tests.fuzz --requests $(REQUESTS) --seed $(SEED)
+
+deployments: setup  ## Post a recorded class to each pair of a database and a Redis.
+	@exec $(BIN)/python -W ignore -m tests.deployments
 
 # What surprised us about what we build on, each tried anew (findings/README.md). Takes ten
 # to twenty minutes, needs package registries, Go and npm, and is not part of the gate.

@@ -37,8 +37,8 @@ default_pool_size = 10
 
 
 @contextmanager
-def pgbouncer(url: str, mode: str) -> Iterator[str]:
-    """The same database through a PgBouncer with the least configuration; its URL."""
+def pgbouncer(url: str, mode: str, *, more: str = "") -> Iterator[str]:
+    """The same database through a PgBouncer with the least configuration and `more`; its URL."""
     program = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
     if program is None:
         pytest.skip("PgBouncer is not installed: apt install pgbouncer")
@@ -47,7 +47,7 @@ def pgbouncer(url: str, mode: str) -> Iterator[str]:
         Path(directory).chmod(0o755)
         path = Path(directory) / "pgbouncer.ini"
         socket = behind.query["host"]
-        path.write_text(CONFIGURATION.format(socket=socket, port=port, mode=mode))
+        path.write_text(CONFIGURATION.format(socket=socket, port=port, mode=mode) + more)
         user = ["-u", Path(str(socket)).owner()] if os.geteuid() == 0 else []
         process = subprocess.Popen([program, "-q", *user, str(path)], stderr=subprocess.DEVNULL)
         try:
