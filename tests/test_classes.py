@@ -16,7 +16,8 @@ from models.domain.attendance import Attendance
 from models.domain.event import Event
 from models.domain.facts import Session
 from models.storage import db
-from models.tables import cycle, session_facts
+from models.tables import reach as reaching
+from models.tables import session_facts
 from tests.build import (
     Folded,
     Words,
@@ -356,7 +357,7 @@ def polled(rollcall: Rollcall, address: str, now: str, user: str = "5") -> tuple
     with db.reading(rollcall.backend.engine) as conn:
         known = session_facts.facts_at(conn, address, user_id=user, now=at(now), rules=rules)
         assert known is not None, "nobody knows it"
-        cycles = cycle.within(conn, known.reach, user_id=user)
+        cycles = reaching.within(conn, known.reach, user_id=user)
     return known.meeting.session.id, known.view(user, cycles, now=at(now), rules=rules)
 
 

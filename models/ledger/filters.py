@@ -27,8 +27,9 @@ from sqlalchemy import (
 from models.domain.event import EPOCH
 from models.domain.facts import Rules
 from models.storage.db import Instant, RowId, among
-from models.tables import cycle, session_facts
-from models.tables.cycle import Reach
+from models.tables import reach as reaching
+from models.tables import session_facts
+from models.tables.reach import Reach
 from models.tables.webhook_event import webhook_events
 
 ONE_MICROSECOND = timedelta(microseconds=1)
@@ -121,7 +122,7 @@ def _matching(
     if facts is None:
         return select(*wanted).where(false())
     in_rooms = select(*wanted).where(_in_rooms(conn, facts.reach), *conditions)
-    manual = cycle.manual_joins(conn, facts.reach)
+    manual = reaching.manual_joins(conn, facts.reach)
     by_hand = select(*wanted).where(webhook_events.c.visit.in_(manual), *conditions)
     # Materialized: a planner that hoped to meet them on the way through the whole ledger by time
     # would be right for a session of today only.

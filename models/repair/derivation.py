@@ -17,7 +17,8 @@ from models.domain import merge
 from models.domain.event import Event, Unreadable
 from models.domain.facts import Cycle, Room, Rules
 from models.ledger.erasure import disguised, erasures
-from models.tables import cycle, session_facts
+from models.tables import reach as reaching
+from models.tables import session_facts
 from models.tables.cycle import cycles
 from models.tables.room import rooms
 from models.tables.webhook_event import webhook_events
@@ -116,7 +117,7 @@ def of_session(conn: Connection, session_id: str, rules: Rules) -> Extent:
     facts = session_facts.facts(conn, session_id, rules=rules)
     if facts is None:
         return Extent(session_id, frozenset(), frozenset())
-    visits = conn.execute(cycle.manual_joins(conn, facts.reach)).scalars()
+    visits = conn.execute(reaching.manual_joins(conn, facts.reach)).scalars()
     sids = frozenset(life.sid for life in facts.meeting.rooms)
     return Extent(session_id, sids, frozenset(visits))
 

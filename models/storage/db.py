@@ -26,6 +26,7 @@ from sqlalchemy import (
     Table,
     Text,
     any_,
+    bindparam,
     cast,
     func,
     select,
@@ -146,6 +147,13 @@ def among(conn: Connection, column: Column[Any], values: Iterable[Any]) -> Colum
     return (
         column.in_(wanted) if is_sqlite(conn) else column == any_(cast(wanted, ARRAY(column.type)))
     )
+
+
+def among_bound(column: Column[Any], name: str, *, on_sqlite: bool) -> ColumnElement[bool]:
+    """The same, of values that are bound by this name when the statement is executed."""
+    if on_sqlite:
+        return column.in_(bindparam(name, expanding=True))
+    return column == any_(cast(bindparam(name), ARRAY(column.type)))
 
 
 def is_sqlite(conn: Connection) -> bool:

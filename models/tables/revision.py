@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime, timedelta
+from functools import cache
 from secrets import randbelow
+from typing import Any
 
-from sqlalchemy import BigInteger, Column, Connection, Index, Table, delete, select
+from sqlalchemy import BigInteger, Column, Connection, Index, Select, Table, delete, select
 
 from models.storage import bulk
-from models.storage.db import Instant, Key, among, metadata
+from models.storage.db import Instant, Key, among, among_bound, is_sqlite, metadata
 
 revisions = Table(
     "revisions",
@@ -45,8 +47,7 @@ def raise_all(conn: Connection, keys: Iterable[str], *, now: datetime) -> None:
 
 def of(conn: Connection, keys: Collection[str]) -> dict[str, int]:
     """The revision of each key; NEVER_RAISED for a key without a row."""
-    statement = select(revisions.c.key, revisions.c.revision)
-    rows = conn.execute(statement.where(among(conn, revisions.c.key, keys)))
+    rows = conn.execute(_numbers(is_sqlite(conn)), {"keys": list(keys)})
     return dict.fromkeys(keys, NEVER_RAISED) | {row.key: row.revision for row in rows}
 
 
@@ -67,3 +68,10 @@ def prune(conn: Connection, *, now: datetime, limit: int) -> int:
     if keys:
         conn.execute(delete(revisions).where(among(conn, revisions.c.key, keys)))
     return len(keys)
+
+
+@cache
+def _numbers(on_sqlite: bool) -> Select[Any]:
+    """Built once: that costs more than to execute it."""
+    statement = select(revisions.c.key, revisions.c.revision)
+    return statement.where(among_bound(revisions.c.key, "keys", on_sqlite=on_sqlite))

@@ -5,13 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from datetime import datetime
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Connection, Index, Row, Table, func, or_, select
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Index,
+    Row,
+    Select,
+    Table,
+    bindparam,
+    func,
+    or_,
+    select,
+)
 
 from models.domain.facts import Room
 from models.domain.ownership import with_lives_in_a_row
-from models.storage.db import Instant, Json, Key, among, metadata
+from models.storage.db import Instant, Json, Key, among, among_bound, is_sqlite, metadata
 
 FACTS = tuple(field.name for field in fields(Room) if field.name != "superseded_at")
 
@@ -56,12 +69,10 @@ def of_names(
 
     Between `since` and `until` those that were created then, and of each name the last one before.
     """
-    statement = select(rooms).where(among(conn, rooms.c.name, names))
-    if since is not None:
-        statement = statement.where(rooms.c.created_at >= _last_created(since))
-    if until is not None:
-        statement = statement.where(rooms.c.created_at <= until)
-    return with_lives_in_a_row(read(row) for row in conn.execute(statement))
+    values = {"names": sorted(names), "since": since, "until": until}
+    bound = {word: value for word, value in values.items() if value is not None}
+    statement = _of_names(is_sqlite(conn), since=since is not None, until=until is not None)
+    return with_lives_in_a_row(read(row) for row in conn.execute(statement, bound))
 
 
 def names_of(conn: Connection, prefixes: Sequence[str]) -> set[str]:
@@ -110,9 +121,22 @@ def as_row(room: Room) -> dict[str, Any]:
     return row | {"starts": [at.isoformat() for at in room.starts]}
 
 
-def _last_created(since: datetime) -> ColumnElement[datetime]:
+@cache
+def _of_names(on_sqlite: bool, *, since: bool, until: bool) -> Select[Any]:
+    """Built once: that costs more than to execute it."""
+    created_at = rooms.c.created_at
+    statement = select(rooms).where(among_bound(rooms.c.name, "names", on_sqlite=on_sqlite))
+    if since:
+        statement = statement.where(created_at >= _last_created())
+    if until:
+        statement = statement.where(created_at <= bindparam("until", type_=created_at.type))
+    return statement
+
+
+def _last_created() -> ColumnElement[datetime]:
     """When the last room of the same name was created at `since` or before, else `since`."""
     earlier = rooms.alias("earlier")
+    since = bindparam("since", type_=earlier.c.created_at.type)
     statement = select(func.max(earlier.c.created_at)).where(
         earlier.c.name == rooms.c.name, earlier.c.created_at <= since
     )

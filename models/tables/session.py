@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
+from functools import cache
 from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import (
     Column,
+    CompoundSelect,
     Connection,
     Float,
     Index,
@@ -22,6 +24,7 @@ from sqlalchemy import (
     Table,
     Text,
     and_,
+    bindparam,
     case,
     delete,
     func,
@@ -29,13 +32,23 @@ from sqlalchemy import (
     select,
     true,
     tuple_,
+    union_all,
 )
 
 from models.domain.facts import MadeBy, Person, Session
 from models.domain.timetable import WINDOW
 from models.settings.settings import Settings
 from models.storage.bulk import upsert
-from models.storage.db import Instant, Json, Key, among, insert, metadata
+from models.storage.db import (
+    Instant,
+    Json,
+    Key,
+    among,
+    among_bound,
+    insert,
+    is_sqlite,
+    metadata,
+)
 
 NEAR = timedelta(days=1)
 
@@ -70,10 +83,13 @@ session_rooms = Table(
 """The names in the sessions' `rooms`, to be found by."""
 
 
+FIND = select(sessions).where(sessions.c.id == bindparam("session_id"))
+FIND_LOCKED = FIND.with_for_update()
+
+
 def find(conn: Connection, session_id: str, *, lock: bool = False) -> Session | None:
     """The session of this id; with `lock` nobody else changes it in this transaction."""
-    statement = select(sessions).where(sessions.c.id == session_id)
-    row = conn.execute(statement.with_for_update() if lock else statement).first()
+    row = conn.execute(FIND_LOCKED if lock else FIND, {"session_id": session_id}).first()
     return read(row) if row else None
 
 
@@ -83,16 +99,14 @@ def registered_near(
     """The sessions that are registered for rooms of these names: those without a schedule, and
     those whose window may hold a moment of the span (None: unbounded)."""
     wanted = sorted(names)
-    patterns = {pattern for name in wanted for pattern in _patterns_of(name)}
-    listed = select(session_rooms.c.session_id).where(among(conn, session_rooms.c.name, patterns))
-    near = _may_hold(since, until)
-    statement = select(sessions).where(
-        sessions.c.made_by == "registered",
-        or_(sessions.c.scheduled_at.is_(None), and_(*near)) if near else true(),
-    )
-    own = statement.where(among(conn, sessions.c.room_name, wanted))
-    further = statement.where(sessions.c.id.in_(listed))
-    rows = [row for query in (own, further) for row in conn.execute(query)]
+    patterns = sorted({pattern for name in wanted for pattern in _patterns_of(name)})
+    values: dict[str, Any] = {"names": wanted, "patterns": patterns}
+    if since is not None:
+        values["since"] = since - MAX_DURATION - WINDOW
+    if until is not None:
+        values["until"] = until + WINDOW
+    bounds = since is not None, until is not None
+    rows = conn.execute(_near(is_sqlite(conn), *bounds), values)
     return list({row.id: read(row) for row in rows}.values())
 
 
@@ -280,10 +294,20 @@ def _patterns_of(name: str) -> Iterator[str]:
     yield from (f"{name[:length]}*" for length in range(len(name) + 1))
 
 
-def _may_hold(since: datetime | None, until: datetime | None) -> list[Any]:
-    bounds = []
-    if since is not None:
-        bounds.append(sessions.c.scheduled_at >= since - MAX_DURATION - WINDOW)
-    if until is not None:
-        bounds.append(sessions.c.scheduled_at <= until + WINDOW)
-    return bounds
+@cache
+def _near(on_sqlite: bool, since: bool, until: bool) -> CompoundSelect[Any]:
+    """Not with OR: PostgreSQL would read the whole table for it."""
+    starts_at = sessions.c.scheduled_at
+    bounds = [starts_at >= bindparam("since", type_=starts_at.type)] if since else []
+    bounds += [starts_at <= bindparam("until", type_=starts_at.type)] if until else []
+    registered = select(sessions).where(
+        sessions.c.made_by == "registered",
+        or_(starts_at.is_(None), and_(*bounds)) if bounds else true(),
+    )
+    listed = select(session_rooms.c.session_id).where(
+        among_bound(session_rooms.c.name, "patterns", on_sqlite=on_sqlite)
+    )
+    return union_all(
+        registered.where(among_bound(sessions.c.room_name, "names", on_sqlite=on_sqlite)),
+        registered.where(sessions.c.id.in_(listed)),
+    )

@@ -23,7 +23,8 @@ from models.domain.ownership import Owners
 from models.domain.timetable import WINDOW
 from models.domain.visit import Uncounted
 from models.tables import cycle, room, session
-from models.tables.cycle import Reach
+from models.tables import reach as reaching
+from models.tables.reach import Reach
 
 Expecting = Mapping[str, frozenset[str]]
 """By user id: the classes that expect them."""
@@ -183,7 +184,7 @@ def cycles_by_user(
     conn: Connection, reach: Reach, *, user_id: str | None = None
 ) -> dict[str, list[Cycle]]:
     """The cycles in reach, of everybody or of one person, by user id."""
-    return by_user(cycle.within(conn, reach, user_id=user_id))
+    return by_user(reaching.within(conn, reach, user_id=user_id))
 
 
 def by_user(cycles: Iterable[Cycle]) -> dict[str, list[Cycle]]:
@@ -316,7 +317,7 @@ def _facts(
     meeting = Meeting(
         known,
         tuple(lives),
-        cycle.last_manual_sign(conn, reach) if known.scheduled_at is None else None,
+        reaching.last_manual_sign(conn, reach) if known.scheduled_at is None else None,
         {name: each for name, each in calendars.items() if each != Calendar()},
     )
     return Facts(meeting, reach, _expecting(registered))
@@ -327,7 +328,7 @@ def _as_it_was_made(
 ) -> Session:
     """The session with the first room that names it, and with what clients said of it, where
     nobody registered it."""
-    session_type, academy_id = cycle.client_words(conn, reach)
+    session_type, academy_id = reaching.client_words(conn, reach)
     naming = [life for life in lives if life.named_session == known.id]
     first = min(naming, key=lambda life: life.age, default=None)
     return replace(

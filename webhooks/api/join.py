@@ -21,6 +21,7 @@ from models.domain.facts import Cycle, Meeting, Session
 from models.ledger import apply
 from models.storage import db
 from models.tables import cycle, session_facts, webhook_event
+from models.tables import reach as reaching
 from models.tables.session_facts import NamedRoom
 from webhooks.api import answers
 from webhooks.api.bodies import JoinBody, LeaveBody
@@ -195,6 +196,6 @@ def _status(caller: Caller, visit_id: str, now: datetime) -> tuple[str, dict[str
             nothing = Meeting(Session(session_id, caller.room or ""))
             seen = attendance.view(nothing, user_id, (), now=now, rules=rules)
             return session_id, answers.unknown_status(session_id, seen)
-        cycles = cycle.within(conn, known.reach, user_id=user_id)
+        cycles = reaching.within(conn, known.reach, user_id=user_id)
     seen = known.view(user_id, cycles, now=now, rules=rules)
     return session_id, answers.status(known.meeting.session, seen)

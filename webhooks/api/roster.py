@@ -11,8 +11,9 @@ from sqlalchemy import Connection
 
 from models.domain.facts import Meeting, Session
 from models.storage import db
-from models.tables import cycle, session_facts
-from models.tables.cycle import Reach
+from models.tables import reach as reaching
+from models.tables import session_facts
+from models.tables.reach import Reach
 from models.tables.session_facts import Facts
 from webhooks.api import answers, exports
 from webhooks.api.bodies import RosterQuery
@@ -83,7 +84,7 @@ def _csv(caller: Caller, asked: str, now: datetime, *, visits: bool) -> Response
         file = unless_sent.enter_context(SpooledTemporaryFile(IN_MEMORY_BYTES))
         with db.snapshot(backend().engine, timeout=EXPORT_TIMEOUT_SECONDS) as conn:
             known = _facts(conn, caller, asked, now) or _nothing(asked)
-            meeting, cycles = known.meeting, cycle.by_user(conn, known.reach)
+            meeting, cycles = known.meeting, reaching.by_user(conn, known.reach)
             people = session_facts.everyone(known, cycles, now=now, rules=backend().rules)
             exports.write(file, meeting.session, people, now=now, visits=visits)
         size = file.tell()

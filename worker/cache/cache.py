@@ -22,8 +22,9 @@ from sqlalchemy import Connection
 
 from models.domain.facts import Cycle, Meeting
 from models.storage import db
-from models.tables import cycle, revision, session_facts
-from models.tables.cycle import Reach
+from models.tables import reach as reaching
+from models.tables import revision, session_facts
+from models.tables.reach import Reach
 from models.tables.session_facts import NamedRoom
 from worker.cache import codec, entry
 from worker.cache.entry import Kind, Ticket, Values
@@ -269,10 +270,10 @@ def _fill_facts(backend: Backend, session_id: str, user_id: str) -> Facts:
 def _cycles(conn: Connection, reach: Reach, user_id: str) -> tuple[dict[str, list[Cycle]], bool]:
     """The cycles of everybody by user id, and whether they are everybody's; of a large session
     only this person's."""
-    cycles = cycle.within(conn, reach, most=WHOLE_UP_TO + 1)
+    cycles = reaching.within(conn, reach, most=WHOLE_UP_TO + 1)
     if len(cycles) <= WHOLE_UP_TO:
         return session_facts.by_user(cycles), True
-    return {user_id: cycle.within(conn, reach, user_id=user_id)}, False
+    return {user_id: reaching.within(conn, reach, user_id=user_id)}, False
 
 
 def _packed(
@@ -293,7 +294,7 @@ def _bypass(backend: Backend, address: str, user_id: str) -> Facts:
         facts = session_facts.facts_at(conn, address, user_id=user_id, now=now, rules=rules)
         if facts is None:
             return Facts(None, (), "bypass")
-        cycles = cycle.within(conn, facts.reach, user_id=user_id)
+        cycles = reaching.within(conn, facts.reach, user_id=user_id)
         return Facts(facts.meeting, cycles, "bypass", facts.expected_by(user_id))
 
 

@@ -1,0 +1,186 @@
+"""Which cycles may be in a session, and how they are found.
+
+The statements are built once for each kind of reach, with names for the values: to build one costs
+ten times what PostgreSQL needs to answer it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cache
+from itertools import groupby
+from operator import attrgetter
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    Subquery,
+    bindparam,
+    func,
+    or_,
+    select,
+    union_all,
+)
+
+from models.domain.facts import Cycle
+from models.storage.db import among_bound, is_sqlite
+from models.tables.cycle import cycles, read
+
+ROWS_AT_ONCE = 1000
+"""What a long read keeps in memory."""
+
+Kind = tuple[bool, bool, bool, bool]
+"""On SQLite; between two moments; manual joins between two moments; of one person."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """Which cycles may be in a session: those of its rooms and the manual joins that name it by id.
+
+    With `since` and `until`: those in rooms of these names that were inside between the two, and
+    at most `longest` long unless LiveKit says otherwise. Else all of these room sids, and manual
+    joins to these names, those between the moments `by_hand` if they are given.
+    """
+
+    session_id: str
+    names: frozenset[str]
+    sids: frozenset[str] = frozenset()
+    since: datetime | None = None
+    until: datetime | None = None
+    longest: timedelta = timedelta(0)
+    by_hand: tuple[datetime, datetime] | None = None
+
+
+def within(
+    conn: Connection, reach: Reach, *, user_id: str | None = None, most: int | None = None
+) -> list[Cycle]:
+    """Every cycle in reach, of everybody or of one person; no more than `most`."""
+    values = _values(reach, user_id) | ({} if most is None else {"most": most})
+    statement = _by_id(_kind(conn, reach, user_id), limited=most is not None)
+    return [read(row) for row in conn.execute(statement, values)]
+
+
+def by_user(conn: Connection, reach: Reach) -> Iterator[tuple[str, list[Cycle]]]:
+    """Every cycle in reach, a person at a time by user id, however many there are.
+
+    Rows are fetched as they are asked for, so the transaction has to last until then.
+    """
+    in_reach = _in_reach(_kind(conn, reach))
+    statement = select(in_reach).order_by(in_reach.c.user_id, in_reach.c.cycle_id)
+    options = {"yield_per": ROWS_AT_ONCE}
+    rows = conn.execute(statement, _values(reach), execution_options=options)
+    for user_id, own in groupby(map(read, rows), attrgetter("user_id")):
+        yield user_id, list(own)
+
+
+def last_manual_sign(conn: Connection, reach: Reach) -> datetime | None:
+    """When a client last joined or left by hand, of the cycles in reach."""
+    latest = conn.execute(_last_signs(_kind(conn, reach)), _values(reach)).one()
+    return max((at for at in latest if at is not None), default=None)
+
+
+def client_words(conn: Connection, reach: Reach) -> tuple[str | None, str | None]:
+    """The type and the academy of the first manual join in reach that gave one, each for itself."""
+    statement = _first_words(_kind(conn, reach))
+    session_type, academy_id = conn.execute(statement, _values(reach)).one()
+    return session_type, academy_id
+
+
+def manual_joins(conn: Connection, reach: Reach) -> Select[Any]:
+    """The ids of the provisional cycles in reach."""
+    columns = _in_reach(_kind(conn, reach)).c
+    return select(columns.cycle_id).where(columns.room_sid.is_(None)).params(_values(reach))
+
+
+def _kind(conn: Connection, reach: Reach, user_id: str | None = None) -> Kind:
+    timed = reach.since is not None and reach.until is not None
+    return is_sqlite(conn), timed, reach.by_hand is not None, user_id is not None
+
+
+def _values(reach: Reach, user_id: str | None = None) -> dict[str, Any]:
+    """What the statement of its kind has names for."""
+    values: dict[str, Any] = {"in_session": reach.session_id, "names": sorted(reach.names)}
+    if user_id is not None:
+        values["of_user"] = user_id
+    if reach.since is not None and reach.until is not None:
+        earliest, latest = reach.since - reach.longest, reach.until + reach.longest
+        return values | {"since": reach.since, "earliest": earliest, "latest": latest}
+    values["sids"] = sorted(reach.sids)
+    if reach.by_hand is not None:
+        values["by_hand_since"], values["by_hand_until"] = reach.by_hand
+    return values
+
+
+@cache
+def _by_id(kind: Kind, *, limited: bool) -> Select[Any]:
+    in_reach = _in_reach(kind)
+    statement = select(in_reach).order_by(in_reach.c.cycle_id)
+    return statement.limit(bindparam("most")) if limited else statement
+
+
+@cache
+def _last_signs(kind: Kind) -> Select[Any]:
+    columns = _in_reach(kind).c
+    signs = select(func.max(columns.client_joined_at), func.max(columns.client_left_at))
+    return signs.where(columns.room_sid.is_(None))
+
+
+@cache
+def _first_words(kind: Kind) -> Select[Any]:
+    columns = _in_reach(kind).c
+    return select(
+        *(
+            select(column)
+            .where(column.is_not(None))
+            .order_by(columns.joined_at, columns.cycle_id)
+            .limit(1)
+            .scalar_subquery()
+            for column in (columns.session_type, columns.academy_id)
+        )
+    )
+
+
+@cache
+def _in_reach(kind: Kind) -> Subquery:
+    """The cycles in reach. Several statements: PostgreSQL reads the whole table for an OR of which
+    one side is a subquery."""
+    on_sqlite, timed, by_hand, of_one = kind
+    own = [cycles.c.user_id == bindparam("of_user")] if of_one else []
+    in_session = bindparam("in_session", type_=cycles.c.named_session.type)
+    others = cycles.c.named_session.is_distinct_from(in_session)
+    in_rooms = _in_time(on_sqlite) if timed else _in_lives(on_sqlite, by_hand=by_hand)
+    sides = [select(cycles).where(cycles.c.named_session == in_session, *own)]
+    sides += [select(cycles).where(each, others, *own) for each in in_rooms]
+    return union_all(*sides).subquery("cycles_in_reach")
+
+
+def _in_time(on_sqlite: bool) -> list[ColumnElement[bool]]:
+    """Conditions of which each cycle in rooms of the reach fulfils one; an index serves each."""
+    of_names = among_bound(cycles.c.room_name, "names", on_sqlite=on_sqlite)
+    joined_at, left_at = cycles.c.joined_at, cycles.c.left_at
+    since, earliest = (bindparam(word, type_=joined_at.type) for word in ("since", "earliest"))
+    began_long_before = of_names & (joined_at < earliest)
+    return [
+        of_names & joined_at.between(earliest, bindparam("latest")),
+        of_names & joined_at.is_(None) & (cycles.c.aborted_at >= earliest),
+        began_long_before & (left_at >= since),
+        began_long_before
+        & or_(left_at.is_(None), left_at < since)
+        & (cycles.c.last_seen_at >= earliest),
+    ]
+
+
+def _in_lives(on_sqlite: bool, *, by_hand: bool) -> list[ColumnElement[bool]]:
+    manual = among_bound(cycles.c.room_name, "names", on_sqlite=on_sqlite)
+    manual &= cycles.c.room_sid.is_(None)
+    if by_hand:
+        joined_at = cycles.c.joined_at
+        since, until = (
+            bindparam(word, type_=joined_at.type) for word in ("by_hand_since", "by_hand_until")
+        )
+        manual &= joined_at.between(since, until)
+    return [among_bound(cycles.c.room_sid, "sids", on_sqlite=on_sqlite), manual]
