@@ -153,7 +153,8 @@ def among_bound(column: Column[Any], name: str, *, on_sqlite: bool) -> ColumnEle
     """The same, of values that are bound by this name when the statement is executed."""
     if on_sqlite:
         return column.in_(bindparam(name, expanding=True))
-    return column == any_(cast(bindparam(name), ARRAY(column.type)))
+    values = bindparam(name, type_=ARRAY(column.type))
+    return column == any_(cast(values, ARRAY(column.type)))
 
 
 def is_sqlite(conn: Connection) -> bool:
