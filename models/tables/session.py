@@ -143,6 +143,12 @@ def _overlap(one: Session, other: Session) -> bool:
     return shared and other.scheduled_at < one.ends_at and one.scheduled_at < other.ends_at
 
 
+def names_of_classes(conn: Connection, *, since: datetime, until: datetime, most: int) -> list[str]:
+    """The room names of classes that begin in this span, up to `most`."""
+    statement = select(sessions.c.room_name).where(sessions.c.scheduled_at.between(since, until))
+    return list(conn.execute(statement.distinct().limit(most)).scalars())
+
+
 def next_waiting(conn: Connection, room_name: str) -> str | None:
     """The registered session of this room name that comes first."""
     statement = select(sessions.c.id).where(

@@ -82,9 +82,17 @@ class NamedRoom:
 
     def owner(self, user_id: str | None, room_sid: str | None, at: datetime) -> str:
         """The session that owns this moment of a person in a life of the room."""
-        life = next((each for each in self.owners.rooms if each.sid == room_sid), None)
-        expecting = self.expecting.get(user_id or "", frozenset())
-        return replace(self.owners, expecting=expecting).at(at, life, at)
+        return self.of(user_id or "").owners.at(at, self._life(room_sid), at)
+
+    def is_outside(self, user_id: str, room_sid: str | None, at: datetime) -> bool:
+        """Whether no registered session owns the moment, and metadata names none."""
+        life = self._life(room_sid)
+        if life is not None and life.named_session is not None:
+            return False
+        return self.of(user_id).owners.registered(at) is None
+
+    def _life(self, room_sid: str | None) -> Room | None:
+        return next((each for each in self.owners.rooms if each.sid == room_sid), None)
 
 
 @dataclass(frozen=True, slots=True)

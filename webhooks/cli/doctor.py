@@ -15,7 +15,7 @@ from models.settings.settings import Settings
 from webhooks.cli.group import Command
 from webhooks.door.context import backend, present
 from worker.health.check import Check
-from worker.health.checks import checks
+from worker.health.checks import findings
 
 LIVEKIT_SECONDS = 5.0
 
@@ -27,7 +27,7 @@ def doctor(*, as_json: bool) -> None:
     """Look at everything that can be wrong; exit status 1 when something is."""
     here = backend()
     seen = [Check("settings.good")]
-    seen += [*checks(here, now=present()), *_livekit(here.settings)]
+    seen += [*findings(here, now=present()), *_livekit(here.settings)]
     _print(seen, as_json=as_json)
     if not all(check.well for check in seen):
         raise SystemExit(1)

@@ -7,9 +7,14 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from worker.health import database, redis
+from worker.health import attendance, database, redis
 from worker.health.check import Check
 from worker.process.backend import Backend
+
+
+def findings(here: Backend, *, now: datetime) -> list[Check]:
+    """All of `checks`, and what is told of attendance: for people who ask, not for each probe."""
+    return [*checks(here, now=now), *attendance.checks(here.engine, now, here.rules)]
 
 
 def checks(here: Backend, *, now: datetime) -> list[Check]:

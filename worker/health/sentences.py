@@ -121,6 +121,23 @@ SENTENCES: dict[str, Sentence] = {
     "workers.none": Sentence("0 alive", "start the Procfile's `worker`"),
     "scheduler.alive": Sentence("{count} alive"),
     "scheduler.none": Sentence("0 alive", "start the Procfile's `scheduler`"),
+    "outside.none": Sentence("no visit of the last day was outside of the classes of its room"),
+    "outside.some": Sentence(
+        "{count} visits of the last day began outside of every class of a room that has classes"
+        " ({named}): is a class registered for another time?"
+    ),
+    "naming.none": Sentence("no room names a session that is registered for other rooms"),
+    "naming.ignored": Sentence(
+        "{count} rooms of the last day name a session that is registered for other rooms, and are"
+        " not in it ({named})",
+        "put the room into the session's `rooms`, or find out who sets the room's metadata",
+    ),
+    "ghosts.none": Sentence("nobody is inside only because LiveKit's API lists them"),
+    "ghosts.some": Sentence(
+        "{count} people are inside only because LiveKit's API has listed them for two hours, in"
+        " rooms where nothing else happened ({named})",
+        "if they are gone, join that room once and leave it: LiveKit then forgets them",
+    ),
     "livekit.answers": Sentence("answers, {count} rooms open"),
     "livekit.down": Sentence("does not answer ({reason})", "check LIVEKIT_URL and the key"),
 }
