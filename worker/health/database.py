@@ -84,7 +84,8 @@ def _clock(conn: Connection) -> Check:
         return Check("clock.none")
     seconds = round(delay.total_seconds(), 1)
     finding = "clock.close" if abs(delay) < CLOCKS_APART else "clock.apart"
-    return Check(finding, {"seconds": seconds}, seconds=seconds)
+    said = round(seconds) if seconds.is_integer() else seconds  # as JavaScript writes it
+    return Check(finding, {"seconds": said}, seconds=seconds)
 
 
 def _received(conn: Connection, now: datetime) -> Check:
