@@ -165,8 +165,8 @@ def check_not_ahead(event: Event, *, now: datetime) -> None:
 
     Clocks may differ; what differs by more than MAX_AHEAD is no clock's time.
     """
-    told = (event.created_at, event.joined_at, event.room_created_at)
-    if any(at is not None and at > now + MAX_AHEAD for at in told):
+    instants = (event.created_at, event.joined_at, event.room_created_at)
+    if any(at is not None and at > now + MAX_AHEAD for at in instants):
         raise Unreadable("it is from the future")
 
 
@@ -220,7 +220,7 @@ def _read_client(payload: dict[str, Any]) -> Event:
 
 def client_payload(event: Event) -> dict[str, Any]:
     """How a client's event stands in the ledger; `read(…, "client")` is its inverse."""
-    told = {
+    words = {
         "event": event.event,
         "id": event.event_id,
         "createdAtUs": (event.created_at - EPOCH) // timedelta(microseconds=1),
@@ -233,7 +233,7 @@ def client_payload(event: Event) -> dict[str, Any]:
         "session_type": event.session_type,
         "academy_id": event.academy_id,
     }
-    return {word: value for word, value in told.items() if value is not None}
+    return {word: value for word, value in words.items() if value is not None}
 
 
 def _without_nul(escape: re.Match[bytes]) -> bytes:
@@ -347,10 +347,10 @@ def _named_session(room: dict[str, Any]) -> str | None:
     if not isinstance(metadata, str):
         return None
     try:
-        told = orjson.loads(metadata)
+        parsed = orjson.loads(metadata)
     except orjson.JSONDecodeError:
         return None
-    named = told.get("session_id") if isinstance(told, dict) else None
+    named = parsed.get("session_id") if isinstance(parsed, dict) else None
     if isinstance(named, bool) or not isinstance(named, (str, int)):
         return None
     word = str(named).replace("\0", "\ufffd")

@@ -101,10 +101,16 @@ class _Person:
         self.rooms = {room.sid: room for room in owners.rooms}
         self.known = [cycle for cycle in cycles if not cycle.provisional]
         self.provisional = sorted(
-            ((one, one.joined_at) for one in cycles if one.provisional and one.joined_at),
+            (
+                (manual, manual.joined_at)
+                for manual in cycles
+                if manual.provisional and manual.joined_at
+            ),
             key=lambda pair: (pair[1], pair[0].cycle_id),
         )
-        self.dropped = {one.cycle_id: self._dropped_for(one, at) for one, at in self.provisional}
+        self.dropped = {
+            manual.cycle_id: self._dropped_for(manual, at) for manual, at in self.provisional
+        }
 
     def room_of(self, cycle: Cycle) -> Room | None:
         """The life of the room in which the cycle is; of a manual join the one that was live."""
@@ -193,12 +199,14 @@ class _Person:
 
     def _hint(self, cycle: Cycle, joined_at: datetime) -> datetime | None:
         """When this cycle's client said that it left, unless it joined again by hand since."""
-        joins = (one.client_joined_at for one, _ in self.provisional if one.client_joined_at)
+        joins = (
+            manual.client_joined_at for manual, _ in self.provisional if manual.client_joined_at
+        )
         last_join = max(joins, default=joined_at)
         hints = (
             leave
-            for one, _ in self.provisional
-            if self.dropped[one.cycle_id] is cycle and (leave := one.client_leave) is not None
+            for manual, _ in self.provisional
+            if self.dropped[manual.cycle_id] is cycle and (leave := manual.client_leave) is not None
             if leave >= max(joined_at, last_join)
         )
         return max(hints, default=None)
@@ -280,7 +288,11 @@ class _Person:
         return _End(leave, "client_left", estimated=False) if leave else None
 
     def _next_known_join(self, joined_at: datetime) -> _End | None:
-        later = (one.joined_at for one in self.known if one.joined_at and one.joined_at > joined_at)
+        later = (
+            known.joined_at
+            for known in self.known
+            if known.joined_at and known.joined_at > joined_at
+        )
         again = min(later, default=None)
         return _End(again, "rejoined") if again else None
 

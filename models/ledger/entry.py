@@ -55,7 +55,9 @@ class Entry:
 
 
 COLUMNS = tuple(
-    webhook_events.c[one.name] for one in fields(Entry) if one.name not in ("received_at", "id")
+    webhook_events.c[field.name]
+    for field in fields(Entry)
+    if field.name not in ("received_at", "id")
 )
 
 
@@ -90,9 +92,9 @@ def find(
     row = conn.execute(statement).first()
     if row is None:
         return None
-    told = dict(row._mapping)
-    payload = told.pop("payload")
-    return _at_home(conn, [Entry(**told)], rules)[0], payload
+    values = dict(row._mapping)
+    payload = values.pop("payload")
+    return _at_home(conn, [Entry(**values)], rules)[0], payload
 
 
 def changed(conn: Connection, one: Entry, *, rules: Rules) -> Changed | None:

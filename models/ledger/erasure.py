@@ -45,26 +45,28 @@ erasures = Table(
 CHUNK = 1_000
 
 
-def disguise(conn: Connection, told: Sequence[tuple[int, Event]]) -> Sequence[tuple[int, Event]]:
+def disguise(conn: Connection, events: Sequence[tuple[int, Event]]) -> Sequence[tuple[int, Event]]:
     """The events, by row id, as they may be folded: those of erased people's cycles disguised.
 
-    Their rows are rewritten too. Call it while holding the room names: an erasure that committed
-    before is then seen, and one that commits later finds what was folded.
+    Their rows are rewritten too. Call it after `hold_drains`: an erasure that committed before is
+    then seen, and a later erasure finds what was folded.
     """
-    known = pseudonyms(conn, {cycle_id for _, one in told if (cycle_id := _cycle_id(one))})
+    known = pseudonyms(conn, {cycle_id for _, event in events if (cycle_id := _cycle_id(event))})
     if not known:
-        return told
-    hidden = {row_id: known[key] for row_id, one in told if (key := _cycle_id(one) or "") in known}
+        return events
+    hidden = {
+        row_id: known[key] for row_id, event in events if (key := _cycle_id(event) or "") in known
+    }
     rewrite(conn, hidden)
     return [
-        (row_id, disguised(one, hidden[row_id]) if row_id in hidden else one)
-        for row_id, one in told
+        (row_id, disguised(event, hidden[row_id]) if row_id in hidden else event)
+        for row_id, event in events
     ]
 
 
-def disguised(one: Event, pseudonym: str) -> Event:
+def disguised(event: Event, pseudonym: str) -> Event:
     """The event without its person."""
-    return replace(one, user_id=pseudonym, name=None)
+    return replace(event, user_id=pseudonym, name=None)
 
 
 def pseudonyms(conn: Connection, cycle_ids: Iterable[str]) -> dict[str, str]:
@@ -78,7 +80,7 @@ def rewrite(conn: Connection, hidden: Mapping[int, str]) -> None:
     """Put these pseudonyms into the ledger's rows, by row id: column and payload; no name stays."""
     column = webhook_events.c
     statement = select(column.id, column.payload, column.error).where(column.id.in_(list(hidden)))
-    told = [
+    rows = [
         {
             "row_id": row.id,
             "pseudonym": hidden[row.id],
@@ -88,14 +90,14 @@ def rewrite(conn: Connection, hidden: Mapping[int, str]) -> None:
         }
         for row in conn.execute(statement.order_by(column.id).with_for_update())
     ]
-    if told:
+    if rows:
         changed = update(webhook_events).where(column.id == bindparam("row_id"))
         values: dict[str, Any] = {
             "user_id": bindparam("pseudonym"),
             "payload": bindparam("rewritten"),
             "error": bindparam("kind"),
         }
-        conn.execute(changed.values(values), told)
+        conn.execute(changed.values(values), rows)
 
 
 def hold_drains(conn: Connection, *, shared: bool = False) -> None:
@@ -166,13 +168,15 @@ def rename_expected(conn: Connection, session_id: str, user_id: str, pseudonym: 
     found = session.find(conn, session_id, lock=True)
     if found is None:
         return
-    people = tuple(Person(pseudonym) if one.user_id == user_id else one for one in found.expected)
-    expected = [asdict(one) for one in people]
+    people = tuple(
+        Person(pseudonym) if person.user_id == user_id else person for person in found.expected
+    )
+    expected = [asdict(person) for person in people]
     conn.execute(update(sessions).where(sessions.c.id == session_id).values(expected=expected))
 
 
-def _cycle_id(one: Event) -> str | None:
-    return one.participant_sid or one.visit
+def _cycle_id(event: Event) -> str | None:
+    return event.participant_sid or event.visit
 
 
 def _rewritten(payload: dict[str, Any] | None, pseudonym: str) -> dict[str, Any] | None:

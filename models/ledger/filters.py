@@ -48,11 +48,11 @@ class Cursor:
         return f"{(self.received_at - EPOCH) // ONE_MICROSECOND}-{self.id}"
 
     @classmethod
-    def parse(cls, told: str) -> Cursor:
+    def parse(cls, text: str) -> Cursor:
         """Raises ValueError."""
-        if not CURSOR.fullmatch(told):
+        if not CURSOR.fullmatch(text):
             raise ValueError("is no cursor that a page gave")
-        micros, _, row_id = told.partition("-")
+        micros, _, row_id = text.partition("-")
         return cls(EPOCH + int(micros) * ONE_MICROSECOND, int(row_id))
 
 
@@ -85,10 +85,10 @@ def newest_first(
 ) -> Select[Any]:
     """These columns of the matching events, of the newest first, beyond `after`."""
     statement = _matching(conn, filters, *columns)
-    told = statement.selected_columns
+    chosen = statement.selected_columns
     if after is not None:
-        statement = statement.where(tuple_(told.received_at, told.id) < _value(after))
-    return statement.order_by(told.received_at.desc(), told.id.desc()).limit(limit)
+        statement = statement.where(tuple_(chosen.received_at, chosen.id) < _value(after))
+    return statement.order_by(chosen.received_at.desc(), chosen.id.desc()).limit(limit)
 
 
 def oldest_first(
@@ -101,10 +101,10 @@ def oldest_first(
 ) -> Select[Any]:
     """The places of the matching events for which `only` holds too, oldest first."""
     statement = _matching(conn, filters, only=only)
-    told = statement.selected_columns
+    chosen = statement.selected_columns
     if after is not None:
-        statement = statement.where(tuple_(told.received_at, told.id) > _value(after))
-    return statement.order_by(told.received_at, told.id).limit(limit)
+        statement = statement.where(tuple_(chosen.received_at, chosen.id) > _value(after))
+    return statement.order_by(chosen.received_at, chosen.id).limit(limit)
 
 
 def _matching(

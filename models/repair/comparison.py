@@ -1,6 +1,6 @@
 """Comparison: the tables beside what the ledger tells, field by field.
 
-What began before the ledger was pruned can't be told any more: it is *unverifiable*, never wrong.
+What began before the ledger was pruned can't be known any more: it is *unverifiable*, never wrong.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from models.domain.event import Event
 from models.domain.facts import Cycle, Room
 from models.ledger import made, retention
 from models.repair import derivation
-from models.repair.derivation import Extent, Told
+from models.repair.derivation import Derived, Extent
 from models.repair.difference import Comparison, Difference
 from models.settings.settings import Settings
 from models.tables import cycle, room
@@ -38,25 +38,39 @@ DERIVED = ("superseded_at",)
 
 def compare(conn: Connection, extent: Extent, settings: Settings) -> Comparison:
     """Compare the extent as it is at one moment: in a `db.snapshot`, or holding its rows."""
-    told = derivation.of_extent(conn, extent)
-    has_rooms = _rooms(conn, extent.sids | told.rooms.keys())
-    has_cycles = _cycles(conn, extent, told)
-    untold = [one for key, one in has_cycles.items() if key not in told.cycles and one.room_sid]
+    derived = derivation.of_extent(conn, extent)
+    has_rooms = _rooms(conn, extent.sids | derived.rooms.keys())
+    has_cycles = _cycles(conn, extent, derived)
+    untold = [
+        known for key, known in has_cycles.items() if key not in derived.cycles and known.room_sid
+    ]
     if untold:
-        derivation.add_elsewhere(conn, told, untold)
-    found = Comparison(extent, unmasked=told.unmasked, unreadable=len(told.unreadable))
+        derivation.add_elsewhere(conn, derived, untold)
+    found = Comparison(extent, unmasked=derived.unmasked, unreadable=len(derived.unreadable))
     watermark = retention.watermark(conn)  # last: a prune that came in between is covered
     found.rooms, found.untold_rooms = _compare(
-        found, "room", has_rooms, told.rooms, told=told, fold=merge.merge_room, watermark=watermark
+        found,
+        "room",
+        has_rooms,
+        derived.rooms,
+        derived=derived,
+        fold=merge.merge_room,
+        watermark=watermark,
     )
     found.cycles, found.untold_cycles = _compare(
-        found, "cycle", has_cycles, told.cycles, told=told, fold=merge.merge, watermark=watermark
+        found,
+        "cycle",
+        has_cycles,
+        derived.cycles,
+        derived=derived,
+        fold=merge.merge,
+        watermark=watermark,
     )
     found.checked = len(has_rooms) + len(has_cycles) - len(found.kept)
     _compare_entries(conn, found, has_rooms, has_cycles, settings)
-    for event_id in told.unreadable:
+    for event_id in derived.unreadable:
         found.differ("event", event_id, "it was applied, and can't be read any more")
-    for row_id in told.unmasked:
+    for row_id in derived.unmasked:
         found.differ("event", f"in row {row_id}", "it still names somebody who was erased")
     found.present_rooms, found.present_cycles = list(has_rooms.values()), list(has_cycles.values())
     return found
@@ -68,20 +82,20 @@ def _compare(
     has: Mapping[str, Fact],
     should: Mapping[str, Fact],
     *,
-    told: Told,
+    derived: Derived,
     fold: Callable[[Fact | None, Event], Fact],
     watermark: datetime | None,
 ) -> tuple[list[Fact], list[Fact]]:
     """Name what differs; the facts to write, and those of which no event tells."""
-    waiting = _by_key(told.waiting, what)
+    waiting = _by_key(derived.waiting, what)
     write, untold = [], []
     for key in sorted(has.keys() | should.keys()):
         before, after = has.get(key), should.get(key)
         if before is None:
-            if after is not None and key in told.applied:
+            if after is not None and key in derived.applied:
                 found.differ(what, key, "it is missing, and the ledger tells of it")
                 write.append(after)
-        elif watermark is not None and _unverifiable(key, before, after, told, watermark):
+        elif watermark is not None and _unverifiable(key, before, after, derived, watermark):
             found.kept[key] = what
         elif after is None:
             found.differ(what, key, "no event of the ledger tells of it")
@@ -94,7 +108,7 @@ def _compare(
 def _differs(found: Comparison, what: str, key: str, before: Fact, after: Fact) -> bool:
     differences = [
         Difference(what, key, name, getattr(before, name), getattr(after, name))
-        for name in (one.name for one in fields(after))
+        for name in (field.name for field in fields(after))
         if name not in DERIVED and getattr(before, name) != getattr(after, name)
     ]
     found.differences += differences
@@ -102,7 +116,7 @@ def _differs(found: Comparison, what: str, key: str, before: Fact, after: Fact) 
 
 
 def _unverifiable(
-    key: str, before: Fact, after: Fact | None, told: Told, watermark: datetime
+    key: str, before: Fact, after: Fact | None, derived: Derived, watermark: datetime
 ) -> bool:
     """Whether the ledger may have lost some of it.
 
@@ -110,13 +124,13 @@ def _unverifiable(
     """
     if after is not None and _began_at(after) < watermark:
         return True
-    certain = after is not None and key in told.dated
+    certain = after is not None and key in derived.dated
     return _began_at(before) < watermark and not certain
 
 
 def _began_at(fact: Room | Cycle) -> datetime:
     """The earliest instant in it, to be on the safe side."""
-    values = (getattr(fact, one.name) for one in fields(fact))
+    values = (getattr(fact, field.name) for field in fields(fact))
     return min(value for value in values if isinstance(value, datetime)) - WHOLE_SECOND
 
 
@@ -143,11 +157,11 @@ def _rooms(conn: Connection, sids: Iterable[str]) -> dict[str, Room]:
     return found
 
 
-def _cycles(conn: Connection, extent: Extent, told: Told) -> dict[str, Cycle]:
+def _cycles(conn: Connection, extent: Extent, derived: Derived) -> dict[str, Cycle]:
     """The table's cycles in the extent's rooms, and those that the ledger puts there."""
     found: dict[str, Cycle] = {}
     conditions = [cycles.c.room_sid.in_(some) for some in derivation.chunks(extent.sids)]
-    named = extent.cycle_ids | told.cycles.keys()
+    named = extent.cycle_ids | derived.cycles.keys()
     conditions += [cycles.c.cycle_id.in_(some) for some in derivation.chunks(named)]
     for condition in conditions:
         rows = conn.execute(select(cycles).where(condition))
@@ -157,8 +171,8 @@ def _cycles(conn: Connection, extent: Extent, told: Told) -> dict[str, Cycle]:
 
 def _by_key(waiting: Sequence[Event], what: str) -> Mapping[str, list[Event]]:
     found: dict[str, list[Event]] = defaultdict(list)
-    for one in waiting:
-        key = one.room_sid if what == "room" else one.participant_sid or one.visit
+    for event in waiting:
+        key = event.room_sid if what == "room" else event.participant_sid or event.visit
         if key:
-            found[key].append(one)
+            found[key].append(event)
     return found

@@ -46,7 +46,7 @@ class Extent:
 
 
 @dataclass(slots=True)
-class Told:
+class Derived:
     """The facts as the ledger tells them.
 
     `applied` has the keys of which an applied event tells, `dated` those whose beginning an event
@@ -65,51 +65,53 @@ class Told:
     def add(self, row: Row[*tuple[Any, ...]]) -> None:
         """Fold one event of the ledger."""
         try:
-            one = events.read(row.payload, row.source)
+            event = events.read(row.payload, row.source)
         except Unreadable:
             if row.status == "applied":
                 self.unreadable.append(row.event_id)
             return
         if row.pseudonym is not None:
-            one = disguised(one, row.pseudonym)
+            event = disguised(event, row.pseudonym)
             if row.status == "applied" and row.user_id != row.pseudonym:
                 self.unmasked[row.id] = row.pseudonym
-        self._fold(one)
+        self._fold(event)
         if row.status == "pending":
-            self.waiting.append(one)
+            self.waiting.append(event)
         else:
-            self.applied |= {key for key in (one.room_sid, one.participant_sid, one.visit) if key}
+            self.applied |= {
+                key for key in (event.room_sid, event.participant_sid, event.visit) if key
+            }
 
-    def _fold(self, one: Event) -> None:
-        if sid := one.room_sid:
-            self.rooms[sid] = merge.merge_room(self.rooms.get(sid), one)
-            self.dated |= {sid} if one.room_created_at else set()
-        if key := one.participant_sid or one.visit:
-            self.cycles[key] = merge.merge(self.cycles.get(key), one)
-            self.dated |= {key} if one.joined_at else set()
+    def _fold(self, event: Event) -> None:
+        if sid := event.room_sid:
+            self.rooms[sid] = merge.merge_room(self.rooms.get(sid), event)
+            self.dated |= {sid} if event.room_created_at else set()
+        if key := event.participant_sid or event.visit:
+            self.cycles[key] = merge.merge(self.cycles.get(key), event)
+            self.dated |= {key} if event.joined_at else set()
 
 
-def of_extent(conn: Connection, extent: Extent) -> Told:
+def of_extent(conn: Connection, extent: Extent) -> Derived:
     """What the ledger tells of these rooms, their cycles, and these visits."""
-    told = Told()
+    derived = Derived()
     for sids in chunks(extent.sids):
-        _fold(conn, told, webhook_events.c.room_sid.in_(sids))
+        _fold(conn, derived, webhook_events.c.room_sid.in_(sids))
     for cycle_ids in chunks(extent.cycle_ids):
-        _fold(conn, told, webhook_events.c.visit.in_(cycle_ids))
-    return told
+        _fold(conn, derived, webhook_events.c.visit.in_(cycle_ids))
+    return derived
 
 
-def add_elsewhere(conn: Connection, told: Told, untold: Iterable[Cycle]) -> None:
+def add_elsewhere(conn: Connection, derived: Derived, untold: Iterable[Cycle]) -> None:
     """Fold what the ledger tells of these cycles of people in whatever room."""
     for some in chunks(untold):
-        theirs = webhook_events.c.user_id.in_({one.user_id for one in some})
-        named = webhook_events.c.participant_sid.in_([one.cycle_id for one in some])
-        elsewhere = Told()
+        theirs = webhook_events.c.user_id.in_({known.user_id for known in some})
+        named = webhook_events.c.participant_sid.in_([known.cycle_id for known in some])
+        elsewhere = Derived()
         _fold(conn, elsewhere, theirs & named)
-        told.cycles |= elsewhere.cycles
-        told.applied |= elsewhere.applied & elsewhere.cycles.keys()
-        told.dated |= elsewhere.dated & elsewhere.cycles.keys()
-        told.waiting += [one for one in elsewhere.waiting if one.participant_sid]
+        derived.cycles |= elsewhere.cycles
+        derived.applied |= elsewhere.applied & elsewhere.cycles.keys()
+        derived.dated |= elsewhere.dated & elsewhere.cycles.keys()
+        derived.waiting += [event for event in elsewhere.waiting if event.participant_sid]
 
 
 def of_session(conn: Connection, session_id: str, rules: Rules) -> Extent:
@@ -168,7 +170,7 @@ def _applied(column: ColumnElement[Any]) -> Select[Any]:
     return select(column).where(applied, column.is_not(None)).distinct()
 
 
-def _fold(conn: Connection, told: Told, condition: ColumnElement[bool]) -> None:
+def _fold(conn: Connection, derived: Derived, condition: ColumnElement[bool]) -> None:
     """Fold the events for which the condition holds, a few at a time."""
     column = webhook_events.c
     wanted = (column.id, column.event_id, column.source, column.status, column.user_id)
@@ -179,7 +181,7 @@ def _fold(conn: Connection, told: Told, condition: ColumnElement[bool]) -> None:
         .execution_options(yield_per=CHUNK)
     )
     for row in conn.execute(statement):
-        told.add(row)
+        derived.add(row)
 
 
 def chunks(items: Iterable[T]) -> Iterator[list[T]]:

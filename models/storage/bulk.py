@@ -7,12 +7,12 @@ of four to eight.) SQLite takes them one by one, in C.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from itertools import islice
 from typing import Any, TypeVar
 
-from sqlalchemy import Column, Connection, Table, bindparam, column, func, select, update
+from sqlalchemy import Column, Connection, Table, bindparam, column, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql import JSONB
 
@@ -54,16 +54,6 @@ def insert_missing(conn: Connection, table: Table, rows: Sequence[Row], *, key: 
     return set(conn.execute(statement, _parameters(conn, rows)).scalars())
 
 
-def set_column(conn: Connection, column: Column[Any], told: Mapping[str, Any]) -> None:
-    """Set this column in the rows of these primary keys, each to its value, in that order."""
-    if told:
-        [key] = column.table.primary_key
-        statement = (
-            update(column.table).where(key == bindparam("of")).values({column: bindparam("to")})
-        )
-        conn.execute(statement, [{"of": one, "to": told[one]} for one in sorted(told)])
-
-
 def upsert(
     conn: Connection, table: Table, rows: Sequence[Row], *, keep: Sequence[str] = ()
 ) -> None:
@@ -94,8 +84,8 @@ def _insert(table: Table, names: tuple[str, ...], on_sqlite: bool) -> Insert:
     if on_sqlite:
         return sqlite.insert(table)
     columns = [column(name, table.c[name].type) for name in names]
-    told = func.jsonb_to_recordset(bindparam("rows", type_=JSONB)).table_valued(*columns)
-    rows = told.render_derived(with_types=True)
+    records = func.jsonb_to_recordset(bindparam("rows", type_=JSONB)).table_valued(*columns)
+    rows = records.render_derived(with_types=True)
     return postgresql.insert(table).from_select(names, select(*(rows.c[name] for name in names)))
 
 

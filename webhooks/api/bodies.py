@@ -96,9 +96,9 @@ Time = Annotated[
 Bound = Annotated[_Time, AfterValidator(_nearest_in_time)]
 
 
-def example(**told: Any) -> ConfigDict:
+def example(**values: Any) -> ConfigDict:
     """A body's own example, for whoever reads the documentation."""
-    return ConfigDict(json_schema_extra={"examples": [told]})
+    return ConfigDict(json_schema_extra={"examples": [values]})
 
 
 def whole_body(limited: IO[bytes]) -> bytes:
@@ -132,12 +132,12 @@ class Body(BaseModel):
         with auth.sender():
             body = whole_body(request.stream)
         try:
-            told = orjson.loads(body)
+            parsed = orjson.loads(body)
         except orjson.JSONDecodeError as error:
             raise Problem(400, "not-json", f"The body is not JSON: {error}.") from None
-        if not isinstance(told, dict):
+        if not isinstance(parsed, dict):
             raise Problem(400, "not-json", "The body is not a JSON object.")
-        return cls.model_validate(told)
+        return cls.model_validate(parsed)
 
 
 class JoinBody(Body):
@@ -211,11 +211,11 @@ class Query(BaseModel):
 
         What the path names stands there where a path can't carry it (`address.of_path`).
         """
-        told = request.args.to_dict(flat=False) if request.query_string else {}
+        given = request.args.to_dict(flat=False) if request.query_string else {}
         for named in request.view_args or ():
-            told.pop(named, None)
+            given.pop(named, None)
         return cls.model_validate(
-            {name: values[0] if len(values) == 1 else values for name, values in told.items()}
+            {name: values[0] if len(values) == 1 else values for name, values in given.items()}
         )
 
 

@@ -33,9 +33,9 @@ MAX_REPLAY = 10_000
 MAX_EVENT_IDS = 1_000
 
 
-def _place(told: str) -> str:
-    Cursor.parse(told)
-    return told
+def _place(text: str) -> str:
+    Cursor.parse(text)
+    return text
 
 
 def _is_replayable(status: object) -> object:
@@ -46,11 +46,11 @@ def _is_replayable(status: object) -> object:
     return status
 
 
-def _is_flag(told: object) -> object:
+def _is_flag(value: object) -> object:
     """pydantic would take yes, on and 1 as well."""
-    if told not in ("true", "false", True, False):
+    if value not in ("true", "false", True, False):
         raise ValueError("is neither true nor false")
-    return told
+    return value
 
 
 Place = Annotated[

@@ -138,9 +138,9 @@ class Erased(Reply):
     sessions: Count = Field(description="That expected them.")
 
 
-def line(told: Entry) -> dict[str, Any]:
+def line(entry: Entry) -> dict[str, Any]:
     """An `EventLine`."""
-    return _told(told, EventLine)
+    return _told(entry, EventLine)
 
 
 def page(found: list[Entry], *, limit: int) -> dict[str, Any]:
@@ -149,20 +149,20 @@ def page(found: list[Entry], *, limit: int) -> dict[str, Any]:
     return {"events": [line(one) for one in found], "next": following}
 
 
-def detail(told: Entry, payload: dict[str, Any] | None, changed: Changed | None) -> dict[str, Any]:
+def detail(entry: Entry, payload: dict[str, Any] | None, changed: Changed | None) -> dict[str, Any]:
     """An `EventDetail`."""
     seen = changed and {
-        "room": _room(changed.room, told, changed) if changed.room else None,
+        "room": _room(changed.room, entry, changed) if changed.room else None,
         "cycle": _told(changed.cycle, ChangedCycle, uncounted=changed.uncounted)
         if changed.cycle
         else None,
     }
-    return line(told) | {"payload": payload, "changed": seen}
+    return line(entry) | {"payload": payload, "changed": seen}
 
 
-def _room(life: Room, told: Entry, changed: Changed) -> dict[str, Any]:
+def _room(life: Room, entry: Entry, changed: Changed) -> dict[str, Any]:
     values = {name: getattr(life, name, None) for name in ChangedRoom.model_fields}
-    values |= {"session_id": told.session_id, "naming_ignored": changed.naming_ignored}
+    values |= {"session_id": entry.session_id, "naming_ignored": changed.naming_ignored}
     return {name: instant(at) if name.endswith("_at") else at for name, at in values.items()}
 
 

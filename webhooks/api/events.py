@@ -45,9 +45,9 @@ def show(event_id: str) -> Response:
         )
         if found is None:
             raise Problem(404, "no-event", "The ledger has no event of this id.")
-        told, payload = found
-        changed = entry.changed(conn, told, rules=unhurried().rules)
-    return answers.answer(event_replies.detail(told, payload, changed))
+        known, payload = found
+        changed = entry.changed(conn, known, rules=unhurried().rules)
+    return answers.answer(event_replies.detail(known, payload, changed))
 
 
 @events.post("/replay")

@@ -70,14 +70,14 @@ def _of_database() -> Iterator[GaugeMetricFamily]:
         return
     yield _gauge("rollcall_database_up", "Whether the database answers.", 1)
     yield _gauge("rollcall_events_pending", "Events that wait to be applied.", waiting)
-    told = "How long the oldest has waited, but for those that a replay put back."
-    yield _gauge("rollcall_oldest_pending_seconds", told, waited.total_seconds())
+    about = "How long the oldest has waited, but for those that a replay put back."
+    yield _gauge("rollcall_oldest_pending_seconds", about, waited.total_seconds())
     yield _gauge("rollcall_events_failed", "Failed events in the ledger.", failed)
-    told = "Failed events in the ledger that a replay did not mend."
-    yield _gauge("rollcall_events_failed_again", told, failed_again)
+    about = "Failed events in the ledger that a replay did not mend."
+    yield _gauge("rollcall_events_failed_again", about, failed_again)
     if accepted is not None:
-        told = "When LiveKit's last webhook was accepted."
-        yield _gauge("rollcall_last_accepted_timestamp_seconds", told, accepted.timestamp())
+        about = "When LiveKit's last webhook was accepted."
+        yield _gauge("rollcall_last_accepted_timestamp_seconds", about, accepted.timestamp())
     yield _gauge("rollcall_events_unreadable", "Unreadable events in the ledger.", unreadable)
     yield _gauge("rollcall_open_cycles", "Visits that nobody has ended, of late.", inside)
 

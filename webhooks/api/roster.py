@@ -62,9 +62,9 @@ def attendance_roster(session: str) -> Response:
         body["uncounted"] = answers.uncounted(
             session_facts.uncounted(known, people, rules=rules) if known else ()
         )
-    told = answers.answer(body)
-    told.vary.add("Accept")
-    return told
+    sent = answers.answer(body)
+    sent.vary.add("Accept")
+    return sent
 
 
 def _is_csv(wanted: RosterQuery) -> bool:

@@ -50,13 +50,15 @@ def attendance_status(session: str) -> Response:
     if user_id is None:
         raise Problem(400, "no-user", "This token is nobody's own: say whose with ?user_id=.")
     facts = cache.read(backend(), asked, user_id)
-    told = _told(facts, caller, asked, user_id, now)
+    shown = _answer(facts, caller, asked, user_id, now)
     metrics.status_seconds.labels(facts.outcome).observe(perf_counter() - started)
     log.debug("status.served", outcome=facts.outcome)
-    return answers.answer(told, outcome=facts.outcome)
+    return answers.answer(shown, outcome=facts.outcome)
 
 
-def _told(facts: Facts, caller: Caller, asked: str, user_id: str, now: datetime) -> dict[str, Any]:
+def _answer(
+    facts: Facts, caller: Caller, asked: str, user_id: str, now: datetime
+) -> dict[str, Any]:
     if facts.meeting is None:
         address.check_unknown(caller, asked, user_id, now=now)
         return answers.unknown_status(asked, _nothing_known(asked, user_id, now))

@@ -39,16 +39,16 @@ def index(*, as_json: bool, **options: Any) -> None:
     asked = terminal.asked(EventsQuery, options)
     with db.reading(unhurried().engine) as conn:
         found = entry.page(conn, asked.filters, after=asked.place, limit=asked.limit)
-    told = event_replies.page(found, limit=asked.limit)
+    page = event_replies.page(found, limit=asked.limit)
     if as_json:
-        terminal.show_json(told)
+        terminal.show_json(page)
         return
     if found:
         terminal.show_table(COLUMNS, map(_row, found), copied="id")
     else:
         click.echo("No event matches.", err=True)
-    if told["next"]:
-        click.echo(f"More with --after {told['next']}", err=True)
+    if page["next"]:
+        click.echo(f"More with --after {page['next']}", err=True)
 
 
 @events.command()
@@ -60,9 +60,9 @@ def show(event_id: str, *, as_json: bool) -> None:
         found = entry.find(conn, event_id, rules=unhurried().rules)
         if found is None:
             raise click.ClickException(f"The ledger has no event {event_id}.")
-        told, payload = found
-        changed = entry.changed(conn, told, rules=unhurried().rules)
-        detail = event_replies.detail(told, payload, changed)
+        known, payload = found
+        changed = entry.changed(conn, known, rules=unhurried().rules)
+        detail = event_replies.detail(known, payload, changed)
     if as_json:
         terminal.show_json(detail)
         return
@@ -144,9 +144,9 @@ def prune(*, days: int | None, dry_run: bool, yes: bool, as_json: bool) -> None:
         sys.exit(INTERRUPTED)
 
 
-def _row(one: Entry) -> tuple[str | None, ...]:
-    when = (instant(one.received_at), one.status, one.event)
-    return (*when, one.room_name, one.user_id, one.session_id, one.event_id, one.error)
+def _row(entry: Entry) -> tuple[str | None, ...]:
+    when = (instant(entry.received_at), entry.status, entry.event)
+    return (*when, entry.room_name, entry.user_id, entry.session_id, entry.event_id, entry.error)
 
 
 def _size(file: IO[bytes]) -> int | None:

@@ -169,8 +169,8 @@ def _as_json(seen: Seen) -> dict[str, Any]:
     }
 
 
-def _plain(told: dict[str, Any]) -> dict[str, Any]:
+def _plain(difference: dict[str, Any]) -> dict[str, Any]:
     return {
         name: value.isoformat() if isinstance(value, datetime) else value
-        for name, value in told.items()
+        for name, value in difference.items()
     }

@@ -50,6 +50,6 @@ def index(*, as_json: bool, from_: str | None, **options: Any) -> None:
         click.echo(f"More with --after {terminal.printable(following)}", err=True)
 
 
-def _row(one: Session) -> tuple[str | None, ...]:
-    begins, minutes = instant(one.scheduled_at), str(one.duration_minutes)
-    return (one.id, one.room_name, begins, minutes, one.made_by)
+def _row(session: Session) -> tuple[str | None, ...]:
+    begins, minutes = instant(session.scheduled_at), str(session.duration_minutes)
+    return (session.id, session.room_name, begins, minutes, session.made_by)

@@ -86,7 +86,7 @@ def asked(model: type[Asked], options: dict[str, Any]) -> Asked:
     try:
         return model.model_validate(given)
     except ValidationError as error:
-        raise click.UsageError(" ".join(_sentence(one) for one in error.errors())) from None
+        raise click.UsageError(" ".join(_sentence(wrong) for wrong in error.errors())) from None
 
 
 def confirm(question: str, *, sure: bool) -> None:
@@ -104,8 +104,8 @@ def printable(text: str) -> str:
     return _STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
-def show_json(told: object) -> None:
-    lines = orjson.dumps(told, option=orjson.OPT_INDENT_2).decode().split("\n")
+def show_json(value: object) -> None:
+    lines = orjson.dumps(value, option=orjson.OPT_INDENT_2).decode().split("\n")
     click.echo("\n".join(map(printable, lines)))  # JSON itself escapes no more than below a space
 
 
@@ -116,11 +116,11 @@ def show_table(titles: Sequence[str], rows: Iterable[Sequence[str | None]], *, c
     that title never is, from which an id is copied: the others are, or else its lines run over.
     """
     table = Table(box=None, pad_edge=False)
-    told = [["-" if one is None else printable(one) for one in row] for row in rows]
+    cells = [["-" if cell is None else printable(cell) for cell in row] for row in rows]
     for at, title in enumerate(titles):
-        widest = max((cell_len(row[at]) for row in told), default=0) if title == copied else None
+        widest = max((cell_len(row[at]) for row in cells), default=0) if title == copied else None
         table.add_column(title, overflow="fold", no_wrap=title == copied, min_width=widest)
-    for row in told:
+    for row in cells:
         table.add_row(*map(Text, row))
     width = None if sys.stdout.isatty() else PIPE_WIDTH
     Console(width=width).print(table, crop=False)

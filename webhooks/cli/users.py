@@ -37,8 +37,8 @@ def erase(user_id: str, *, dry_run: bool, yes: bool, as_json: bool) -> None:
     complete = _fetched()
     known = erasing.known(unhurried(), user_id)
     if not any(asdict(known).values()):
-        told = "Nothing is kept of a person of this id."
-        raise click.ClickException(told if complete else f"{UNASKED} In the database: {told}")
+        nothing = "Nothing is kept of a person of this id."
+        raise click.ClickException(nothing if complete else f"{UNASKED} In the database: {nothing}")
     done = known
     if not dry_run:
         terminal.confirm(f"Erase them from {_said(known)}, for ever?", sure=yes)

@@ -18,8 +18,8 @@ IN_QUERY = "-"
 
 def of_path(named: str, *, query: str = "session") -> str:
     """The session (or what else) that the path names, or for `-` the query's parameter."""
-    told = request.args.get(query) if named == IN_QUERY else None
-    return plain(told or named)
+    asked = request.args.get(query) if named == IN_QUERY else None
+    return plain(asked or named)
 
 
 def session_id(named: str) -> str:

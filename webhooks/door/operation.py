@@ -50,7 +50,7 @@ class Answer:
     `headers` are those worth knowing, with what they say.
     """
 
-    told: str
+    description: str
     content: Mapping[str, type[BaseModel] | None] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
 
@@ -89,10 +89,10 @@ def of_view(view: Callable[..., Any]) -> Operation | None:
     return _DECLARED.get(view)
 
 
-def json(told: str, model: type[BaseModel], **headers: str) -> Answer:
+def json(description: str, model: type[BaseModel], **headers: str) -> Answer:
     """An answer of JSON that fits the model; a header's name is written with underscores."""
     named = {name.replace("_", "-"): says for name, says in headers.items()}
-    return Answer(told, {JSON: model}, named)
+    return Answer(description, {JSON: model}, named)
 
 
 _DECLARED: dict[Callable[..., Any], Operation] = {}

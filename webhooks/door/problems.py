@@ -76,8 +76,8 @@ def response(
     if status >= 500:
         metrics.server_errors.labels(request.endpoint or "none", reason).inc()
     title = HTTP_STATUS_CODES.get(status, "Error")
-    told = {"type": "about:blank", "title": title, "status": status, "reason": reason}
-    body = orjson.dumps({**told, "detail": detail, **more})
+    problem = {"type": "about:blank", "title": title, "status": status, "reason": reason}
+    body = orjson.dumps({**problem, "detail": detail, **more})
     return Response(body, status, headers, content_type=CONTENT_TYPE)
 
 
@@ -99,12 +99,12 @@ def _problem(error: Problem) -> Response:
 def _invalid(error: ValidationError) -> Response:
     errors = [
         {
-            "field": ".".join(str(part) for part in one["loc"]),
-            "message": one["msg"].removeprefix("Value error, "),
+            "field": ".".join(str(part) for part in wrong["loc"]),
+            "message": wrong["msg"].removeprefix("Value error, "),
         }
-        for one in error.errors(include_url=False, include_input=False, include_context=False)
+        for wrong in error.errors(include_url=False, include_input=False, include_context=False)
     ]
-    detail = "; ".join(": ".join(filter(None, one.values())) for one in errors)
+    detail = "; ".join(": ".join(filter(None, wrong.values())) for wrong in errors)
     return response(400, "invalid", detail, errors=errors)
 
 
@@ -137,10 +137,10 @@ def _database_down(error: Exception) -> Response:
 
 def _is_contention(error: Exception) -> bool:
     """Whether the database answered, that somebody else holds what was asked for."""
-    told = getattr(error, "orig", None)
-    if isinstance(told, sqlite3.OperationalError):
-        return getattr(told, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY
-    return getattr(told, "sqlstate", None) in (LOCK_NOT_AVAILABLE, DEADLOCK)
+    cause = getattr(error, "orig", None)
+    if isinstance(cause, sqlite3.OperationalError):
+        return getattr(cause, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY
+    return getattr(cause, "sqlstate", None) in (LOCK_NOT_AVAILABLE, DEADLOCK)
 
 
 def _bug(error: Exception) -> Response:

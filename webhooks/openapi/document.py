@@ -48,13 +48,15 @@ _VARIABLE = re.compile(r"<(?:[^:<>]+:)?([^<>]+)>")
 def document(app: Flask) -> Json:
     """The description of every declared route of the application."""
     declared = list(operations(app))
-    schemas = _schemas(one for _, one in declared)
+    schemas = _schemas(operation for _, operation in declared)
     paths: dict[str, Json] = {}
-    for rule, one in declared:
+    for rule, operation in declared:
         path = _VARIABLE.sub(r"{\1}", rule.rule)
         for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
             view = app.view_functions[rule.endpoint]
-            paths.setdefault(path, {})[method.lower()] = _operation(rule, one, view.__doc__ or "")
+            paths.setdefault(path, {})[method.lower()] = _operation(
+                rule, operation, view.__doc__ or ""
+            )
     return {
         "openapi": "3.1.0",
         "info": {"title": "Rollcall", "version": version(), "description": DESCRIPTION.strip()},
@@ -77,24 +79,24 @@ def operations(app: Flask) -> Iterator[tuple[Rule, Operation]]:
             yield rule, declared
 
 
-def problems(rule: Rule, one: Operation) -> list[int]:
+def problems(rule: Rule, operation: Operation) -> list[int]:
     """The statuses of the problems that a route may answer."""
-    found = set(one.problems)
-    found |= {401, 503} if one.tokens else set()
-    found |= {403} if set(one.tokens) - {"webhook"} else set()
-    found |= {400} if one.query or one.body or rule.arguments else set()
-    found |= {413} if one.body else set()
+    found = set(operation.problems)
+    found |= {401, 503} if operation.tokens else set()
+    found |= {403} if set(operation.tokens) - {"webhook"} else set()
+    found |= {400} if operation.query or operation.body or rule.arguments else set()
+    found |= {413} if operation.body else set()
     found |= {404} if rule.arguments else set()
-    return sorted(found - one.answers.keys())
+    return sorted(found - operation.answers.keys())
 
 
 def _tags(app: Flask, declared: Iterable[tuple[Rule, Operation]]) -> list[Json]:
     """A tag for each door that declares something, with what its module says of itself."""
-    told = {}
+    said = {}
     for rule, _ in declared:
         module = sys.modules[app.view_functions[rule.endpoint].__module__]
-        told[_tag(rule)] = _first_paragraph(module.__doc__ or "")
-    return [{"name": name, "description": told[name]} for name in app.blueprints if name in told]
+        said[_tag(rule)] = _first_paragraph(module.__doc__ or "")
+    return [{"name": name, "description": said[name]} for name in app.blueprints if name in said]
 
 
 def _tag(rule: Rule) -> str:
@@ -107,10 +109,10 @@ def _first_paragraph(doc: str) -> str:
 
 def _schemas(declared: Iterable[Operation]) -> Json:
     models: set[tuple[type[BaseModel], JsonSchemaMode]] = {(Problem, "serialization")}
-    for one in declared:
-        if one.body is not None:
-            models.add((one.body, "validation"))
-        for answer in one.answers.values():
+    for operation in declared:
+        if operation.body is not None:
+            models.add((operation.body, "validation"))
+        for answer in operation.answers.values():
             models |= {(model, "serialization") for model in answer.content.values() if model}
     _, made = models_json_schema(
         sorted(models, key=lambda pair: pair[0].__name__),
@@ -121,59 +123,59 @@ def _schemas(declared: Iterable[Operation]) -> Json:
     return found
 
 
-def _operation(rule: Rule, one: Operation, doc: str) -> Json:
+def _operation(rule: Rule, operation: Operation, doc: str) -> Json:
     description = cleandoc(doc).partition("\n\n")[2]
-    told: Json = {
+    described: Json = {
         "operationId": rule.endpoint.replace(".", "_"),
         "tags": [_tag(rule)],
         "summary": _first_paragraph(doc).rstrip("."),
-        "parameters": [*parameters.of_path(rule), *parameters.of_query(one)],
+        "parameters": [*parameters.of_path(rule), *parameters.of_query(operation)],
         "responses": {
-            **{str(status): _answer(answer) for status, answer in one.answers.items()},
+            **{str(status): _answer(answer) for status, answer in operation.answers.items()},
             **{
                 str(status): {"$ref": f"#/components/responses/{status}"}
-                for status in problems(rule, one)
+                for status in problems(rule, operation)
             },
         },
-        "security": [{token: []} for token in one.tokens],
+        "security": [{token: []} for token in operation.tokens],
     }
     if description:
-        told["description"] = description.strip()
-    if one.body is not None:
-        told["requestBody"] = _body(one, one.body)
-    return told
+        described["description"] = description.strip()
+    if operation.body is not None:
+        described["requestBody"] = _body(operation, operation.body)
+    return described
 
 
-def _body(one: Operation, body: type[BaseModel]) -> Json:
-    media = WEBHOOK_JSON if one.tokens == ("webhook",) else JSON
+def _body(operation: Operation, body: type[BaseModel]) -> Json:
+    media = WEBHOOK_JSON if operation.tokens == ("webhook",) else JSON
     return {"required": True, "content": {media: {"schema": _ref(body)}}}
 
 
 def _answer(answer: Answer) -> Json:
-    told: Json = {"description": answer.told}
+    described: Json = {"description": answer.description}
     if answer.content:
-        told["content"] = {
+        described["content"] = {
             media: {"schema": _ref(model) if model else _unmodelled(media)}
             for media, model in answer.content.items()
         }
     if answer.headers:
-        told["headers"] = _headers(answer.headers)
-    return told
+        described["headers"] = _headers(answer.headers)
+    return described
 
 
 def _problem(status: int) -> Json:
-    told: Json = {
+    described: Json = {
         "description": f"{HTTP_STATUS_CODES[status]}. {MEANINGS[status]}",
         "content": {CONTENT_TYPE: {"schema": _ref(Problem)}},
     }
     if status in PROBLEM_HEADERS:
-        told["headers"] = _headers(PROBLEM_HEADERS[status])
-    return told
+        described["headers"] = _headers(PROBLEM_HEADERS[status])
+    return described
 
 
-def _headers(told: Any) -> Json:
+def _headers(headers: Any) -> Json:
     return {
-        name: {"description": says, "schema": {"type": "string"}} for name, says in told.items()
+        name: {"description": says, "schema": {"type": "string"}} for name, says in headers.items()
     }
 
 

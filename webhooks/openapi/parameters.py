@@ -38,11 +38,11 @@ def of_path(rule: Rule) -> Iterator[Json]:
     """The route's variables, and the query's that says what a path can't."""
     for name in sorted(rule.arguments):
         schema = {"type": "string", "minLength": 1, "maxLength": MAX_MADE_ID_BYTES}
-        told = {"name": name, "in": "path", "required": True, "schema": schema}
+        parameter = {"name": name, "in": "path", "required": True, "schema": schema}
         if name not in IN_QUERY:
-            yield told
+            yield parameter
             continue
-        yield told | {"description": "`-` when it stands in the query."}
+        yield parameter | {"description": "`-` when it stands in the query."}
         yield {
             "name": IN_QUERY[name],
             "in": "query",
@@ -51,13 +51,13 @@ def of_path(rule: Rule) -> Iterator[Json]:
         }
 
 
-def of_query(one: Operation) -> Iterator[Json]:
+def of_query(operation: Operation) -> Iterator[Json]:
     """The fields of the model that reads the query."""
-    if one.query is None:
+    if operation.query is None:
         return
-    told = one.query.model_json_schema(schema_generator=Untitled, ref_template=SCHEMAS)
-    required = told.get("required", ())
-    for name, schema in told["properties"].items():
+    declared = operation.query.model_json_schema(schema_generator=Untitled, ref_template=SCHEMAS)
+    required = declared.get("required", ())
+    for name, schema in declared["properties"].items():
         described = {"description": schema.pop("description")} if "description" in schema else {}
         yield {
             "name": name,

@@ -105,8 +105,8 @@ def _language() -> str:
 @cache
 def words(language: str) -> dict[str, Any]:
     """Everything that the pages say, in one of LANGUAGES."""
-    told: dict[str, Any] = orjson.loads((HERE / "languages" / f"{language}.json").read_bytes())
-    return told
+    words: dict[str, Any] = orjson.loads((HERE / "languages" / f"{language}.json").read_bytes())
+    return words
 
 
 @cache
@@ -115,5 +115,5 @@ def findings(language: str) -> dict[str, dict[str, str]]:
     if language == LANGUAGES[0]:
         return {finding: sentence._asdict() for finding, sentence in SENTENCES.items()}
     path = HERE / "languages" / f"{language}.findings.json"
-    told: dict[str, dict[str, str]] = orjson.loads(path.read_bytes())
-    return told
+    words: dict[str, dict[str, str]] = orjson.loads(path.read_bytes())
+    return words

@@ -131,8 +131,8 @@ class ConnectionReaper:
 def _talk(connection: socket.socket) -> Talk | None:
     """None when it is not open any more."""
     try:
-        told = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
-        words = _TCP_INFO.unpack(told)
+        packed = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
+        words = _TCP_INFO.unpack(packed)
     except (OSError, struct.error):
         return None
     if words[0] != ESTABLISHED:

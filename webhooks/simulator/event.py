@@ -79,11 +79,11 @@ class Event:
 
     def body(self) -> bytes:
         """Return the body as protojson writes it: lowerCamel, int64 as strings, zeros left out."""
-        told: dict[str, Any] = {"event": self.kind, "room": _room_fields(self)}
+        payload: dict[str, Any] = {"event": self.kind, "room": _room_fields(self)}
         if self.visit is not None:
-            told["participant"] = _participant_fields(self.visit, self.kind)
-        told |= {"id": self.event_id, "createdAt": str(int(self.at.timestamp()))}
-        return json.dumps(told, ensure_ascii=False, separators=(self.room.comma, ":")).encode()
+            payload["participant"] = _participant_fields(self.visit, self.kind)
+        payload |= {"id": self.event_id, "createdAt": str(int(self.at.timestamp()))}
+        return json.dumps(payload, ensure_ascii=False, separators=(self.room.comma, ":")).encode()
 
 
 def _room_fields(event: Event) -> dict[str, Any]:

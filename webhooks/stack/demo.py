@@ -53,7 +53,7 @@ def _wait_until_ready(port: int) -> None:
 
 def _register(settings: Settings) -> None:
     """Fifteen seconds ahead, so that some come early, some late and some never."""
-    told = {
+    body = {
         "session_type": "academic",
         "scheduled_at": datetime.now(UTC) + timedelta(seconds=15),
         "duration_minutes": 60,
@@ -62,7 +62,7 @@ def _register(settings: Settings) -> None:
         "expected": NEVER_COME,
     }
     token = _token(settings, VideoGrants(room_list=True, room_create=True))
-    status = _ask(settings.port, "PUT", f"/api/sessions/{ROOM}", token=token, told=told)
+    status = _ask(settings.port, "PUT", f"/api/sessions/{ROOM}", token=token, body=body)
     if status not in (200, 201):
         sys.exit(f"The demo's session was not taken: {status}.")
 
@@ -88,14 +88,14 @@ def _token(settings: Settings, grants: VideoGrants) -> str:
 
 
 def _ask(
-    port: int, method: str, path: str, *, token: str | None = None, told: object = None
+    port: int, method: str, path: str, *, token: str | None = None, body: object = None
 ) -> int:
     """The status of the web process's answer. Raises OSError or HTTPException without one."""
     connection = HTTPConnection("127.0.0.1", port, timeout=5)
     try:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        body = None if told is None else orjson.dumps(told)
-        connection.request(method, path, body=body, headers=headers)
+        sent = None if body is None else orjson.dumps(body)
+        connection.request(method, path, body=sent, headers=headers)
         return connection.getresponse().status
     finally:
         connection.close()
