@@ -34,7 +34,8 @@ def value(exposition: str, name: str, **labels: str) -> float:
 
 def post(client: FlaskClient, sid: str, *, minutes: float = 3, room: str = "RM_1") -> None:
     """A join so many minutes ago."""
-    body, token = build.signed(build.webhook(build.joined(ago(minutes), sid=sid, room=room)))
+    join = build.joined(ago(minutes), sid=sid, room=room, event_id=f"EV_{sid}")
+    body, token = build.signed(build.webhook(join))
     client.post("/webhooks/livekit", data=body, headers={"Authorization": token})
 
 
