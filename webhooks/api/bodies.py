@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-import re
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import IO, Annotated, Any, ClassVar, Literal, Self
 
 import orjson
 from flask import request
-from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from models.domain.event import END_OF_TIME, EPOCH, MAX_ID_BYTES, MAX_NAME_LENGTH
 from models.tables.session import MAX_DURATION
 from webhooks.api.fields import SessionType
 from webhooks.door import auth
-from webhooks.door.address import plain
 from webhooks.door.problems import Problem
+from webhooks.door.values import (
+    Bound,
+    Id,
+    MaybeWord,
+    Name,
+    Number,
+    Time,
+    Word,
+)
 
 MAX_SMALL_BODY = 64 * 1024 + 8 * 1024
 """Bytes: what `sendBeacon` can carry, and a little."""
@@ -24,76 +30,7 @@ MAX_SMALL_BODY = 64 * 1024 + 8 * 1024
 MAX_EXPECTED = 10_000
 MAX_ROOMS = 100
 MAX_SESSION_BODY = 4 * 1024 * 1024
-MAX_MADE_ID_BYTES = MAX_ID_BYTES + len("@2026-11-23")
-INT64 = range(-(2**63), 2**63)
 MAX_MINUTES = MAX_DURATION // timedelta(minutes=1)
-
-
-def _number_is_text(value: Any) -> Any:
-    """Ids are text; a frontend whose ids are numbers may send them as such (5, and 5.0).
-
-    A float beyond 2^53 may be a rounded integer: somebody else's id.
-    """
-    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
-        value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int) or value not in INT64:
-        return value
-    return str(value)
-
-
-def _empty_is_none(value: Any) -> Any:
-    """As LiveKit has it: an empty name is none."""
-    return None if value == "" else value
-
-
-def _fits(text: str) -> str:
-    text = plain(text)  # first: what stands for a NUL is longer than it
-    if len(text.encode()) > MAX_MADE_ID_BYTES:
-        raise ValueError(f"is longer than {MAX_ID_BYTES} bytes")
-    return text
-
-
-def _is_dated(value: Any) -> Any:
-    """pydantic would take a number, or its digits, for seconds since 1970."""
-    if not isinstance(value, str) or not _DATED.match(value):
-        raise ValueError("is not a time as RFC 3339 has it")
-    return value
-
-
-def _is_number(value: Any) -> Any:
-    """pydantic would take "60" and true for numbers."""
-    if isinstance(value, str | bool):
-        raise ValueError("is not a number")
-    return value
-
-
-def _in_time(at: datetime) -> datetime:
-    if not EPOCH <= at < END_OF_TIME:
-        raise ValueError("is out of range")
-    return at.astimezone(UTC)
-
-
-def _nearest_in_time(at: datetime) -> datetime:
-    """Nothing lies outside, so a bound there means the same as one at the edge."""
-    return min(max(at, EPOCH), END_OF_TIME).astimezone(UTC)
-
-
-_DATED = re.compile(r"\d{4}-\d\d-\d\d[Tt ]")
-_YEARS = re.compile(r"^(19[7-9]|2\d\d)\d-")
-
-Word = Annotated[str, Field(min_length=1, max_length=MAX_MADE_ID_BYTES), AfterValidator(_fits)]
-"""A session's id, a room's name, a user's id: any Unicode."""
-
-Int64 = Annotated[int, Field(ge=INT64.start, lt=INT64.stop)]
-Id = Annotated[Word, BeforeValidator(_number_is_text, json_schema_input_type=Word | Int64)]
-_Name = Annotated[str, Field(max_length=MAX_NAME_LENGTH), AfterValidator(plain)] | None
-Name = Annotated[_Name, BeforeValidator(_empty_is_none, json_schema_input_type=_Name)]
-Number = BeforeValidator(_is_number)
-_Time = Annotated[AwareDatetime, BeforeValidator(_is_dated, json_schema_input_type=AwareDatetime)]
-Time = Annotated[
-    _Time, AfterValidator(_in_time), Field(json_schema_extra={"pattern": _YEARS.pattern})
-]
-Bound = Annotated[_Time, AfterValidator(_nearest_in_time)]
 
 
 def example(**values: Any) -> ConfigDict:
@@ -222,9 +159,7 @@ class Query(BaseModel):
 class StatusQuery(Query):
     """Whose status."""
 
-    user_id: Annotated[str, Field(max_length=MAX_MADE_ID_BYTES), AfterValidator(_fits)] = Field(
-        "", description="Somebody else's than the token's own."
-    )
+    user_id: MaybeWord = Field("", description="Somebody else's than the token's own.")
 
 
 class RosterQuery(Query):

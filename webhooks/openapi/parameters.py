@@ -8,8 +8,8 @@ from typing import Any
 from pydantic.json_schema import GenerateJsonSchema
 from werkzeug.routing import Rule
 
-from webhooks.api.bodies import MAX_MADE_ID_BYTES
 from webhooks.door.operation import Operation
+from webhooks.door.values import MAX_MADE_ID_BYTES
 
 Json = dict[str, Any]
 

@@ -115,8 +115,7 @@ def forget(pipe: Redis, keys: Iterable[str]) -> None:
 
 
 def place(what: str, key: str) -> str:
-    """All that Redis has of one session id or room name has one hash tag: Redis Cluster keeps it
-    together."""
+    """The key in Redis of one thing that is kept of a session id or a room name."""
     digest = hashlib.sha256(key.encode()).hexdigest()[:32]
     return f"rc:{{{digest}}}:{what}"
 
