@@ -420,7 +420,8 @@ class Post(NamedTuple):
 
 @dataclass(frozen=True)
 class ClientSaw:
-    """One visit as its client saw it. `first_sid` differs where the client reconnected."""
+    """One visit as its client saw it. `first_sid` differs where the client reconnected, and
+    `participant_sid` is then its last."""
 
     user_id: str
     room_name: str
@@ -432,8 +433,10 @@ class ClientSaw:
 
 
 def captures() -> list[str]:
-    """The names of the recordings."""
-    return sorted(path.stem for path in CAPTURES.glob("*.jsonl") if "." not in path.stem)
+    """The names of the recordings: `single`, `servers/1.9.11`, `cluster/node_killed`."""
+    files = (path.relative_to(CAPTURES) for path in CAPTURES.rglob("*.jsonl"))
+    names = (str(path.with_suffix("")) for path in files)
+    return sorted(name for name in names if not name.endswith(".truth"))
 
 
 def captured(name: str) -> Iterator[Post]:
@@ -449,7 +452,7 @@ def truth(name: str) -> list[ClientSaw]:
         ClientSaw(
             user_id=line["identity"],
             room_name=line["room"],
-            participant_sid=line["participant_sid"],
+            participant_sid=line.get("last_sid", line["participant_sid"]),
             first_sid=line.get("first_sid", line["participant_sid"]),
             connected_at=_client_clock(line["connected_at"]),
             disconnected_at=_client_clock(line["disconnected_at"]),

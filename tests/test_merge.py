@@ -19,9 +19,9 @@ from models.domain.event import CLIENT_LEFT, Event
 from models.domain.facts import Cycle, Room, Rules, Session, Source
 from models.domain.merge import merge, merge_room
 from models.domain.visit import Visit, open_visit
+from tests import witnesses
 from tests.build import (
     DAY,
-    ClientSaw,
     Folded,
     aborted,
     at,
@@ -36,7 +36,6 @@ from tests.build import (
     room_started,
     seen,
     session,
-    truth,
 )
 
 FOLD = settings(
@@ -484,10 +483,6 @@ def test_a_room_keeps_its_latest_start_and_finish_and_when_it_was_last_heard_of(
 
 # --- recordings of a real server ------------------------------------------------------------------
 
-NOT_PEOPLE = {"agent-1", "egress-1", "ingress-1", "bridge-1", "hidden-observer", "EG_recorder"}
-LEFT_WITHIN = defaultdict(lambda: timedelta(seconds=1.6), client_killed=timedelta(seconds=22))
-LOST_LEFTS = {"server_shutdown": {"PA_9y2XSPmLQuBw"}}
-
 
 def recorded(name: str) -> list[Event]:
     """The events of a recording that attendance is made of."""
@@ -499,45 +494,32 @@ def after(name: str) -> datetime:
     return max(post.received_at for post in captured(name)) + timedelta(minutes=1)
 
 
-@pytest.mark.parametrize("name", captures())
-def test_every_visit_that_a_client_saw_is_one_cycle_at_the_clients_times(name: str) -> None:
-    known = folded(recorded(name))
-    visits = [one for one in truth(name) if one.participant_sid is not None]
-    told = {sid for one in visits for sid in (one.first_sid, one.participant_sid)}
-    assert {cycle.cycle_id for cycle in known.cycles.values() if cycle.joined_at} >= told
-    for one in visits:
-        _check_against_client(known, one, name)
-
-
-def _check_against_client(known: Folded, one: ClientSaw, name: str) -> None:
-    first, last = known.cycles[one.first_sid or ""], known.cycles[one.participant_sid or ""]
-    assert one.connected_at
-    assert one.disconnected_at
-    assert first.joined_at
-    assert {first.user_id, last.user_id} == {one.user_id}
-    assert timedelta(0) <= one.connected_at - first.joined_at <= timedelta(seconds=0.6)
-    if last.cycle_id in LOST_LEFTS.get(name, ()):
-        assert last.left_at is None
-        return
-    assert last.left_at
-    assert abs(last.left_at - one.disconnected_at) <= LEFT_WITHIN[name]
-
-
-@pytest.mark.parametrize("name", captures())
-def test_people_are_counted_once_for_each_visit_and_machines_never(name: str) -> None:
-    known, now = folded(recorded(name)), after(name)
-    expected: dict[str, set[str]] = defaultdict(set)
-    for one in truth(name):
-        if one.user_id not in NOT_PEOPLE:
-            expected[one.user_id] |= {sid for sid in (one.first_sid, one.participant_sid) if sid}
-    if name == "server_crash":  # nobody was left to write down what the clients saw
-        expected = {cycle.user_id: {cycle.cycle_id} for cycle in known.cycles.values()}
-    counted = defaultdict(set)
+def counted(known: Folded, now: datetime) -> dict[str, tuple[str, Visit]]:
+    """Every visit of everybody in every session, by participant sid, and whose it is."""
+    found: dict[str, tuple[str, Visit]] = {}
     for session_id in known.sessions:
         for user in {cycle.user_id for cycle in known.cycles.values()}:
             for visit in known.attendance(user, session_id, now=now).visits:
-                counted[user].add(visit.cycle.cycle_id)
-    assert counted == {user: sids for user, sids in expected.items() if sids}
+                assert visit.cycle.cycle_id not in found, "one visit is counted once"
+                found[visit.cycle.cycle_id] = user, visit
+    return found
+
+
+@pytest.mark.parametrize("name", captures())
+def test_every_visit_of_a_person_is_told_as_its_client_saw_it_and_no_machine_is_one(
+    name: str,
+) -> None:
+    found, expected = counted(folded(recorded(name)), after(name)), witnesses.told(name)
+    if name == "server_crash":  # nobody was left to write down what the clients saw
+        assert {user for user, _ in found.values()} == {"student-0", "student-1", "student-2"}
+        return
+    assert found.keys() == expected.keys()
+    for sid, one in expected.items():
+        user, visit = found[sid]
+        assert (user, visit.cycle.room_name) == (one.user_id, one.room_name)
+        assert visit.joined_at in one.joined
+        assert (visit.ended_by, visit.estimated) == (one.ended_by, one.estimated)
+        assert visit.ended_at in one.left if visit.ended_at else one.ended_by is None
 
 
 @pytest.mark.parametrize("name", captures())
