@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from tests.build import KEY, SECRET
 from tests.faults import free_port, until
@@ -19,13 +20,19 @@ STOP_SECONDS = 20
 class LiveKit:
     """A server on ports of its own, that can crash and come back."""
 
-    def __init__(self, binary: Path, data: Path, *, webhooks_to: int) -> None:
-        """It posts its webhooks to that port; what it says goes to livekit.log in `data`."""
+    def __init__(
+        self, binary: Path, data: Path, *, webhooks_to: int, redis: str | None = None
+    ) -> None:
+        """It posts its webhooks to that port; what it says goes to livekit.log in `data`.
+
+        With the URL of a Redis it keeps its rooms there, and goes on with them when it comes back.
+        """
         self._port, tcp_port, udp_port = (free_port() for _ in range(3))
         self._binary, self._config, self._log = binary, data / "livekit.yaml", data / "livekit.log"
         self._config.write_text(
             CONFIG.format(port=self._port, tcp_port=tcp_port, udp_port=udp_port)
             + _documented(webhooks_to=webhooks_to)
+            + ("" if redis is None else f"redis:\n  address: {urlsplit(redis).netloc}\n")
         )
         self._server: subprocess.Popen[bytes] | None = None
 
@@ -93,14 +100,15 @@ development: true
 
 
 def _documented(*, webhooks_to: int) -> str:
-    """The block that docs/operating.md tells people to write, with our key and address in it."""
-    found = re.search(r"```yaml\n# livekit.yaml\n(.*?)```", MANUAL.read_text(), re.DOTALL)
-    assert found
-    block = found[1]
+    """The blocks that docs/operating.md tells people to write, with our key and address in them."""
+    manual = MANUAL.read_text()
+    blocks = re.findall(r"```yaml\n# livekit.yaml[^\n]*\n(.*?)```", manual, re.DOTALL)
+    assert len(blocks) == 2
+    written = "".join(blocks)
     for theirs, ours in (
         ("your-key", KEY),
         ("your-rollcall-host:8000", f"127.0.0.1:{webhooks_to}"),
     ):
-        assert theirs in block
-        block = block.replace(theirs, ours)
-    return block
+        assert theirs in written
+        written = written.replace(theirs, ours)
+    return written
