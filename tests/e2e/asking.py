@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import aiohttp
 
-from tests.e2e.people import Diary, Visit, token
+from tests.e2e.people import Diary, Visit, server_token, token
 
 POLL_SECONDS = 0.1
 PATIENCE_SECONDS = 40
@@ -44,6 +44,23 @@ class Rollcall:
     async def roster(self, room: str) -> dict[str, Any]:
         """Everybody's attendance."""
         return await self._get(f"/api/sessions/{room}/attendance", token(room, admin=True))
+
+    async def status_of(self, session: str, identity: str) -> dict[str, Any]:
+        """Somebody's status, as a server may ask for it by the session's id."""
+        path = f"/api/sessions/{session}/attendance-status?user_id={identity}"
+        return await self._get(path, server_token())
+
+    async def visits(self, session: str) -> dict[str, list[dict[str, Any]]]:
+        """The visits of each person in a session, as a server may ask for them by its id."""
+        told = await self._get(f"/api/sessions/{session}/attendance", server_token())
+        return {one["user_id"]: one["cycles"] for one in told["attendances"]}
+
+    async def register(self, session: str, **told: Any) -> None:
+        """Register a session, as a school's own server does."""
+        headers = {"Authorization": f"Bearer {server_token()}"}
+        url = f"{self._at}/api/sessions/{session}"
+        async with self._http.put(url, json=told, headers=headers) as answer:
+            assert answer.status in (200, 201), await answer.text()
 
     async def shows(self, diary: Diary, visit: Visit) -> timedelta:
         """Poll the visitor's status until it tells of this visit; how long after connecting."""
