@@ -21,19 +21,19 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 PAGES = ("README.md", "CONTRIBUTING.md", *(f"docs/{one.name}" for one in ROOT.glob("docs/*.md")))
 PICTURES = "docs/pictures/"
-PNG = "image/png"
+PNG, SVG = "image/png", "image/svg+xml; charset=utf-8"
 
 manual = Blueprint("manual", __name__)
 
 
 @manual.get("/manual/<path:name>")
 @operation(
-    answers={200: Answer("A page, or one of its pictures.", {HTML: None, PNG: None})},
+    answers={200: Answer("A page, or one of its pictures.", {HTML: None, PNG: None, SVG: None})},
     problems=(404,),
 )
 def read(name: str) -> Response:
     """A page of the manual, by its file's name."""
-    if name.startswith(PICTURES) and name.endswith(".png"):
+    if name.startswith(PICTURES) and name.endswith((".png", ".svg")):
         return send_from_directory(ROOT / PICTURES, name.removeprefix(PICTURES))
     if name not in PAGES:
         abort(404)
