@@ -31,7 +31,7 @@ START, ASK = (code for language, code in BLOCKS if language == "sh")
 (ANSWER,) = (orjson.loads(code) for language, code in BLOCKS if language == "json")
 
 MOVES = {"as_of", "first_joined_at", "scheduled_at", "ends_at"}
-MOVES |= {"duration_minutes", "duration_seconds", "attendance_percentage"}
+MOVES |= {"duration_minutes", "duration_seconds", "attendance_percentage", "scheduled_seconds"}
 
 
 @pytest.fixture
