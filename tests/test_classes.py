@@ -290,6 +290,44 @@ def test_a_lost_left_ends_with_the_class() -> None:
     assert parts(known.attendance(session_id="L1", now="10:26")) == ["09:00-10:25 stale"]
 
 
+NEXT_DAY = [
+    pytest.param(
+        stay("PA_1", "09:00"),
+        room_started("09:30 +1", room="RM_2", room_created="09:30 +1"),
+        id="superseded",
+    ),
+    pytest.param(stay("PA_1", "09:00"), room_finished("09:30 +1"), id="room_finished"),
+    pytest.param(
+        stay("PA_1", "09:00"), joined("09:30 +1", sid="PA_2", joined_at="09:30 +1"), id="rejoined"
+    ),
+    pytest.param(
+        [client_joined("09:00", session="quran-98@2026-11-23")],
+        joined("09:30 +1", sid="PA_2", room="RM_2", joined_at="09:30 +1"),
+        id="by hand",
+    ),
+]
+
+
+@pytest.mark.parametrize(("lost", "next_day"), NEXT_DAY)
+def test_a_lost_left_puts_nobody_in_a_class_of_the_next_day(
+    lost: list[Event], next_day: Event
+) -> None:
+    """What comes when a visit had long been too old says nothing of when it ended."""
+    tomorrow = registered("L2", scheduled="09:00 +1", minutes=30)
+    known = folded([*lost, next_day], registered=[L1, tomorrow])
+    assert parts(known.attendance(session_id="L1", now="12:30 +1")) == ["09:00-10:00 stale"]
+    assert known.attendance(session_id="L2", now="12:30 +1").attendance_percentage == 0
+
+
+def test_who_was_too_old_before_their_class_began_did_not_sit_in_it() -> None:
+    """A room that metadata gives to a class, and somebody in it of whom nobody told anything since
+    the evening before."""
+    tomorrow = registered("C", scheduled="14:00 +1")
+    known = folded(stay("PA_1", "20:00", room_created="20:00", names="C"), registered=[tomorrow])
+    for now, expected in (("14:30 +1", "not_joined"), ("15:30 +1", "absent")):
+        assert word(known, "C", now) == expected
+
+
 # --- 10, 11: nobody registered anything -----------------------------------------------------------
 
 

@@ -164,10 +164,13 @@ class _Person:
         if cycle.aborted_at is not None:
             return _End(cycle.aborted_at, "aborted", estimated=False)
         found_gone = _found_gone(cycle)
-        if (again := self._next_join(cycle, joined_at)) is not None:
+        longest = self._longest(cycle, joined_at)
+        again = self._next_join(cycle, joined_at)
+        if again is not None and again <= longest:
             return _earlier(_End(again, "rejoined"), found_gone)
         room = self.room_of(cycle)
         ended = self._room_end(room, joined_at)
+        ended = ended if ended is not None and ended.at <= longest else None
         ended = ended or self._stale_end(cycle, joined_at) or self._longest_end(cycle, joined_at)
         ended = _earlier(self._restart(room, cycle, joined_at), ended)
         ended = _earlier(ended, found_gone)
@@ -183,7 +186,8 @@ class _Person:
             self._next_manual_join(joined_at),
             self._room_end(self._live_room(joined_at), joined_at, superseding_too=True),
         ]
-        known = [end for end in ends if end is not None]
+        longest = self._longest(cycle, joined_at)
+        known = [end for end in ends if end is not None and end.at <= longest]
         if known:
             return min(known, key=lambda end: end.at)
         return self._stale_end(cycle, joined_at) or self._longest_end(cycle, joined_at)
@@ -259,7 +263,9 @@ class _Person:
         named = cycle.joined_session or (room.named_session if room is not None else None)
         if named is not None:
             own = self.owners.own_class(named)
-            return [own.end + self.rules.overrun, *fixed] if own is not None else None
+            if own is None or self._longest(cycle, joined_at) < own.start:
+                return None  # too old before it began: nobody who sat in it
+            return [own.end + self.rules.overrun, *fixed]
         longest = self._longest_end(cycle, joined_at)
         last = max(self.now, joined_at) if longest is None else longest.at
         current = self.owners.first_class(joined_at, last)
@@ -274,10 +280,14 @@ class _Person:
     def _longest_end(self, cycle: Cycle, joined_at: datetime) -> _End | None:
         if self.now - joined_at <= self.rules.max_cycle or self._seen_lately(cycle):
             return None
+        return _End(self._longest(cycle, joined_at), "max_cycle")
+
+    def _longest(self, cycle: Cycle, joined_at: datetime) -> datetime:
+        """How long it may have lasted where LiveKit says no end: what comes later ends nothing."""
         ends = [joined_at + self.rules.max_cycle]
         if cycle.last_seen_at is not None:
             ends.append(cycle.last_seen_at + self.rules.stale_after)
-        return _End(max(ends), "max_cycle")
+        return max(ends)
 
     def _seen_lately(self, cycle: Cycle) -> bool:
         seen_at = cycle.last_seen_at
