@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from datetime import datetime
 from typing import Any
@@ -23,7 +23,7 @@ from sqlalchemy import (
 
 from models.domain.facts import Cycle
 from models.storage.db import Instant, Key, among, metadata
-from models.tables.room import rooms
+from models.tables.room import begins_with, rooms
 
 FIELDS = tuple(field.name for field in fields(Cycle))
 
@@ -123,6 +123,34 @@ def first_that_name(conn: Connection, session_id: str) -> Cycle | None:
     first = statement.order_by(cycles.c.joined_at, cycles.c.cycle_id).limit(1)
     row = conn.execute(first).first()
     return read(row) if row else None
+
+
+def named_by_hand(
+    conn: Connection, session_id: str
+) -> tuple[set[str], datetime | None, datetime | None]:
+    """The names of the rooms from which somebody joined this session by its id, and when they did
+    so first and last."""
+    statement = select(
+        cycles.c.room_name, func.min(cycles.c.joined_at), func.max(cycles.c.joined_at)
+    ).where(cycles.c.named_session == session_id)
+    rows = conn.execute(statement.group_by(cycles.c.room_name)).all()
+    names = {name for name, _, _ in rows if name}
+    since = min((first for _, first, _ in rows if first), default=None)
+    return names, since, max((last for _, _, last in rows if last), default=None)
+
+
+def names_by_hand(
+    conn: Connection, prefixes: Sequence[str], *, since: datetime | None, until: datetime | None
+) -> set[str]:
+    """The names that begin with one of these, of rooms that somebody joined by hand in that span:
+    LiveKit may have told of none of them."""
+    if not prefixes:
+        return set()
+    statement = select(cycles.c.room_name).distinct().where(cycles.c.room_sid.is_(None))
+    statement = statement.where(or_(*(begins_with(cycles.c.room_name, each) for each in prefixes)))
+    if since is not None and until is not None:
+        statement = statement.where(cycles.c.joined_at.between(since, until))
+    return set(conn.execute(statement).scalars())
 
 
 def read(row: Row[Any]) -> Cycle:

@@ -26,6 +26,7 @@ from sqlalchemy import (
     union_all,
 )
 
+from models.domain.event import END_OF_TIME
 from models.domain.facts import Cycle
 from models.storage.db import among_bound, is_sqlite
 from models.tables.cycle import cycles, read
@@ -52,7 +53,7 @@ class Reach:
     since: datetime | None = None
     until: datetime | None = None
     longest: timedelta = timedelta(0)
-    by_hand: tuple[datetime, datetime] | None = None
+    by_hand: tuple[datetime, datetime | None] | None = None
 
 
 def within(
@@ -111,7 +112,8 @@ def _values(reach: Reach, user_id: str | None = None) -> dict[str, Any]:
         return values | {"since": reach.since, "earliest": earliest, "latest": latest}
     values["sids"] = sorted(reach.sids)
     if reach.by_hand is not None:
-        values["by_hand_since"], values["by_hand_until"] = reach.by_hand
+        since, until = reach.by_hand
+        values |= {"by_hand_since": since, "by_hand_until": until or END_OF_TIME}
     return values
 
 

@@ -67,7 +67,8 @@ def of_names(
 ) -> list[Room]:
     """The lives of the rooms of these names, by name and creation.
 
-    Between `since` and `until` those that were created then, and of each name the last one before.
+    Between `since` and `until` those that were created then, and of each name the last one before
+    and the first one after, which supersedes them.
     """
     values = {"names": sorted(names), "since": since, "until": until}
     bound = {word: value for word, value in values.items() if value is not None}
@@ -79,7 +80,7 @@ def names_of(conn: Connection, prefixes: Sequence[str]) -> set[str]:
     """The names of rooms that begin with one of these."""
     if not prefixes:
         return set()
-    begins = or_(*(_begins_with(rooms.c.name, prefix) for prefix in prefixes))
+    begins = or_(*(begins_with(rooms.c.name, prefix) for prefix in prefixes))
     return set(conn.execute(select(rooms.c.name).where(begins).distinct()).scalars())
 
 
@@ -129,7 +130,7 @@ def _of_names(on_sqlite: bool, *, since: bool, until: bool) -> Select[Any]:
     if since:
         statement = statement.where(created_at >= _last_created())
     if until:
-        statement = statement.where(created_at <= bindparam("until", type_=created_at.type))
+        statement = statement.where(created_at <= _next_created())
     return statement
 
 
@@ -143,6 +144,16 @@ def _last_created() -> ColumnElement[datetime]:
     return func.coalesce(statement.correlate(rooms).scalar_subquery(), since)
 
 
-def _begins_with(column: Column[Any], prefix: str) -> ColumnElement[bool]:
+def _next_created() -> ColumnElement[datetime]:
+    """When the first room of the same name was created after `until`, else `until`."""
+    later = rooms.alias("later")
+    until = bindparam("until", type_=later.c.created_at.type)
+    statement = select(func.min(later.c.created_at)).where(
+        later.c.name == rooms.c.name, later.c.created_at > until
+    )
+    return func.coalesce(statement.correlate(rooms).scalar_subquery(), until)
+
+
+def begins_with(column: Column[Any], prefix: str) -> ColumnElement[bool]:
     """Whether the column begins so, as a span of its index: U+10FFFF is the last character."""
     return (column >= prefix) & (column < prefix + "\U0010ffff")

@@ -97,12 +97,14 @@ class NamedRoom:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A session with the names of all rooms that may be its own; `naming` are those whose metadata
-    names it, of one that was made on the spot."""
+    """A session with the names of all rooms that may be its own. Of one that was made on the spot,
+    `naming` are those whose metadata names it, and `joined` when its first and its last manual join
+    by its id were."""
 
     session: Session
     names: frozenset[str]
     naming: tuple[Room, ...] = ()
+    joined: tuple[datetime, ...] = ()
 
     @property
     def keys(self) -> list[str]:
@@ -110,17 +112,17 @@ class Known:
         return sorted({self.session.id, *self.names})
 
 
-def look_up(conn: Connection, session_id: str) -> Known | None:
+def look_up(conn: Connection, session_id: str, *, rules: Rules) -> Known | None:
     """The session of this id and where its rooms are to be found; None when nobody knows it."""
     found = session.find(conn, session_id)
     if found is None:
         return None
-    return _of_registered(conn, found) if found.registered else of_made(conn, found)
+    return _of_registered(conn, found, rules) if found.registered else of_made(conn, found)
 
 
 def facts(conn: Connection, session_id: str, *, rules: Rules) -> Facts | None:
     """What is known of the session; None when nobody knows it."""
-    known = look_up(conn, session_id)
+    known = look_up(conn, session_id, rules=rules)
     return gather(conn, known, rules=rules) if known is not None else None
 
 
@@ -251,18 +253,23 @@ def _begins_in(life: Room, meeting: Meeting, rules: Rules) -> bool:
     return owners.at(life.created_at, life, life.created_at) == meeting.session.id
 
 
-def _of_registered(conn: Connection, registered: Session) -> Known:
+def _of_registered(conn: Connection, registered: Session, rules: Rules) -> Known:
     exact = {registered.room_name, *(name for name in registered.rooms if name[-1:] != "*")}
     prefixes = [name[:-1] for name in registered.rooms if name[-1:] == "*"]
-    return Known(registered, frozenset(exact | room.names_of(conn, prefixes)))
+    since, until = _span(registered, rules)
+    by_hand = cycle.names_by_hand(conn, prefixes, since=since, until=until)
+    return Known(registered, frozenset(exact | room.names_of(conn, prefixes) | by_hand))
 
 
 def of_made(conn: Connection, made: Session) -> Known:
     """What was made on the spot has the rooms that name it, and the name in its id."""
     naming = room.that_name(conn, made.id)
-    names = {life.name for life in naming} or {made.room_name}
+    by_hand, since, until = cycle.named_by_hand(conn, made.id)
+    names = {life.name for life in naming} | by_hand or {made.room_name}
     room_name, _ = made_for(made.id)
-    return Known(made, frozenset(names | ({room_name} if room_name else set())), tuple(naming))
+    names |= {room_name} if room_name else set()
+    joined = tuple(at for at in (since, until) if at is not None)
+    return Known(made, frozenset(names), tuple(naming), joined)
 
 
 def rooms_of_made(conn: Connection, made: Session, *, rules: Rules) -> list[Room]:
@@ -273,10 +280,8 @@ def rooms_of_made(conn: Connection, made: Session, *, rules: Rules) -> list[Room
 def _facts_of_registered(conn: Connection, known: Known, rules: Rules) -> Facts:
     """A registered session reaches as far as it may own moments: around its schedule, or, without
     one, wherever no class of its names does."""
-    registered, longest, since, until = known.session, rules.max_cycle, None, None
-    if registered.scheduled_at is not None and registered.ends_at is not None:
-        around = rules.max_cycle if registered.id == registered.room_name else WINDOW
-        since, until = registered.scheduled_at - around, registered.ends_at + around
+    registered, longest = known.session, rules.max_cycle
+    since, until = _span(registered, rules)
     lives = room.of_names(
         conn, known.names, since=since and since - 2 * longest, until=until and until + longest
     )
@@ -286,6 +291,15 @@ def _facts_of_registered(conn: Connection, known: Known, rules: Rules) -> Facts:
     return _facts(conn, registered, reach, lives, rules)
 
 
+def _span(registered: Session, rules: Rules) -> tuple[datetime | None, datetime | None]:
+    """From when to when the session may own moments of its rooms; None without a schedule."""
+    start, end = registered.scheduled_at, registered.ends_at
+    if start is None or end is None:
+        return None, None
+    around = rules.max_cycle if registered.id == registered.room_name else WINDOW
+    return start - around, end + around
+
+
 def _facts_of_made(conn: Connection, known: Known, rules: Rules) -> Facts:
     reach, lives = _reach_of_made(conn, known, rules)
     return _facts(conn, known.session, reach, lives, rules)
@@ -293,8 +307,9 @@ def _facts_of_made(conn: Connection, known: Known, rules: Rules) -> Facts:
 
 def _reach_of_made(conn: Connection, known: Known, rules: Rules) -> tuple[Reach, list[Room]]:
     """What was made on the spot has the rooms that name it and those that were born again within
-    `MAX_CYCLE_HOURS`, or the rooms of the name in its id that were created on its day."""
-    begins = [life.created_at for life in known.naming]
+    `MAX_CYCLE_HOURS`, or the rooms of the name in its id that were created on its day. Manual joins
+    that name it give way to what LiveKit told of those people then."""
+    begins = [*(life.created_at for life in known.naming), *known.joined]
     _, day = made_for(known.session.id)
     if day is not None:
         begins += _hours_of(day, rules)
@@ -302,9 +317,17 @@ def _reach_of_made(conn: Connection, known: Known, rules: Rules) -> tuple[Reach,
         return Reach(known.session.id, known.names), []
     longest, since, until = rules.max_cycle, min(begins), max(begins)
     lives = room.of_names(conn, known.names, since=since - longest, until=until + 2 * longest)
-    sids = frozenset(life.sid for life in lives)
-    by_hand = (since, until + 2 * longest)
+    own = [life for life in lives if life.created_at <= until + 2 * longest]
+    sids = frozenset(life.sid for life in own)
+    by_hand = (since, _last_of(own, until + 2 * longest))
     return Reach(known.session.id, known.names, sids, by_hand=by_hand), lives
+
+
+def _last_of(lives: Sequence[Room], until: datetime) -> datetime | None:
+    """Until when somebody may join these rooms by hand, or what is none of theirs until then; None
+    while one of them may go on."""
+    ends = [life.superseded_at for life in lives]
+    return None if None in ends else max([until, *(end for end in ends if end is not None)])
 
 
 def _facts(

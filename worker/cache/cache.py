@@ -246,7 +246,7 @@ def _fill_facts(backend: Backend, session_id: str, user_id: str) -> Facts:
     """Read the revision first: a commit in between costs one more fill later, and no truth."""
     ticket, _ = entry.draw(backend.redis, session_id)
     with db.reading(backend.engine) as conn:
-        known = session_facts.look_up(conn, session_id)
+        known = session_facts.look_up(conn, session_id, rules=backend.rules)
         if known is None:
             return Facts(None, (), "miss")
         number = revision.combined(revision.of(conn, known.keys), known.keys)
