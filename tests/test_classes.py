@@ -319,6 +319,31 @@ def test_a_lost_left_puts_nobody_in_a_class_of_the_next_day(
     assert known.attendance(session_id="L2", now="12:30 +1").attendance_percentage == 0
 
 
+LATER_CLASS = registered("L2", scheduled="11:30")
+AFTER_IT = [
+    pytest.param(room_finished("12:40"), id="room_finished"),
+    pytest.param(joined("12:40", sid="PA_2", joined_at="12:40"), id="rejoined"),
+    pytest.param(room_started("12:40", room="RM_2", room_created="12:40"), id="superseded"),
+]
+
+
+@pytest.mark.parametrize("after_it", AFTER_IT)
+@pytest.mark.parametrize(
+    "lost", [stay("PA_1", "09:00"), [client_joined("09:00", session="quran-98@2026-11-23")]]
+)
+def test_a_lost_left_puts_nobody_in_a_later_class_of_the_day(
+    lost: list[Event], after_it: Event
+) -> None:
+    """Who was absent from a class, finally, is not made present by what somebody else does."""
+    told_of = [*lost, *stay("PA_9", "11:30", user="9"), after_it]
+    for now in ("12:30", "13:20", "14:00"):
+        later = by(now, told_of, L1, LATER_CLASS).attendance(session_id="L2", now=now)
+        assert (later.attendance_status, later.attendance_percentage) in (
+            ("absent", 0.0),
+            ("present", 0.0),  # who came back after the class
+        )
+
+
 def test_who_was_too_old_before_their_class_began_did_not_sit_in_it() -> None:
     """A room that metadata gives to a class, and somebody in it of whom nobody told anything since
     the evening before."""

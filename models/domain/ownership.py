@@ -62,6 +62,11 @@ class Owners:
             owners += [owner for _, owner in self._timetable.spans(start, end)]
         return next((found for owner in owners if (found := self.own_class(owner))), None)
 
+    def classes_within(self, start: datetime, end: datetime) -> list[RoomClass]:
+        """The classes that own some of the moments from `start` to `end` (later), in order."""
+        owners = (self.own_class(owner) for _, owner in self._timetable.spans(start, end))
+        return [each for each in owners if each is not None]
+
     def made(self, created_at: datetime) -> str:
         """The session of what no registered session owns, of a room that was created then.
 

@@ -167,10 +167,13 @@ class _Person:
         longest = self._longest(cycle, joined_at)
         again = self._next_join(cycle, joined_at)
         if again is not None and again <= longest:
-            return _earlier(_End(again, "rejoined"), found_gone)
+            rejoined = self._in_no_later_class(cycle, joined_at, _End(again, "rejoined"))
+            return _earlier(rejoined, found_gone)
         room = self.room_of(cycle)
         ended = self._room_end(room, joined_at)
-        ended = ended if ended is not None and ended.at <= longest else None
+        if ended is not None:
+            late = ended.at > longest
+            ended = None if late else self._in_no_later_class(cycle, joined_at, ended)
         ended = ended or self._stale_end(cycle, joined_at) or self._longest_end(cycle, joined_at)
         ended = _earlier(self._restart(room, cycle, joined_at), ended)
         ended = _earlier(ended, found_gone)
@@ -189,7 +192,8 @@ class _Person:
         longest = self._longest(cycle, joined_at)
         known = [end for end in ends if end is not None and end.at <= longest]
         if known:
-            return min(known, key=lambda end: end.at)
+            ended = min(known, key=lambda end: end.at)
+            return self._in_no_later_class(cycle, joined_at, ended) if ended.estimated else ended
         return self._stale_end(cycle, joined_at) or self._longest_end(cycle, joined_at)
 
     def _next_join(self, cycle: Cycle, joined_at: datetime) -> datetime | None:
@@ -249,6 +253,16 @@ class _Person:
         if self.now - joined_at <= self.rules.stale_after or self._seen_lately(cycle):
             return None
         return _End(max(ends), "stale")
+
+    def _in_no_later_class(self, cycle: Cycle, joined_at: datetime, end: _End) -> _End:
+        """The estimate, unless it reaches into a class that began when the visit had been stale:
+        nobody saw the person there, and that class has told so meanwhile."""
+        room, stale = self.room_of(cycle), self._stale_end(cycle, joined_at)
+        named = cycle.joined_session or (room is not None and room.named_session)
+        if stale is None or named or stale.at >= end.at:
+            return end
+        later = self.owners.classes_within(stale.at, end.at)
+        return stale if any(each.end > stale.at for each in later) else end
 
     def _class_end(self, cycle: Cycle, joined_at: datetime) -> list[datetime] | None:
         """When the last class that the visit reaches into ends, and the other moments before which
