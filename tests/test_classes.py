@@ -624,3 +624,14 @@ def test_an_events_detail_says_that_its_rooms_naming_is_ignored_or_why_it_does_n
     intruder, agent = changed("EV_9"), changed("EV_1")
     assert (intruder["room"]["naming_ignored"], intruder["cycle"]["uncounted"]) == (True, None)
     assert (agent["room"]["naming_ignored"], agent["cycle"]["uncounted"]) == (False, "kind")
+
+
+def test_who_joined_from_a_side_room_by_hand_may_poll_though_livekit_told_of_no_such_room(
+    rollcall: Rollcall,
+) -> None:
+    rollcall.put("C", room_name="main", scheduled_at=ago(10).isoformat(), rooms=["side-*"])
+    pupil = token("5", room="side-1")
+    assert told(rollcall.status("C", of=pupil))["attendance_status"] == "not_joined"
+    assert told(rollcall.join("side-1", of=pupil))["session_id"] == "C"
+    for address in ("C", "side-1"):
+        assert told(rollcall.status(address, of=pupil))["attendance_status"] == "present"

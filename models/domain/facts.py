@@ -258,3 +258,9 @@ class Meeting:
     def room_names(self) -> frozenset[str]:
         """The session's room name and the names of the rooms that it may own."""
         return frozenset({self.session.room_name, *(room.name for room in self.rooms)})
+
+    def has_room(self, room_name: str | None) -> bool:
+        """Whether a room of this name is one of the session's, whatever happened in it."""
+        if room_name is None:
+            return False
+        return room_name in self.room_names or self.session.is_registered_for(room_name)

@@ -148,9 +148,7 @@ def _named_session(conn: Connection, caller: Caller, asked: JoinBody, now: datet
         if not address.is_own(caller, asked.session_id, now=now):
             raise forbidden()
         return None
-    if caller.room not in known.meeting.room_names and not known.meeting.session.is_registered_for(
-        caller.room or ""
-    ):
+    if not known.meeting.has_room(caller.room):
         raise forbidden()
     if not attendance.takes_joins(known.meeting, now=now, rules=rules):
         detail = "This session takes no joins now: its time is over, or has not come yet."

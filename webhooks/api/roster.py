@@ -108,7 +108,7 @@ def _facts(conn: Connection, caller: Caller, asked: str, now: datetime) -> Facts
     known = session_facts.facts_at(conn, asked, user_id=None, now=now, rules=backend().rules)
     if known is None:
         address.check_unknown(caller, asked, None, now=now)
-    elif not caller.may_see(None, known.meeting.room_names):
+    elif not caller.may_see(None, in_own_room=known.meeting.has_room(caller.room)):
         raise forbidden()
     return known
 

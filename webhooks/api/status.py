@@ -62,7 +62,7 @@ def _answer(
     if facts.meeting is None:
         address.check_unknown(caller, asked, user_id, now=now)
         return answers.unknown_status(asked, _nothing_known(asked, user_id, now))
-    if not caller.may_see(user_id, facts.meeting.room_names):
+    if not caller.may_see(user_id, in_own_room=facts.meeting.has_room(caller.room)):
         raise forbidden()
     seen = attendance.view(
         facts.meeting,

@@ -45,7 +45,7 @@ def check_unknown(caller: Caller, address: str, user_id: str | None, *, now: dat
     if caller.operates:
         raise Problem(404, "no-session", "No session has this id, and no room this name.")
     own = caller.room if is_own(caller, address, now=now) else None
-    if own is None or not caller.may_see(user_id, (own,)):
+    if own is None or not caller.may_see(user_id, in_own_room=own == caller.room):
         raise forbidden()
 
 

@@ -6,7 +6,7 @@ Frontends poll with the same token for hours; to verify it costs 30 us, to recog
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -38,14 +38,15 @@ class Caller:
     almost_operates: bool = False
     """Operators' grants, but for one room: `lk token create --create --list` makes up a room."""
 
-    def may_see(self, user_id: str | None, room_names: Collection[str]) -> bool:
-        """Whether this person's attendance, in a session that had these rooms, is theirs to see.
+    def may_see(self, user_id: str | None, *, in_own_room: bool) -> bool:
+        """Whether this person's attendance in a session, of the caller's own room or of others, is
+        theirs to see.
 
         None asks for everybody's.
         """
         if self.operates:
             return True
-        if self.room is None or self.room not in room_names:
+        if self.room is None or not in_own_room:
             return False
         return self.administers or (self.joins and user_id is not None and user_id == self.user_id)
 
