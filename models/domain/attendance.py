@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from models.domain import ownership, visit
-from models.domain.facts import Cycle, Meeting, Room, Rules, Session
+from models.domain.facts import Cycle, Meeting, Rules, Session
 from models.domain.timetable import WINDOW
 from models.domain.visit import Uncounted, Visit
 
@@ -112,7 +112,7 @@ def is_over(meeting: Meeting, *, now: datetime, rules: Rules) -> bool:
     """Whether the session is over: by its schedule, else by its rooms, else by long silence."""
     if (ends_at := meeting.session.ends_at) is not None:
         return now >= ends_at
-    rooms = _own_rooms(meeting, rules)
+    rooms = ownership.own_rooms(meeting, rules)
     if rooms and all(room.over for room in rooms):
         return True
     heard = [room.last_event_at for room in rooms]
@@ -170,19 +170,10 @@ def _is_final(meeting: Meeting, in_class: Sequence[Visit], now: datetime, rules:
         return False
     if meeting.session.ends_at is not None:
         return now >= meeting.session.ends_at + SETTLES_AFTER
-    finishes = [room.finished_at for room in _own_rooms(meeting, rules) if room.finished_at]
-    return not finishes or now >= max(finishes) + SETTLES_AFTER
-
-
-def _own_rooms(meeting: Meeting, rules: Rules) -> list[Room]:
-    """The rooms of a session without a schedule: named by metadata, else by default."""
-    owners = {
-        name: ownership.of_name(meeting, name, NOBODY, rules)
-        for name in {room.name for room in meeting.rooms}
-    }
-    return [
-        room for room in meeting.rooms if owners[room.name].by_default(room) == meeting.session.id
+    finishes = [
+        room.finished_at for room in ownership.own_rooms(meeting, rules) if room.finished_at
     ]
+    return not finishes or now >= max(finishes) + SETTLES_AFTER
 
 
 def _status(

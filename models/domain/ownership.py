@@ -119,6 +119,17 @@ def of_name(meeting: Meeting, name: str, expecting: frozenset[str], rules: Rules
     )
 
 
+def own_rooms(meeting: Meeting, rules: Rules) -> list[Room]:
+    """The rooms of the meeting whose moments are its own, where no class owns them."""
+    owners = {
+        name: of_name(meeting, name, frozenset(), rules)
+        for name in {room.name for room in meeting.rooms}
+    }
+    return [
+        room for room in meeting.rooms if owners[room.name].by_default(room) == meeting.session.id
+    ]
+
+
 def calendar(name: str, registered: Iterable[Session]) -> Calendar:
     """The calendar of the rooms of this name, of sessions that are registered for it."""
     mine = [session for session in registered if session.is_registered_for(name)]

@@ -24,12 +24,13 @@ from sqlalchemy import (
     union_all,
 )
 
+from models.domain import ownership
 from models.domain.event import EPOCH
 from models.domain.facts import Rules
 from models.storage.db import Instant, RowId, among
 from models.tables import reach as reaching
 from models.tables import session_facts
-from models.tables.reach import Reach
+from models.tables.session_facts import Facts
 from models.tables.webhook_event import webhook_events
 
 ONE_MICROSECOND = timedelta(microseconds=1)
@@ -121,7 +122,7 @@ def _matching(
     facts = session_facts.facts(conn, filters.session_id, rules=filters.rules)
     if facts is None:
         return select(*wanted).where(false())
-    in_rooms = select(*wanted).where(_in_rooms(conn, facts.reach), *conditions)
+    in_rooms = select(*wanted).where(_in_rooms(conn, facts, filters.rules), *conditions)
     manual = reaching.manual_joins(conn, facts.reach)
     by_hand = select(*wanted).where(webhook_events.c.visit.in_(manual), *conditions)
     # Materialized: a planner that hoped to meet them on the way through the whole ledger by time
@@ -132,11 +133,12 @@ def _matching(
     return select(*both.columns)
 
 
-def _in_rooms(conn: Connection, reach: Reach) -> ColumnElement[bool]:
-    """Whether an event tells of a room in reach, at a time in reach."""
-    column = webhook_events.c
+def _in_rooms(conn: Connection, facts: Facts, rules: Rules) -> ColumnElement[bool]:
+    """Whether an event tells of a room in which the session may own moments, when it may."""
+    column, reach = webhook_events.c, facts.reach
     if reach.since is None or reach.until is None:
-        return among(conn, column.room_sid, reach.sids)
+        own = ownership.own_rooms(facts.meeting, rules)
+        return among(conn, column.room_sid, sorted(life.sid for life in own))
     in_time = column.created_at.between(reach.since, reach.until)
     return among(conn, column.room_name, reach.names) & column.room_sid.is_not(None) & in_time
 

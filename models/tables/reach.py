@@ -92,9 +92,16 @@ def client_words(conn: Connection, reach: Reach) -> tuple[str | None, str | None
 
 
 def manual_joins(conn: Connection, reach: Reach) -> Select[Any]:
-    """The ids of the provisional cycles in reach."""
+    """The ids of the provisional cycles in reach, but for those that name another session by id."""
     columns = _in_reach(_kind(conn, reach)).c
-    return select(columns.cycle_id).where(columns.room_sid.is_(None)).params(_values(reach))
+    named, by_name = columns.named_session, columns.room_name.concat("@")
+    ours = or_(
+        named.is_(None),
+        named == reach.session_id,
+        func.substr(named, 1, func.length(by_name)) == by_name,
+    )
+    statement = select(columns.cycle_id).where(columns.room_sid.is_(None), ours)
+    return statement.params(_values(reach))
 
 
 def _kind(conn: Connection, reach: Reach, user_id: str | None = None) -> Kind:
