@@ -73,9 +73,7 @@ def view(
         name=_latest_name(visits),
         visits=visits,
         is_currently_in_meeting=inside,
-        attendance_status=_status(session, inside=inside, visits=visits, came=in_class, now=now)
-        if session.scheduled_at is not None
-        else _unscheduled_status(inside=inside, came=bool(visits), over=over),
+        attendance_status="present" if inside else _status(session, visits, in_class, over, now),
         duration=_union(visits, now=now),
         first_joined_at=min((part.joined_at for part in visits), default=None),
         last_left_at=max((part.ended_at for part in visits if part.ended_at), default=None),
@@ -177,23 +175,14 @@ def _is_final(meeting: Meeting, in_class: Sequence[Visit], now: datetime, rules:
 
 
 def _status(
-    session: Session, *, inside: bool, visits: Sequence[Visit], came: Sequence[Visit], now: datetime
+    session: Session, visits: Sequence[Visit], in_class: Sequence[Visit], over: bool, now: datetime
 ) -> str:
-    """Of a session with a schedule: what was before and after it is no attendance."""
-    if inside:
-        return "present"
-    if session.ends_at is not None and now >= session.ends_at:
+    """Of somebody who is not inside. What was before and after a class is no attendance of it."""
+    came = visits if session.scheduled_at is None else in_class
+    if over:
         return "completed" if came else "absent"
     before = session.scheduled_at is not None and now < session.scheduled_at
     return "left" if (visits if before else came) else "not_joined"
-
-
-def _unscheduled_status(*, inside: bool, came: bool, over: bool) -> str:
-    if inside:
-        return "present"
-    if over:
-        return "completed" if came else "absent"
-    return "left" if came else "not_joined"
 
 
 def _latest_name(visits: Sequence[Visit]) -> str | None:

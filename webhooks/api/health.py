@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from flask import Blueprint
+from pydantic import ConfigDict, Field
 
 from webhooks.api.answers import answer
-from webhooks.api.health_replies import Findings
-from webhooks.api.replies import Alive, Ready
+from webhooks.api.replies import Alive, Ready, Reply
 from webhooks.door import auth
 from webhooks.door.context import backend, present
 from webhooks.door.operation import json, operation
@@ -16,6 +18,48 @@ from worker.health.checks import checks
 from worker.health.checks import findings as all_findings
 
 health = Blueprint("health", __name__)
+
+
+class Finding(Reply):
+    """One thing that was looked at."""
+
+    what: str
+    well: bool
+    seen: str
+    todo: str = Field(description="What to do; empty when it is well.")
+    finding: str = Field(description="A stable word for the sentence, such as `database.down`.")
+    values: dict[str, str | int | float | None] = Field(description="What stands in the sentence.")
+    seconds: float | None = Field(description="How long something waits, or clocks are apart.")
+
+
+class Findings(Reply):
+    """Everything that was looked at, in the doctor's order."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "keeps_in": "database",
+                    "checks": [
+                        {
+                            "what": "workers",
+                            "well": False,
+                            "seen": "0 alive",
+                            "todo": "start the Procfile's `worker`",
+                            "finding": "workers.none",
+                            "values": {"count": 0},
+                            "seconds": None,
+                        }
+                    ],
+                }
+            ]
+        }
+    )
+
+    keeps_in: Literal["database", "spool"] | None = Field(
+        description="Where a webhook that comes now is kept."
+    )
+    checks: list[Finding]
 
 
 @health.get("/healthz")
