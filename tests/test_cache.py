@@ -442,7 +442,7 @@ FULL_CYCLE = Cycle(
     session_type="academic",
     academy_id="7",
 )
-BARE_CYCLE = Cycle("VI_1", FULL_CYCLE.user_id, named_session=FULL_SESSION.id)
+BARE_CYCLE = Cycle("VI_1", FULL_CYCLE.user_id, named_session=FULL_SESSION.id, joined_at=at("14:10"))
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from models.domain import visit
 from models.domain.attendance import Attendance
 from models.domain.event import Event
 from models.domain.facts import Session
+from models.ledger import apply
 from models.storage import db
 from models.tables import reach as reaching
 from models.tables import session_facts
@@ -24,6 +25,7 @@ from tests.build import (
     aborted,
     at,
     client_joined,
+    client_left,
     folded,
     joined,
     left,
@@ -551,6 +553,19 @@ def test_a_join_by_an_id_is_taken_near_its_time_only(rollcall: Rollcall) -> None
         answer = rollcall.join(session_id, of=token(session_id))
         assert answer.status_code == expected, (session_id, answer.text)
         assert answer.get_json().get("reason") in (None, "not-open")
+
+
+def test_last_weeks_joins_by_an_id_count_for_nothing_when_the_id_is_moved(
+    rollcall: Rollcall,
+) -> None:
+    by_id = [client_joined("09:02", session="C"), client_left("09:50", session="C")]
+    with db.writing(rollcall.backend.engine) as conn:
+        apply.apply(conn, by_id, now=at("10:00"), settings=rollcall.backend.settings)
+    put(rollcall, C)
+    assert polled(rollcall, "C", LATER)[1].attendance_status == "completed"
+    put(rollcall, replace(C, scheduled_at=at("09:00 +7")))
+    moved = polled(rollcall, "C", "08:30 +7")[1]
+    assert (moved.attendance_status, moved.visits) == ("not_joined", ())
 
 
 def test_a_join_by_an_id_changes_nothing_for_others(rollcall: Rollcall) -> None:

@@ -15,6 +15,8 @@ from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import (
+    BindParameter,
+    Column,
     ColumnElement,
     Connection,
     Select,
@@ -162,7 +164,10 @@ def _in_reach(kind: Kind) -> Subquery:
     in_session = bindparam("in_session", type_=cycles.c.named_session.type)
     others = cycles.c.named_session.is_distinct_from(in_session)
     in_rooms = _in_time(on_sqlite) if timed else _in_lives(on_sqlite, by_hand=by_hand)
-    sides = [select(cycles).where(cycles.c.named_session == in_session, *own)]
+    named = [cycles.c.named_session == in_session, *own]
+    if timed:  # an id that is used every week: last week's joins by it are another week's
+        named.append(cycles.c.joined_at.between(*_span(cycles.c.joined_at)))
+    sides = [select(cycles).where(*named)]
     sides += [select(cycles).where(each, others, *own) for each in in_rooms]
     return union_all(*sides).subquery("cycles_in_reach")
 
@@ -171,16 +176,22 @@ def _in_time(on_sqlite: bool) -> list[ColumnElement[bool]]:
     """Conditions of which each cycle in rooms of the reach fulfils one; an index serves each."""
     of_names = among_bound(cycles.c.room_name, "names", on_sqlite=on_sqlite)
     joined_at, left_at = cycles.c.joined_at, cycles.c.left_at
-    since, earliest = (bindparam(word, type_=joined_at.type) for word in ("since", "earliest"))
+    since = bindparam("since", type_=joined_at.type)
+    earliest, latest = _span(joined_at)
     began_long_before = of_names & (joined_at < earliest)
     return [
-        of_names & joined_at.between(earliest, bindparam("latest")),
+        of_names & joined_at.between(earliest, latest),
         of_names & joined_at.is_(None) & (cycles.c.aborted_at >= earliest),
         began_long_before & (left_at >= since),
         began_long_before
         & or_(left_at.is_(None), left_at < since)
         & (cycles.c.last_seen_at >= earliest),
     ]
+
+
+def _span(joined_at: Column[Any]) -> tuple[BindParameter[Any], BindParameter[Any]]:
+    earliest, latest = (bindparam(word, type_=joined_at.type) for word in ("earliest", "latest"))
+    return earliest, latest
 
 
 def _in_lives(on_sqlite: bool, *, by_hand: bool) -> list[ColumnElement[bool]]:
