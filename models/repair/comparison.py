@@ -22,6 +22,7 @@ from models.repair import derivation
 from models.repair.derivation import Derived, Extent
 from models.repair.difference import Comparison, Difference
 from models.settings.settings import Settings
+from models.storage.bulk import chunks
 from models.tables import cycle, room
 from models.tables.cycle import cycles
 from models.tables.room import rooms
@@ -143,7 +144,7 @@ def _compare_entries(
 ) -> None:
     """Each session that rooms and manual joins may make on the spot has its row."""
     wanted = made.ids(has_rooms.values(), has_cycles.values(), settings)
-    for some in derivation.chunks(sorted(wanted)):
+    for some in chunks(sorted(wanted), derivation.CHUNK):
         known = set(conn.execute(select(sessions.c.id).where(sessions.c.id.in_(some))).scalars())
         for session_id in sorted(set(some) - known):
             found.differ("session", session_id, "it is missing, and has rooms or manual joins")
@@ -151,7 +152,7 @@ def _compare_entries(
 
 def _rooms(conn: Connection, sids: Iterable[str]) -> dict[str, Room]:
     found: dict[str, Room] = {}
-    for some in derivation.chunks(sids):
+    for some in chunks(sids, derivation.CHUNK):
         statement = select(rooms).where(rooms.c.sid.in_(some))
         found |= {row.sid: room.read(row) for row in conn.execute(statement)}
     return found
@@ -160,9 +161,9 @@ def _rooms(conn: Connection, sids: Iterable[str]) -> dict[str, Room]:
 def _cycles(conn: Connection, extent: Extent, derived: Derived) -> dict[str, Cycle]:
     """The table's cycles in the extent's rooms, and those that the ledger puts there."""
     found: dict[str, Cycle] = {}
-    conditions = [cycles.c.room_sid.in_(some) for some in derivation.chunks(extent.sids)]
+    conditions = [cycles.c.room_sid.in_(some) for some in chunks(extent.sids, derivation.CHUNK)]
     named = extent.cycle_ids | derived.cycles.keys()
-    conditions += [cycles.c.cycle_id.in_(some) for some in derivation.chunks(named)]
+    conditions += [cycles.c.cycle_id.in_(some) for some in chunks(named, derivation.CHUNK)]
     for condition in conditions:
         rows = conn.execute(select(cycles).where(condition))
         found |= {row.cycle_id: cycle.read(row) for row in rows}

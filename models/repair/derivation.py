@@ -6,9 +6,9 @@ back), so they are folded too, and handed out: whoever compares folds them into 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, func, select
 
@@ -17,13 +17,12 @@ from models.domain import merge
 from models.domain.event import Event, Unreadable
 from models.domain.facts import Cycle, Room, Rules
 from models.ledger.erasure import disguised, erasures
+from models.storage.bulk import chunks
 from models.tables import reach as reaching
 from models.tables import session_facts
 from models.tables.cycle import cycles
 from models.tables.room import rooms
 from models.tables.webhook_event import webhook_events
-
-T = TypeVar("T")
 
 CHUNK = 500
 ROOMS = 50
@@ -94,16 +93,16 @@ class Derived:
 def of_extent(conn: Connection, extent: Extent) -> Derived:
     """What the ledger tells of these rooms, their cycles, and these visits."""
     derived = Derived()
-    for sids in chunks(extent.sids):
+    for sids in chunks(extent.sids, CHUNK):
         _fold(conn, derived, webhook_events.c.room_sid.in_(sids))
-    for cycle_ids in chunks(extent.cycle_ids):
+    for cycle_ids in chunks(extent.cycle_ids, CHUNK):
         _fold(conn, derived, webhook_events.c.visit.in_(cycle_ids))
     return derived
 
 
 def add_elsewhere(conn: Connection, derived: Derived, untold: Iterable[Cycle]) -> None:
     """Fold what the ledger tells of these cycles of people in whatever room."""
-    for some in chunks(untold):
+    for some in chunks(untold, CHUNK):
         theirs = webhook_events.c.user_id.in_({known.user_id for known in some})
         named = webhook_events.c.participant_sid.in_([known.cycle_id for known in some])
         elsewhere = Derived()
@@ -145,11 +144,10 @@ def everything(conn: Connection) -> list[Extent]:
         *conn.execute(select(cycles.c.cycle_id).where(alone)).scalars(),
         *conn.execute(_lost_visits()).scalars(),
     }
-    in_rooms = [
-        Extent(None, frozenset(sids[start : start + ROOMS]), frozenset())
-        for start in range(0, len(sids), ROOMS)
+    in_rooms = [Extent(None, frozenset(chunk), frozenset()) for chunk in chunks(sids, ROOMS)]
+    by_hand = [
+        Extent(None, frozenset(), frozenset(chunk)) for chunk in chunks(sorted(cycle_ids), CHUNK)
     ]
-    by_hand = [Extent(None, frozenset(), frozenset(chunk)) for chunk in chunks(sorted(cycle_ids))]
     return in_rooms + by_hand
 
 
@@ -182,9 +180,3 @@ def _fold(conn: Connection, derived: Derived, condition: ColumnElement[bool]) ->
     )
     for row in conn.execute(statement):
         derived.add(row)
-
-
-def chunks(items: Iterable[T]) -> Iterator[list[T]]:
-    found = list(items)
-    for start in range(0, len(found), CHUNK):
-        yield found[start : start + CHUNK]

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, or_, select, tuple_
 
 from models.domain.facts import INFERRED, Session
+from models.storage.bulk import chunks
 from models.tables import session
 from models.tables.cycle import cycles
 from models.tables.room import rooms
@@ -80,17 +81,17 @@ def open_visits(
     found = _with_ends(conn, [_read(row) for row in conn.execute(statement)])
     if len(found) <= limit:
         return found, None
-    whole = [one for one in found if one.room_sid < found[-1].room_sid]
+    whole = [visit for visit in found if visit.room_sid < found[-1].room_sid]
     return whole, whole[-1].room_sid if whole else found[-1].room_sid
 
 
 def of_sids(conn: Connection, participant_sids: Iterable[str]) -> list[Standing]:
     """The visits of these participant sids that are known, open or not."""
-    wanted, found = sorted(participant_sids), []
-    for start in range(0, len(wanted), A_QUERY):
-        statement = _standings().where(cycles.c.cycle_id.in_(wanted[start : start + A_QUERY]))
-        found += [_read(row) for row in conn.execute(statement)]
-    return _with_ends(conn, found)
+    known: list[Standing] = []
+    for chunk in chunks(sorted(participant_sids), A_QUERY):
+        statement = _standings().where(cycles.c.cycle_id.in_(chunk))
+        known += [_read(row) for row in conn.execute(statement)]
+    return _with_ends(conn, known)
 
 
 def _with_ends(conn: Connection, standings: list[Standing]) -> list[Standing]:
@@ -101,11 +102,13 @@ def _with_ends(conn: Connection, standings: list[Standing]) -> list[Standing]:
     names = {each.room_name for each in standings}
     registered = session.registered_near(conn, names, since=min(joins), until=max(joins) + NEAR)
     ends = {name: _ends(name, registered) for name in names}
-    return [
-        replace(each, ends_at=next((at for at in ends[each.room_name] if at > joined_at), None))
-        for each in standings
-        if (joined_at := each.joined_at or datetime.max.replace(tzinfo=UTC))
-    ]
+    return [replace(each, ends_at=_first_after(each, ends[each.room_name])) for each in standings]
+
+
+def _first_after(visit: Standing, ends: Iterable[datetime]) -> datetime | None:
+    """The first of these ends after the join."""
+    joined_at = visit.joined_at
+    return next((at for at in ends if joined_at is not None and at > joined_at), None)
 
 
 def _ends(name: str, registered: Iterable[Session]) -> list[datetime]:
