@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from functools import reduce
-from typing import TypeVar
+from typing import Any, Generic, TypeVar
 
-from sqlalchemy import Connection
+from sqlalchemy import Column, Connection, Table
 
 from models.domain import merge
 from models.domain.event import Event
@@ -29,6 +30,21 @@ from models.tables.room import rooms
 T = TypeVar("T", Room, Cycle)
 
 
+@dataclass(frozen=True, slots=True)
+class _Kept(Generic[T]):
+    """A table of facts: by which column they are known, and how they are merged and written."""
+
+    table: Table
+    key: Column[Any]
+    merge: Callable[[T | None, Event], T]
+    as_row: Callable[[T], dict[str, Any]]
+    locked: Callable[[Connection, Iterable[str]], dict[str, T]]
+
+
+ROOMS = _Kept(rooms, rooms.c.sid, merge.merge_room, room.as_row, room.locked)
+CYCLES = _Kept(cycles, cycles.c.cycle_id, merge.merge, cycle.as_row, cycle.locked)
+
+
 def apply(
     conn: Connection, batch: Sequence[Event], *, now: datetime, settings: Settings
 ) -> Touched:
@@ -36,9 +52,9 @@ def apply(
 
     Any events in any order, repeated or known already: the tables come out the same.
     """
-    before, after = _fold_rooms(conn, [event for event in batch if event.room_sid])
-    cycles_before, cycles_after = _fold_cycles(
-        conn, [event for event in batch if event.participant_sid or event.visit]
+    before, after = _fold(conn, ROOMS, _grouped(batch, lambda event: event.room_sid))
+    cycles_before, cycles_after = _fold(
+        conn, CYCLES, _grouped(batch, lambda event: event.participant_sid or event.visit)
     )
     manual = [each for each in cycles_after if each.provisional]
     known = {each.sid: each for each in before}
@@ -60,36 +76,18 @@ def _belongs_elsewhere(before: Room | None, after: Room) -> bool:
     )
 
 
-def _fold_rooms(conn: Connection, batch: Sequence[Event]) -> tuple[list[Room], list[Room]]:
-    """Fold the events into their rooms; those that were there, and all as they are now."""
-    by_sid = _grouped(batch, lambda event: event.room_sid)
-    fresh = {
-        sid: _begun(merge.merge_room, by_sid[sid]) for sid in missing(conn, rooms.c.sid, by_sid)
-    }
-    rows = [room.as_row(each) for each in fresh.values()]
-    inserted = insert_missing(conn, rooms, rows, key="sid")
-    before = room.locked(conn, by_sid.keys() - inserted)
-    known = {sid: reduce(merge.merge_room, by_sid[sid], each) for sid, each in before.items()}
-    changed = [room.as_row(each) for sid, each in known.items() if each != before[sid]]
-    upsert(conn, rooms, changed)
-    after = [each for sid, each in fresh.items() if sid in inserted] + list(known.values())
-    return list(before.values()), after
-
-
-def _fold_cycles(
-    conn: Connection, batch: Sequence[Event]
-) -> tuple[Sequence[Cycle], Sequence[Cycle]]:
-    """Fold the events into their cycles; those that were there, and all as they are now."""
-    by_id = _grouped(batch, lambda event: event.participant_sid or event.visit)
-    fresh = {
-        key: _begun(merge.merge, by_id[key]) for key in missing(conn, cycles.c.cycle_id, by_id)
-    }
-    rows = [cycle.as_row(each) for each in fresh.values()]
-    inserted = insert_missing(conn, cycles, rows, key="cycle_id")
-    before = cycle.locked(conn, by_id.keys() - inserted)
-    known = {key: reduce(merge.merge, by_id[key], each) for key, each in before.items()}
-    changed = [cycle.as_row(each) for key, each in known.items() if each != before[key]]
-    upsert(conn, cycles, changed)
+def _fold(
+    conn: Connection, kept: _Kept[T], by_key: dict[str, list[Event]]
+) -> tuple[list[T], list[T]]:
+    """Fold the events into what is kept under their keys; what was there, and all as it is now."""
+    fresh = {key: _begun(kept.merge, by_key[key]) for key in missing(conn, kept.key, by_key)}
+    rows = [kept.as_row(each) for each in fresh.values()]
+    inserted = insert_missing(conn, kept.table, rows, key=kept.key.name)
+    before = kept.locked(conn, by_key.keys() - inserted)
+    known = {key: reduce(kept.merge, by_key[key], each) for key, each in before.items()}
+    upsert(
+        conn, kept.table, [kept.as_row(known[key]) for key in known if known[key] != before[key]]
+    )
     after = [each for key, each in fresh.items() if key in inserted] + list(known.values())
     return list(before.values()), after
 
@@ -101,8 +99,9 @@ def _begun(merge_event: Callable[[T | None, Event], T], events: Sequence[Event])
 
 
 def _grouped(batch: Iterable[Event], key: Callable[[Event], str | None]) -> dict[str, list[Event]]:
-    """The events by key, in the order of the keys: the order in which rows are locked."""
+    """The events that have a key, by key, in the order of the keys: so rows are locked."""
     groups: dict[str, list[Event]] = defaultdict(list)
     for event in batch:
-        groups[key(event) or ""].append(event)
+        if own := key(event):
+            groups[own].append(event)
     return dict(sorted(groups.items()))
