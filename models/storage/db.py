@@ -164,8 +164,7 @@ def is_sqlite(conn: Connection) -> bool:
 def lock(conn: Connection, words: Iterable[str], *, shared: bool = False) -> None:
     """Hold these words until the transaction ends, always in the same order.
 
-    Whoever changes what belongs together by room name takes the name first. On SQLite the one
-    writer holds everything.
+    `shared`: others may hold them shared too. On SQLite the one writer holds everything.
     """
     keys = sorted({_lock_key(word) for word in words})
     if is_sqlite(conn) or not keys:

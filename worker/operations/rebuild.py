@@ -1,6 +1,7 @@
-"""Verify and rebuild, session by session: each compared at one moment, mended in one transaction.
+"""Verify and rebuild, some rooms at a time: compared at one moment, mended in one transaction.
 
-A rebuild holds the session's room names, as a drain does: neither sees the other half done.
+A rebuild locks the rows that it compares, in the order in which drains do: neither sees the other
+half done.
 """
 
 from __future__ import annotations
