@@ -53,13 +53,20 @@ class Session:
     expected: tuple[Person, ...] = ()
     rooms: tuple[str, ...] = ()
 
+    @property
+    def exact_names(self) -> frozenset[str]:
+        """Its `room_name` and those of `rooms` that mean one name."""
+        return frozenset({self.room_name, *(name for name in self.rooms if name[-1:] != "*")})
+
+    @property
+    def prefixes(self) -> tuple[str, ...]:
+        """How the names begin that the others of `rooms` mean."""
+        return tuple(name[:-1] for name in self.rooms if name[-1:] == "*")
+
     def is_registered_for(self, room_name: str) -> bool:
         """Whether the room is its own: by `room_name`, or by a name in `rooms` (`name*`: all that
         begin so)."""
-        return room_name == self.room_name or any(
-            room_name.startswith(name[:-1]) if name.endswith("*") else room_name == name
-            for name in self.rooms
-        )
+        return room_name in self.exact_names or room_name.startswith(self.prefixes)
 
     def expects(self, user_id: str) -> bool:
         """Whether this person is among those that it expects."""

@@ -254,11 +254,10 @@ def _begins_in(life: Room, meeting: Meeting, rules: Rules) -> bool:
 
 
 def _of_registered(conn: Connection, registered: Session, rules: Rules) -> Known:
-    exact = {registered.room_name, *(name for name in registered.rooms if name[-1:] != "*")}
-    prefixes = [name[:-1] for name in registered.rooms if name[-1:] == "*"]
-    since, until = _span(registered, rules)
+    prefixes, (since, until) = registered.prefixes, _span(registered, rules)
+    names = registered.exact_names | room.names_of(conn, prefixes)
     by_hand = cycle.names_by_hand(conn, prefixes, since=since, until=until)
-    return Known(registered, frozenset(exact | room.names_of(conn, prefixes) | by_hand))
+    return Known(registered, names | by_hand)
 
 
 def of_made(conn: Connection, made: Session) -> Known:

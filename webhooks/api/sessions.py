@@ -120,9 +120,8 @@ def _reached(conn: Connection, session_id: str, *versions: Session | None) -> se
     """The names of the session's rooms, and the sessions that may have a moment in them. A room
     that names it by its metadata does so only while it may."""
     named = [each for each in versions if each is not None]
-    names = {name for each in named for name in (each.room_name, *each.rooms) if name[-1:] != "*"}
-    prefixes = [name[:-1] for each in named for name in each.rooms if name.endswith("*")]
-    names |= room.names_of(conn, prefixes)
+    names = {name for each in named for name in each.exact_names}
+    names |= room.names_of(conn, [prefix for each in named for prefix in each.prefixes])
     naming = room.that_name(conn, session_id)
     names |= {life.name for life in naming}
     moments = [at for each in named for at in (each.scheduled_at, each.ends_at) if at]
