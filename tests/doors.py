@@ -28,11 +28,11 @@ from models.domain.event import Event
 from models.domain.facts import Cycle, Rules
 from models.settings.settings import Settings
 from models.storage import db
-from models.tables import cycle, room, session, session_facts, webhook_event
+from models.tables import cycle, named_room, room, session, session_facts, webhook_event
 from models.tables.cycle import cycles
+from models.tables.named_room import NamedRoom
 from models.tables.room import rooms
 from models.tables.session import sessions
-from models.tables.session_facts import NamedRoom
 from models.tables.webhook_event import webhook_events
 from tests.build import KEY, SECRET, signed, webhook
 from tests.checked import CheckedClient
@@ -204,7 +204,7 @@ def _owners(conn: Connection, rules: Rules) -> dict[str, NamedRoom]:
     statements = (select(room.rooms.c.name), select(cycle.cycles.c.room_name))
     names = {name for each in statements for name in conn.execute(each).scalars() if name}
     since, until = datetime(1970, 1, 3, tzinfo=UTC), datetime(2999, 1, 1, tzinfo=UTC)
-    return session_facts.homes(conn, names, since, until, rules=rules)
+    return named_room.homes(conn, names, since, until, rules=rules)
 
 
 def drain(backend: Backend) -> int:

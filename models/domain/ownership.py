@@ -6,7 +6,8 @@ moving or deleting a session therefore changes no visit. docs/rules.md says the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
@@ -14,6 +15,9 @@ from functools import cached_property
 from models.domain import timetable
 from models.domain.facts import Calendar, Meeting, Room, RoomClass, Rules, Session
 from models.domain.timetable import Timetable
+
+Expecting = Mapping[str, frozenset[str]]
+"""By user id: the classes that expect them."""
 
 
 @dataclass(frozen=True)
@@ -145,6 +149,16 @@ def calendar(name: str, registered: Iterable[Session]) -> Calendar:
         own_room=name if name in own and name in unscheduled else None,
         unscheduled=min((each for each in unscheduled if each != name), default=None),
     )
+
+
+def expecting(registered: Iterable[Session]) -> Expecting:
+    """Which of these classes expect whom."""
+    by_user: dict[str, set[str]] = defaultdict(set)
+    for each in registered:
+        if each.scheduled_at is not None:
+            for person in each.expected:
+                by_user[person.user_id].add(each.id)
+    return {user_id: frozenset(ids) for user_id, ids in by_user.items()}
 
 
 def with_lives_in_a_row(rooms: Iterable[Room]) -> list[Room]:

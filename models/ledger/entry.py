@@ -13,9 +13,9 @@ from models.domain import visit
 from models.domain.facts import Cycle, Room, Rules, Source
 from models.ledger import filters
 from models.ledger.filters import Cursor, Filters
-from models.tables import cycle, room, session_facts
+from models.tables import cycle, named_room, namings, room
 from models.tables.cycle import cycles
-from models.tables.session_facts import NamedRoom
+from models.tables.named_room import NamedRoom
 from models.tables.webhook_event import webhook_events
 
 
@@ -107,7 +107,7 @@ def changed(conn: Connection, one: Entry, *, rules: Rules) -> Changed | None:
     return Changed(
         room=_in_a_row(conn, its_rooms[0]) if its_rooms else None,
         cycle=known,
-        naming_ignored=any(session_facts.ignored_namings(conn, its_rooms)),
+        naming_ignored=any(namings.ignored(conn, its_rooms)),
         uncounted=visit.uncounted(known, rules) if known else None,
     )
 
@@ -124,7 +124,7 @@ def _at_home(conn: Connection, entries: Sequence[Entry], rules: Rules) -> list[E
     moments = [each.created_at for each in entries if each.room_name and each.created_at]
     if not moments:
         return list(entries)
-    known = session_facts.homes(conn, names, min(moments), max(moments), rules=rules)
+    known = named_room.homes(conn, names, min(moments), max(moments), rules=rules)
     return [
         replace(each, session_id=home) if (home := _home(each, known)) is not None else each
         for each in entries

@@ -7,7 +7,7 @@ for them say where to look, and `ownership` says what is its own.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from heapq import merge
@@ -19,15 +19,12 @@ from sqlalchemy import Connection
 from models.domain import attendance, ownership
 from models.domain.attendance import Attendance
 from models.domain.facts import Calendar, Cycle, Meeting, Room, Rules, Session, made_for
-from models.domain.ownership import Owners
+from models.domain.ownership import Expecting
 from models.domain.timetable import WINDOW
 from models.domain.visit import Uncounted
-from models.tables import cycle, room, session
+from models.tables import cycle, named_room, namings, room, session
 from models.tables import reach as reaching
 from models.tables.reach import Reach
-
-Expecting = Mapping[str, frozenset[str]]
-"""By user id: the classes that expect them."""
 
 ONE_DAY = timedelta(days=1)
 
@@ -53,46 +50,6 @@ class Facts:
     def expected_by(self, user_id: str) -> frozenset[str]:
         """The classes that expect this person."""
         return self.expecting.get(user_id, frozenset())
-
-
-@dataclass(frozen=True, slots=True)
-class NamedRoom:
-    """What a room's name may mean: who owns its moments, and what last began there."""
-
-    owners: Owners
-    last_begun: str | None = None
-    expecting: Expecting = field(default_factory=dict)
-
-    def session_id(self, user_id: str | None, *, now: datetime) -> str | None:
-        """The session that the name means at `now` for this person; None when nobody knows one.
-
-        The one that metadata gave the live room, else the registered one that owns the moment, else
-        what last began under the name.
-        """
-        live = [life for life in self.owners.rooms if not life.finished]
-        if live and live[-1] is self.owners.rooms[-1] and live[-1].named_session is not None:
-            return live[-1].named_session
-        expecting = self.expecting.get(user_id or "", frozenset())
-        return replace(self.owners, expecting=expecting).registered(now) or self.last_begun
-
-    def of(self, user_id: str) -> NamedRoom:
-        """The same for this person: the owners know who expects them."""
-        expecting = self.expecting.get(user_id, frozenset())
-        return replace(self, owners=replace(self.owners, expecting=expecting))
-
-    def owner(self, user_id: str | None, room_sid: str | None, at: datetime) -> str:
-        """The session that owns this moment of a person in a life of the room."""
-        return self.of(user_id or "").owners.at(at, self._life(room_sid), at)
-
-    def is_outside(self, user_id: str, room_sid: str | None, at: datetime) -> bool:
-        """Whether no registered session owns the moment, and metadata names none."""
-        life = self._life(room_sid)
-        if life is not None and life.named_session is not None:
-            return False
-        return self.of(user_id).owners.registered(at) is None
-
-    def _life(self, room_sid: str | None) -> Room | None:
-        return next((each for each in self.owners.rooms if each.sid == room_sid), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,44 +107,7 @@ def addressed(
     room's name."""
     if session.find(conn, address) is not None:
         return address
-    return named_room(conn, address, now=now, rules=rules).session_id(user_id, now=now)
-
-
-def named_room(conn: Connection, name: str, *, now: datetime, rules: Rules) -> NamedRoom:
-    """What the rooms of this name may mean, at `now` and for some minutes after it."""
-    lives = room.of_names(conn, [name], since=now - 2 * rules.max_cycle)
-    last_join = cycle.latest_manual_join(conn, name)
-    begun = [life.created_at for life in lives[-1:]]
-    begun += [last_join.joined_at] if last_join and last_join.joined_at else []
-    registered = session.registered_near(
-        conn, [name], since=min(now, max(begun, default=now)) - ONE_DAY, until=now + ONE_DAY
-    )
-    lives = _with_valid_names(conn, lives, registered)
-    owners = Owners(name, rules, ownership.calendar(name, registered), tuple(lives))
-    last_begun = _last_begun(owners, last_join) or session.next_waiting(conn, name)
-    return NamedRoom(owners, last_begun, _expecting(registered))
-
-
-def homes(
-    conn: Connection, names: Iterable[str], since: datetime, until: datetime, *, rules: Rules
-) -> dict[str, NamedRoom]:
-    """Who owns the moments of that span in rooms of these names, by name."""
-    around = rules.max_cycle + ONE_DAY
-    registered = session.registered_near(conn, names, since=since - around, until=until + around)
-    lives = room.of_names(conn, names, since=since - around, until=until)
-    lives, expecting = _with_valid_names(conn, lives, registered), _expecting(registered)
-    return {
-        name: NamedRoom(
-            Owners(
-                name,
-                rules,
-                ownership.calendar(name, registered),
-                tuple(life for life in lives if life.name == name),
-            ),
-            expecting=expecting,
-        )
-        for name in names
-    }
+    return named_room.of_name(conn, address, now=now, rules=rules).session_id(user_id, now=now)
 
 
 def cycles_by_user(
@@ -340,7 +260,7 @@ def _facts(
     registered = session.registered_near(
         conn, reach.names, since=since and since - around, until=until and until + around
     )
-    lives = _with_valid_names(conn, lives, registered)
+    lives = namings.valid(conn, lives, registered)
     calendars = {name: ownership.calendar(name, registered) for name in reach.names}
     if not known.registered:
         known = _as_it_was_made(conn, known, lives, reach)
@@ -350,7 +270,7 @@ def _facts(
         reaching.last_manual_sign(conn, reach) if known.scheduled_at is None else None,
         {name: each for name, each in calendars.items() if each != Calendar()},
     )
-    return Facts(meeting, reach, _expecting(registered))
+    return Facts(meeting, reach, ownership.expecting(registered))
 
 
 def _as_it_was_made(
@@ -369,48 +289,7 @@ def _as_it_was_made(
     )
 
 
-def _with_valid_names(
-    conn: Connection, lives: Sequence[Room], registered: Iterable[Session]
-) -> list[Room]:
-    """The rooms, without the names of registered sessions that their metadata may not name."""
-    names = {life.named_session for life in lives if life.named_session}
-    if not names:
-        return list(lives)
-    known = {each.id: each for each in registered}
-    known |= session.registered(conn, names - known.keys())
-    return [life if _may_name(life, known) else replace(life, named_session=None) for life in lives]
-
-
-def ignored_namings(conn: Connection, lives: Sequence[Room]) -> list[Room]:
-    """Those of the rooms whose metadata names a session that is registered for other rooms."""
-    known = session.registered(conn, {life.named_session for life in lives if life.named_session})
-    return [life for life in lives if not _may_name(life, known)]
-
-
-def _may_name(life: Room, registered: Mapping[str, Session]) -> bool:
-    named = registered.get(life.named_session or "")
-    return named is None or named.is_registered_for(life.name)
-
-
-def _expecting(registered: Iterable[Session]) -> Expecting:
-    expecting: dict[str, set[str]] = defaultdict(set)
-    for each in registered:
-        if each.scheduled_at is not None:
-            for person in each.expected:
-                expecting[person.user_id].add(each.id)
-    return {user_id: frozenset(ids) for user_id, ids in expecting.items()}
-
-
 def _hours_of(day: date, rules: Rules) -> tuple[datetime, datetime]:
     """From the start of the day to its end, in `TIMEZONE`."""
     start, end = (datetime.combine(each, time(), rules.timezone) for each in (day, day + ONE_DAY))
     return start, end
-
-
-def _last_begun(owners: Owners, last_join: Cycle | None) -> str | None:
-    """The session of the latest room of this name, or of the latest manual join by it."""
-    joined_at = last_join.joined_at if last_join else None
-    life = owners.rooms[-1] if owners.rooms else None
-    if life is not None and (joined_at is None or life.created_at >= joined_at):
-        return owners.at(life.created_at, life, life.created_at)
-    return owners.at(joined_at, None, joined_at) if joined_at is not None else None

@@ -20,9 +20,9 @@ from models.domain.event import CLIENT_JOINED, CLIENT_LEFT, Event
 from models.domain.facts import Cycle, Meeting, Session
 from models.ledger import apply
 from models.storage import db
-from models.tables import cycle, session_facts, webhook_event
+from models.tables import cycle, named_room, session_facts, webhook_event
 from models.tables import reach as reaching
-from models.tables.session_facts import NamedRoom
+from models.tables.named_room import NamedRoom
 from webhooks.api import answers
 from webhooks.api.bodies import JoinBody, LeaveBody
 from webhooks.api.replies import JoinStatus, Status
@@ -159,7 +159,7 @@ def _named_session(conn: Connection, caller: Caller, asked: JoinBody, now: datet
 def _own_facts(conn: Connection, caller: Caller, now: datetime) -> tuple[NamedRoom, list[Cycle]]:
     """Who owns the moments of the caller in their room, and their cycles there."""
     room, user_id, rules = caller.room or "", caller.user_id or "", backend().rules
-    named = session_facts.named_room(conn, room, now=now, rules=rules)
+    named = named_room.of_name(conn, room, now=now, rules=rules)
     since = now - 2 * rules.max_cycle
     return named.of(user_id), cycle.of_person(conn, user_id, room, since=since)
 

@@ -22,10 +22,10 @@ from sqlalchemy import Connection
 
 from models.domain.facts import Cycle, Meeting
 from models.storage import db
+from models.tables import named_room, revision, session_facts
 from models.tables import reach as reaching
-from models.tables import revision, session_facts
+from models.tables.named_room import NamedRoom
 from models.tables.reach import Reach
-from models.tables.session_facts import NamedRoom
 from worker.cache import codec, entry
 from worker.cache.entry import Kind, Ticket, Values
 from worker.process import metrics
@@ -228,7 +228,7 @@ def _resolve(backend: Backend, address: str, user_id: str) -> str | None:
     now = datetime.now(UTC)
     with db.reading(backend.engine) as conn:
         number = revision.of(conn, [address])[address]
-        named = session_facts.named_room(conn, address, now=now, rules=backend.rules)
+        named = named_room.of_name(conn, address, now=now, rules=backend.rules)
     session_id = named.session_id(user_id, now=now)
     entry.store(
         backend.redis,

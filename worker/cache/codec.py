@@ -16,7 +16,7 @@ import orjson
 
 from models.domain.facts import Calendar, Cycle, Meeting, Room, RoomClass, Rules, Session
 from models.domain.ownership import Owners
-from models.tables.session_facts import NamedRoom
+from models.tables.named_room import NamedRoom
 
 T = TypeVar("T", Session, Room, Cycle, RoomClass)
 

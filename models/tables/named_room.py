@@ -1,0 +1,101 @@
+"""What a room's name may mean: who owns the moments there, and what last began under it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection
+
+from models.domain import ownership
+from models.domain.facts import Cycle, Room, Rules
+from models.domain.ownership import Expecting, Owners
+from models.tables import cycle, namings, room, session
+
+ONE_DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class NamedRoom:
+    """What a room's name may mean: who owns its moments, and what last began there."""
+
+    owners: Owners
+    last_begun: str | None = None
+    expecting: Expecting = field(default_factory=dict)
+
+    def session_id(self, user_id: str | None, *, now: datetime) -> str | None:
+        """The session that the name means at `now` for this person; None when nobody knows one.
+
+        The one that metadata gave the live room, else the registered one that owns the moment, else
+        what last began under the name.
+        """
+        for latest in self.owners.rooms[-1:]:
+            if latest.named_session is not None and not latest.finished:
+                return latest.named_session
+        return self.of(user_id or "").owners.registered(now) or self.last_begun
+
+    def of(self, user_id: str) -> NamedRoom:
+        """The same for this person: the owners know who expects them."""
+        expecting = self.expecting.get(user_id, frozenset())
+        return replace(self, owners=replace(self.owners, expecting=expecting))
+
+    def owner(self, user_id: str | None, room_sid: str | None, at: datetime) -> str:
+        """The session that owns this moment of a person in a life of the room."""
+        return self.of(user_id or "").owners.at(at, self._life(room_sid), at)
+
+    def is_outside(self, user_id: str, room_sid: str | None, at: datetime) -> bool:
+        """Whether no registered session owns the moment, and metadata names none."""
+        life = self._life(room_sid)
+        if life is not None and life.named_session is not None:
+            return False
+        return self.of(user_id).owners.registered(at) is None
+
+    def _life(self, room_sid: str | None) -> Room | None:
+        return next((each for each in self.owners.rooms if each.sid == room_sid), None)
+
+
+def of_name(conn: Connection, name: str, *, now: datetime, rules: Rules) -> NamedRoom:
+    """What the rooms of this name may mean, at `now` and for some minutes after it."""
+    lives = room.of_names(conn, [name], since=now - 2 * rules.max_cycle)
+    last_join = cycle.latest_manual_join(conn, name)
+    begun = [life.created_at for life in lives[-1:]]
+    begun += [last_join.joined_at] if last_join and last_join.joined_at else []
+    registered = session.registered_near(
+        conn, [name], since=min(now, max(begun, default=now)) - ONE_DAY, until=now + ONE_DAY
+    )
+    lives = namings.valid(conn, lives, registered)
+    owners = Owners(name, rules, ownership.calendar(name, registered), tuple(lives))
+    last_begun = _last_begun(owners, last_join) or session.next_waiting(conn, name)
+    return NamedRoom(owners, last_begun, ownership.expecting(registered))
+
+
+def homes(
+    conn: Connection, names: Iterable[str], since: datetime, until: datetime, *, rules: Rules
+) -> dict[str, NamedRoom]:
+    """Who owns the moments of that span in rooms of these names, by name."""
+    around = rules.max_cycle + ONE_DAY
+    registered = session.registered_near(conn, names, since=since - around, until=until + around)
+    lives = room.of_names(conn, names, since=since - around, until=until)
+    lives, expecting = namings.valid(conn, lives, registered), ownership.expecting(registered)
+    return {
+        name: NamedRoom(
+            Owners(
+                name,
+                rules,
+                ownership.calendar(name, registered),
+                tuple(life for life in lives if life.name == name),
+            ),
+            expecting=expecting,
+        )
+        for name in names
+    }
+
+
+def _last_begun(owners: Owners, last_join: Cycle | None) -> str | None:
+    """The session of the latest room of this name, or of the latest manual join by it."""
+    joined_at = last_join.joined_at if last_join else None
+    life = owners.rooms[-1] if owners.rooms else None
+    if life is not None and (joined_at is None or life.created_at >= joined_at):
+        return owners.at(life.created_at, life, life.created_at)
+    return owners.at(joined_at, None, joined_at) if joined_at is not None else None
