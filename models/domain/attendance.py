@@ -11,10 +11,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from models.domain import ownership, visit
+from models.domain import counting, ownership, visit
+from models.domain.counting import Uncounted
 from models.domain.facts import Cycle, Meeting, Rules, Session
 from models.domain.timetable import WINDOW
-from models.domain.visit import Uncounted, Visit
+from models.domain.visit import Visit
 
 EARLY_LEAVE = timedelta(minutes=1)
 SETTLES_AFTER = timedelta(minutes=30)
@@ -96,7 +97,7 @@ def uncounted(
 ) -> Iterator[Uncounted]:
     """What one person's `cycles` have in the session that is no visit, with why."""
     for cycle in cycles:
-        reason, began_at = visit.uncounted(cycle, rules), cycle.began_at or cycle.last_seen_at
+        reason, began_at = counting.why_not(cycle, rules), cycle.began_at or cycle.last_seen_at
         if reason is None or began_at is None:
             continue
         owners = ownership.of_name(meeting, cycle.room_name or "", expecting, rules)

@@ -13,6 +13,8 @@ from datetime import date, datetime, timedelta
 from typing import Literal
 from zoneinfo import ZoneInfo
 
+from models.domain.timetable import Calendar
+
 Source = Literal["livekit", "client", "reconciler", "import"]
 MadeBy = Literal["registered", "room", "client"]
 
@@ -220,31 +222,6 @@ class Rules:
     person_kinds: frozenset[str] = frozenset({"STANDARD", "SIP", "CONNECTOR"})
     count_hidden: bool = False
     timezone: ZoneInfo = field(default_factory=lambda: ZoneInfo("UTC"))
-
-
-@dataclass(frozen=True, slots=True)
-class RoomClass:
-    """A registered session with a schedule, as its rooms know it: from `start` to before `end`.
-
-    `own_room`: its id is the room's name as well.
-    """
-
-    id: str
-    start: datetime
-    end: datetime
-    own_room: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Calendar:
-    """What is registered for the rooms of one name: its classes, and sessions without a schedule.
-
-    `own_room` is the id of the one whose id is the room's name, `unscheduled` the least of others.
-    """
-
-    classes: tuple[RoomClass, ...] = ()
-    own_room: str | None = None
-    unscheduled: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,8 @@ from datetime import datetime
 from functools import cached_property
 
 from models.domain import timetable
-from models.domain.facts import Calendar, Meeting, Room, RoomClass, Rules, Session
-from models.domain.timetable import Timetable
+from models.domain.facts import Meeting, Room, Rules, Session
+from models.domain.timetable import Calendar, RoomClass, Timetable
 
 Expecting = Mapping[str, frozenset[str]]
 """By user id: the classes that expect them."""

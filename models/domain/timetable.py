@@ -13,14 +13,36 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from itertools import pairwise
 
-from models.domain.event import EPOCH
-from models.domain.facts import Calendar, RoomClass
-
 WINDOW = timedelta(hours=1)
 """How long before its start and after its end a class may own a moment."""
 
 TIMETABLES = 4_096
 """How many a process keeps: one for each room's name and set of classes that expect somebody."""
+
+
+@dataclass(frozen=True, slots=True)
+class RoomClass:
+    """A registered session with a schedule, as its rooms know it: from `start` to before `end`.
+
+    `own_room`: its id is the room's name as well.
+    """
+
+    id: str
+    start: datetime
+    end: datetime
+    own_room: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Calendar:
+    """What is registered for the rooms of one name: its classes, and sessions without a schedule.
+
+    `own_room` is the id of the one whose id is the room's name, `unscheduled` the least of others.
+    """
+
+    classes: tuple[RoomClass, ...] = ()
+    own_room: str | None = None
+    unscheduled: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +74,9 @@ class Timetable:
 def of(calendar: Calendar, expecting: frozenset[str], reach: timedelta) -> Timetable:
     """The timetable for somebody whom these classes expect; `reach` is MAX_CYCLE_HOURS."""
     edges = sorted({*_edges(calendar, reach)})
-    around = [edges[0] - WINDOW, *edges, edges[-1] + WINDOW] if edges else [EPOCH, EPOCH]
+    if not edges:
+        return Timetable((), (), (calendar.own_room or calendar.unscheduled,))
+    around = [edges[0] - WINDOW, *edges, edges[-1] + WINDOW]
     moments = [earlier + (later - earlier) / 2 for earlier, later in pairwise(around)]
     return Timetable(
         tuple(edges),

@@ -12,13 +12,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from models.domain.facts import Cycle, Room, Rules
+from models.domain import counting
+from models.domain.facts import Cycle, Room
 from models.domain.ownership import Owners
 
 NEAR = timedelta(minutes=2)
-
-UNANSWERED = frozenset({"USER_UNAVAILABLE", "USER_REJECTED", "SIP_TRUNK_FAILURE", "JOIN_FAILURE"})
-"""Reasons of a left of somebody who never came: a phone joins when it begins to ring."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,15 +33,6 @@ class Visit:
     ended_by: str | None = None
     estimated: bool = False
     room_end_reason: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Uncounted:
-    """A cycle that is no visit, with when it began (None: nobody says) and why it is none."""
-
-    cycle: Cycle
-    began_at: datetime | None
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,18 +70,6 @@ def home(owners: Owners, cycle: Cycle, *, now: datetime) -> str:
     return owners.at(now, room, began_at)
 
 
-def uncounted(cycle: Cycle, rules: Rules) -> str | None:
-    """Why this cycle is no visit: `aborted`, `unseen` (no join is known), `kind`, `hidden` or
-    `unanswered`; None when it counts."""
-    if cycle.joined_at is None:
-        return "aborted" if cycle.aborted_at is not None else "unseen"
-    if cycle.kind not in rules.person_kinds:
-        return "kind"
-    if cycle.hidden and not rules.count_hidden:
-        return "hidden"
-    return "unanswered" if cycle.disconnect_reason in UNANSWERED else None
-
-
 class _Person:
     """One person's cycles in the rooms of one name, seen at one moment."""
 
@@ -121,13 +98,13 @@ class _Person:
     def known_visits(self) -> Iterator[Visit]:
         """The visits that LiveKit (or a reconciler) told of; one only aborted is none."""
         for cycle in self.known:
-            if cycle.joined_at is not None and uncounted(cycle, self.rules) is None:
+            if cycle.joined_at is not None and counting.why_not(cycle, self.rules) is None:
                 yield _visit(cycle, cycle.joined_at, self._end(cycle, cycle.joined_at))
 
     def provisional_visits(self) -> Iterator[Visit]:
         """The manual joins that stand for no visit that LiveKit told of."""
         for cycle, joined_at in self.provisional:
-            if self.dropped[cycle.cycle_id] is None and uncounted(cycle, self.rules) is None:
+            if self.dropped[cycle.cycle_id] is None and counting.why_not(cycle, self.rules) is None:
                 yield _visit(cycle, joined_at, self._provisional_end(cycle, joined_at))
 
     def open_visit(self) -> Cycle | None:

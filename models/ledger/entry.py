@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from models.domain import visit
+from models.domain import counting
 from models.domain.facts import Cycle, Room, Rules, Source
 from models.ledger import filters
 from models.ledger.filters import Cursor, Filters
@@ -108,7 +108,7 @@ def changed(conn: Connection, one: Entry, *, rules: Rules) -> Changed | None:
         room=_in_a_row(conn, its_rooms[0]) if its_rooms else None,
         cycle=known,
         naming_ignored=any(namings.ignored(conn, its_rooms)),
-        uncounted=visit.uncounted(known, rules) if known else None,
+        uncounted=counting.why_not(known, rules) if known else None,
     )
 
 

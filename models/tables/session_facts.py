@@ -18,10 +18,10 @@ from sqlalchemy import Connection
 
 from models.domain import attendance, ownership
 from models.domain.attendance import Attendance
-from models.domain.facts import Calendar, Cycle, Meeting, Room, Rules, Session, made_for
+from models.domain.counting import Uncounted
+from models.domain.facts import Cycle, Meeting, Room, Rules, Session, made_for
 from models.domain.ownership import Expecting
-from models.domain.timetable import WINDOW
-from models.domain.visit import Uncounted
+from models.domain.timetable import WINDOW, Calendar
 from models.tables import cycle, named_room, namings, room, session
 from models.tables import reach as reaching
 from models.tables.reach import Reach

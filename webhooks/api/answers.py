@@ -10,8 +10,8 @@ from typing import Any, get_args
 import orjson
 
 from models.domain.attendance import Attendance
+from models.domain.counting import Uncounted
 from models.domain.facts import Meeting, Session
-from models.domain.visit import Uncounted
 from webhooks.api import fields
 from webhooks.api.fields import instant
 from webhooks.door.responses import Response

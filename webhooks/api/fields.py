@@ -215,7 +215,7 @@ UNCOUNTED = Fields(
         source="cycle.participant_sid",
     ),
     Field("kind", str | None, "AGENT", "LiveKit's word.", source="cycle.kind"),
-    Field("began_at", AwareDatetime | None, "2026-11-23T14:10:03Z", write=instant),
+    Field("began_at", AwareDatetime, "2026-11-23T14:10:03Z", write=instant),
     Field(
         "reason",
         WhyUncounted,
@@ -224,4 +224,4 @@ UNCOUNTED = Fields(
         "never came up. `unanswered`: a phone that nobody answered. `unseen`: no join is known.",
     ),
 )
-"""Of `visit.Uncounted`: what a roster says of who was connected and is not counted."""
+"""Of `counting.Uncounted`: what a roster says of who was connected and is not counted."""

@@ -14,8 +14,9 @@ from typing import Any, TypeVar
 
 import orjson
 
-from models.domain.facts import Calendar, Cycle, Meeting, Room, RoomClass, Rules, Session
+from models.domain.facts import Cycle, Meeting, Room, Rules, Session
 from models.domain.ownership import Owners
+from models.domain.timetable import Calendar, RoomClass
 from models.tables.named_room import NamedRoom
 
 T = TypeVar("T", Session, Room, Cycle, RoomClass)
