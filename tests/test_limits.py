@@ -25,7 +25,7 @@ from models.settings.settings import Settings
 from models.storage import db
 from models.storage.engine import make_engine
 from models.storage.write_queue import WriteQueue
-from models.tables import session
+from models.tables import made_session, session
 from tests.build import KEY, SECRET, signed
 from tests.doors import (
     Rollcall,
@@ -359,7 +359,7 @@ def test_those_who_write_to_sqlite_take_turns(sqlite_url: str) -> None:
         for _ in range(100):
             with db.writing(engine) as conn:
                 writing.set()
-                session.enter(conn, [(Session(uuid4().hex, "quran-98", "client"), ago())])
+                made_session.enter(conn, [(Session(uuid4().hex, "quran-98", "client"), ago())])
                 writing.clear()
 
     together(*[write_again_and_again] * THREADS)

@@ -14,6 +14,7 @@ from typing import Any
 
 import orjson
 
+from models.domain.enums import DISCONNECT_REASONS, KINDS, ROOM_END_REASONS, STANDARD
 from models.domain.facts import Source
 
 JOINED = "participant_joined"
@@ -36,39 +37,6 @@ MAX_NAME_LENGTH = 256
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MAX_AHEAD = timedelta(days=1)
 END_OF_TIME = datetime(3000, 1, 1, tzinfo=UTC)
-
-KINDS = {1: "INGRESS", 2: "EGRESS", 3: "SIP", 4: "AGENT", 7: "CONNECTOR", 8: "BRIDGE"}
-DISCONNECT_REASONS = dict(
-    enumerate(
-        (
-            "CLIENT_INITIATED",
-            "DUPLICATE_IDENTITY",
-            "SERVER_SHUTDOWN",
-            "PARTICIPANT_REMOVED",
-            "ROOM_DELETED",
-            "STATE_MISMATCH",
-            "JOIN_FAILURE",
-            "MIGRATION",
-            "SIGNAL_CLOSE",
-            "ROOM_CLOSED",
-            "USER_UNAVAILABLE",
-            "USER_REJECTED",
-            "SIP_TRUNK_FAILURE",
-            "CONNECTION_TIMEOUT",
-            "MEDIA_FAILURE",
-            "AGENT_ERROR",
-        ),
-        start=1,
-    )
-)
-ROOM_END_REASONS = {
-    1: "ROOM_END_API_DELETE",
-    2: "ROOM_END_IDLE_TIMEOUT",
-    3: "ROOM_END_SERVER_SHUTDOWN",
-    4: "ROOM_END_SUPERSEDED",
-    5: "ROOM_END_OPEN_FAILED",
-}
-"""The names of enums' numbers, as LiveKit's protocol has them."""
 
 _INTEGER = re.compile(r"-?[0-9]{1,19}")
 _ESCAPE = re.compile(rb"\\(?:u0000|.)", re.DOTALL)
@@ -190,7 +158,7 @@ def _read_webhook(payload: dict[str, Any], source: Source) -> Event:
         participant_sid=_optional(participant, "sid"),
         user_id=_optional(participant, "identity"),
         name=_optional(participant, "name", limit=None),
-        kind=_enum(participant, "kind", KINDS) or "STANDARD",
+        kind=_enum(participant, "kind", KINDS) or STANDARD,
         hidden=_hidden(permission, source),
         joined_at=_instant(participant, seconds="joinedAt", millis="joinedAtMs"),
         disconnect_reason=_enum(participant, "disconnectReason", DISCONNECT_REASONS),

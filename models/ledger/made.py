@@ -10,7 +10,7 @@ from models.domain import ownership
 from models.domain.event import EPOCH
 from models.domain.facts import Cycle, Room
 from models.settings.settings import Settings
-from models.tables import session
+from models.tables import made_session
 
 
 def enter(
@@ -18,16 +18,19 @@ def enter(
 ) -> None:
     """Have a row for each session that may be made on the spot for these."""
     made = [
-        (session.made(session_id, each.name, "room", settings), each.created_at)
+        (made_session.made(session_id, each.name, "room", settings), each.created_at)
         for each in some_rooms
         for session_id in _ids_of_room(each, settings)
     ]
     made += [
-        (session.made(_id_of_join(each, settings), each.room_name, "client", settings), began_at)
+        (
+            made_session.made(_id_of_join(each, settings), each.room_name, "client", settings),
+            began_at,
+        )
         for each in manual
         if each.room_name and (began_at := each.joined_at or each.client_left_at)
     ]
-    session.enter(conn, made)
+    made_session.enter(conn, made)
 
 
 def ids(some_rooms: Iterable[Room], some_cycles: Iterable[Cycle], settings: Settings) -> set[str]:

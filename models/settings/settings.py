@@ -28,13 +28,14 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from models.domain import enums
 from models.domain.facts import Rules
 from models.settings import urls
 
 Credential = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 """A blank one would be a secret that anybody can guess."""
 
-KINDS = frozenset({"STANDARD", "INGRESS", "EGRESS", "SIP", "AGENT", "CONNECTOR", "BRIDGE"})
+KINDS = frozenset({enums.STANDARD, *enums.KINDS.values()})
 """LiveKit's ParticipantInfo.Kind. Its own enum would have every web process load protobuf."""
 
 WRAPPED_KEY = re.compile(r"""^["'`{\[(<-]|["'`}\])>]$""")
