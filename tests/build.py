@@ -31,7 +31,17 @@ from models.domain.event import (
     SEEN,
     Event,
 )
-from models.domain.facts import Cycle, MadeBy, Meeting, Person, Room, Rules, Session, Source
+from models.domain.facts import (
+    ByHand,
+    Cycle,
+    MadeBy,
+    Meeting,
+    Person,
+    Room,
+    Rules,
+    Session,
+    Source,
+)
 
 KEY, SECRET = "devkey", "devsecret-devsecret-devsecret-devsecret"
 DAY = datetime(2026, 11, 23, tzinfo=UTC)
@@ -210,7 +220,9 @@ def room(
 
 
 def meeting(one: Session | None = None, *rooms: Room, heard: Instant | None = None) -> Meeting:
-    return Meeting(one or session(), rooms, None if heard is None else at(heard))
+    of = one or session()
+    by_hand = {} if heard is None else {of.room_name: ByHand(at(heard))}
+    return Meeting(of, rooms, by_hand)
 
 
 @dataclass(frozen=True)
@@ -254,19 +266,17 @@ class Folded:
 
     def meeting(self, session_id: str = "98") -> Meeting:
         """The session with every room there is: those that are another's change nothing."""
-        signs = [
-            sign
-            for cycle in self.cycles.values()
-            if cycle.provisional
-            for sign in (cycle.client_joined_at, cycle.client_left_at)
-            if sign
-        ]
+        signs: dict[str, list[datetime]] = {}
+        for cycle in self.cycles.values():
+            if cycle.provisional:
+                both = (cycle.client_joined_at, cycle.client_left_at)
+                signs.setdefault(cycle.room_name or "", []).extend(filter(None, both))
         names = {room.name for room in self.rooms.values()}
         names |= {cycle.room_name or "" for cycle in self.cycles.values()}
         return Meeting(
             self.registered.get(session_id) or Session(session_id, session_id, made_by="room"),
             tuple(self._with_valid_name(room) for room in self.rooms.values()),
-            max(signs, default=None),
+            {name: ByHand(max(some)) for name, some in signs.items() if some},
             {name: ownership.calendar(name, self.registered.values()) for name in names},
         )
 

@@ -96,7 +96,7 @@ def uncounted(
     expecting: frozenset[str] = NOBODY,
 ) -> Iterator[Uncounted]:
     """What one person's `cycles` have in the session that is no visit, with why."""
-    for cycle in cycles:
+    for cycle in _of_rooms(meeting, cycles):
         reason, began_at = counting.why_not(cycle, rules), cycle.began_at or cycle.last_seen_at
         if reason is None or began_at is None:
             continue
@@ -138,7 +138,7 @@ def _visits(
 ) -> tuple[Visit, ...]:
     """The parts of one person's visits that are in the session, by join."""
     by_name: dict[str, list[Cycle]] = defaultdict(list)
-    for cycle in cycles:
+    for cycle in _of_rooms(meeting, cycles):
         by_name[cycle.room_name or ""].append(cycle)
     parts = [
         part
@@ -148,6 +148,13 @@ def _visits(
         )
     ]
     return tuple(sorted(parts, key=lambda part: (part.joined_at, part.cycle.cycle_id)))
+
+
+def _of_rooms(meeting: Meeting, cycles: Sequence[Cycle]) -> Sequence[Cycle]:
+    """The cycles in rooms that the meeting is seen from."""
+    if meeting.only is None:
+        return cycles
+    return [cycle for cycle in cycles if cycle.room_name == meeting.only]
 
 
 def _in_class(session: Session, visits: Sequence[Visit], now: datetime) -> list[Visit]:

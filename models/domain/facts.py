@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from typing import Literal
 from zoneinfo import ZoneInfo
@@ -17,6 +17,7 @@ from models.domain.timetable import Calendar
 
 Source = Literal["livekit", "client", "reconciler", "import"]
 MadeBy = Literal["registered", "room", "client"]
+ManualJoins = Literal["count", "hint", "off"]
 
 LEVELS: dict[Source, int] = {"livekit": 3, "import": 3, "client": 2, "reconciler": 1}
 INFERRED = str(LEVELS["reconciler"])
@@ -218,6 +219,7 @@ class Rules:
 
     stale_after: timedelta = timedelta(minutes=5)
     max_cycle: timedelta = timedelta(hours=12)
+    manual_joins: ManualJoins = "count"
     overrun: timedelta = timedelta(0)
     person_kinds: frozenset[str] = frozenset({"STANDARD", "SIP", "CONNECTOR"})
     count_hidden: bool = False
@@ -225,26 +227,71 @@ class Rules:
 
 
 @dataclass(frozen=True, slots=True)
+class ByHand:
+    """What the clients of rooms of one name said of a session: when last, and the type and the
+    academy that the first of them gave."""
+
+    heard_at: datetime | None = None
+    session_type: str | None = None
+    academy_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Meeting:
-    """A session with the rooms of its names, and when anything was last heard of it.
+    """A session with the rooms of its names, and what clients said of it, by room name.
 
     `rooms` are the lives that may be its own, of each name all in a row; `named_session` is taken
     out of those whose metadata names a session that they may not name. `calendars` say, by room
-    name, what else is registered there.
+    name, what else is registered there. With `only`, nothing but the visits in rooms of that name
+    is in it.
     """
 
     session: Session
     rooms: tuple[Room, ...] = ()
-    heard_at: datetime | None = None
+    by_hand: Mapping[str, ByHand] = field(default_factory=dict)
     calendars: Mapping[str, Calendar] = field(default_factory=dict)
+    only: str | None = None
 
     @property
     def room_names(self) -> frozenset[str]:
         """The session's room name and the names of the rooms that it may own."""
-        return frozenset({self.session.room_name, *(room.name for room in self.rooms)})
+        names = {self.session.room_name, *(room.name for room in self.rooms), *self.by_hand}
+        return frozenset(names)
 
-    def has_room(self, room_name: str | None) -> bool:
-        """Whether a room of this name is one of the session's, whatever happened in it."""
+    @property
+    def heard_at(self) -> datetime | None:
+        """When a client last joined or left by hand."""
+        heard = (word.heard_at for word in self.by_hand.values())
+        return max((at for at in heard if at is not None), default=None)
+
+    def seen_from(self, room_name: str | None) -> Meeting | None:
+        """What somebody with a token for rooms of this name may see of it; None when nothing.
+
+        A registered session belongs to the rooms that it lists, and they see all of it. One that
+        nobody registered can be named by any room's metadata, so each sees its own visits alone.
+        """
         if room_name is None:
-            return False
-        return room_name in self.room_names or self.session.is_registered_for(room_name)
+            return None
+        if self.session.registered:
+            return self if self.session.is_registered_for(room_name) else None
+        names = self.room_names
+        if room_name not in names:
+            return None
+        return self if names == {room_name} else self._of_room(room_name)
+
+    def _of_room(self, room_name: str) -> Meeting:
+        word = self.by_hand.get(room_name, ByHand())
+        of_room = replace(
+            self.session,
+            room_name=room_name,
+            session_type=word.session_type,
+            academy_id=word.academy_id,
+        )
+        return replace(
+            self,
+            session=of_room,
+            rooms=tuple(room for room in self.rooms if room.name == room_name),
+            by_hand={room_name: word},
+            calendars={name: each for name, each in self.calendars.items() if name == room_name},
+            only=room_name,
+        )

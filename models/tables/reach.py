@@ -18,11 +18,13 @@ from sqlalchemy import (
     BindParameter,
     Column,
     ColumnElement,
+    CompoundSelect,
     Connection,
     Select,
     Subquery,
     bindparam,
     func,
+    literal,
     or_,
     select,
     union_all,
@@ -32,6 +34,8 @@ from models.domain.event import END_OF_TIME
 from models.domain.facts import Cycle
 from models.storage.db import among_bound, is_sqlite
 from models.tables.cycle import cycles, read
+
+CLIENT_WORDS = ("session_type", "academy_id")
 
 ROWS_AT_ONCE = 1000
 """What a long read keeps in memory."""
@@ -58,6 +62,17 @@ class Reach:
     by_hand: tuple[datetime, datetime | None] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class ClientWord:
+    """What a manual join said of its session: the `value` of the field `word`."""
+
+    room_name: str
+    word: str
+    value: str
+    joined_at: datetime
+    cycle_id: str
+
+
 def within(
     conn: Connection, reach: Reach, *, user_id: str | None = None, most: int | None = None
 ) -> list[Cycle]:
@@ -80,17 +95,19 @@ def by_user(conn: Connection, reach: Reach) -> Iterator[tuple[str, list[Cycle]]]
         yield user_id, list(own)
 
 
-def last_manual_sign(conn: Connection, reach: Reach) -> datetime | None:
-    """When a client last joined or left by hand, of the cycles in reach."""
-    latest = conn.execute(_last_signs(_kind(conn, reach)), _values(reach)).one()
-    return max((at for at in latest if at is not None), default=None)
+def last_manual_signs(conn: Connection, reach: Reach) -> dict[str, datetime]:
+    """When a client last joined or left by hand, of the cycles in reach, by room name."""
+    rows = conn.execute(_last_signs(_kind(conn, reach)), _values(reach)).all()
+    latest = {name: [at for at in signs if at is not None] for name, *signs in rows}
+    return {name or "": max(signs) for name, signs in latest.items() if signs}
 
 
-def client_words(conn: Connection, reach: Reach) -> tuple[str | None, str | None]:
-    """The type and the academy of the first manual join in reach that gave one, each for itself."""
-    statement = _first_words(_kind(conn, reach))
-    session_type, academy_id = conn.execute(statement, _values(reach)).one()
-    return session_type, academy_id
+def client_words(conn: Connection, reach: Reach) -> list[ClientWord]:
+    """The first type and the first academy that manual joins in reach gave, of each room name, the
+    earliest first."""
+    rows = conn.execute(_first_words(_kind(conn, reach)), _values(reach)).all()
+    words = [ClientWord(*row) for row in rows]
+    return sorted(words, key=attrgetter("joined_at", "cycle_id"))
 
 
 def manual_joins(conn: Connection, reach: Reach) -> Select[Any]:
@@ -136,23 +153,28 @@ def _by_id(kind: Kind, *, limited: bool) -> Select[Any]:
 @cache
 def _last_signs(kind: Kind) -> Select[Any]:
     columns = _in_reach(kind).c
-    signs = select(func.max(columns.client_joined_at), func.max(columns.client_left_at))
-    return signs.where(columns.room_sid.is_(None))
+    latest = (func.max(columns.client_joined_at), func.max(columns.client_left_at))
+    signs = select(columns.room_name, *latest).where(columns.room_sid.is_(None))
+    return signs.group_by(columns.room_name)
 
 
 @cache
-def _first_words(kind: Kind) -> Select[Any]:
-    columns = _in_reach(kind).c
-    return select(
-        *(
-            select(column)
-            .where(column.is_not(None))
-            .order_by(columns.joined_at, columns.cycle_id)
-            .limit(1)
-            .scalar_subquery()
-            for column in (columns.session_type, columns.academy_id)
-        )
+def _first_words(kind: Kind) -> CompoundSelect[Any]:
+    in_reach = _in_reach(kind)
+    return union_all(*(_first_of_each_name(in_reach, word) for word in CLIENT_WORDS))
+
+
+def _first_of_each_name(in_reach: Subquery, word: str) -> Select[Any]:
+    columns = in_reach.c
+    order = (columns.joined_at, columns.cycle_id)
+    place = func.row_number().over(partition_by=columns.room_name, order_by=order)
+    named = literal(word).label("word")
+    given = select(columns.room_name, named, columns[word].label("value"), *order)
+    placed = given.add_columns(place.label("place")).where(
+        columns[word].is_not(None), columns.joined_at.is_not(None)
     )
+    first = placed.subquery()
+    return select(*list(first.c)[:-1]).where(first.c.place == 1)
 
 
 @cache

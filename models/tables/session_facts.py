@@ -7,7 +7,7 @@ for them say where to look, and `ownership` says what is its own.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from heapq import merge
@@ -19,12 +19,12 @@ from sqlalchemy import Connection
 from models.domain import attendance, ownership
 from models.domain.attendance import Attendance
 from models.domain.counting import Uncounted
-from models.domain.facts import Cycle, Meeting, Room, Rules, Session, made_for
+from models.domain.facts import ByHand, Cycle, Meeting, Room, Rules, Session, made_for
 from models.domain.ownership import Expecting
 from models.domain.timetable import WINDOW, Calendar
 from models.tables import cycle, named_room, namings, room, session
 from models.tables import reach as reaching
-from models.tables.reach import Reach
+from models.tables.reach import ClientWord, Reach
 
 ONE_DAY = timedelta(days=1)
 
@@ -207,7 +207,11 @@ def _facts_of_registered(conn: Connection, known: Known, rules: Rules) -> Facts:
     reach = Reach(registered.id, known.names, frozenset(), since, until, longest)
     if since is None:
         reach = replace(reach, sids=frozenset(life.sid for life in lives))
-    return _facts(conn, registered, reach, lives, rules)
+    known_facts = _facts(conn, registered, reach, lives, rules)
+    if since is not None:
+        return known_facts
+    by_hand = _by_hand(reaching.last_manual_signs(conn, reach))
+    return replace(known_facts, meeting=replace(known_facts.meeting, by_hand=by_hand))
 
 
 def _span(registered: Session, rules: Rules) -> tuple[datetime | None, datetime | None]:
@@ -221,17 +225,19 @@ def _span(registered: Session, rules: Rules) -> tuple[datetime | None, datetime 
 
 def _facts_of_made(conn: Connection, known: Known, rules: Rules) -> Facts:
     reach, lives = _reach_of_made(conn, known, rules)
-    return _facts(conn, known.session, reach, lives, rules)
+    made = _facts(conn, known.session, reach, lives, rules)
+    words = reaching.client_words(conn, reach)
+    signs = reaching.last_manual_signs(conn, _reach_of_signs(made, known, rules))
+    session = _as_it_was_made(made.meeting, words)
+    meeting = replace(made.meeting, session=session, by_hand=_by_hand(signs, words))
+    return replace(made, meeting=meeting)
 
 
 def _reach_of_made(conn: Connection, known: Known, rules: Rules) -> tuple[Reach, list[Room]]:
     """What was made on the spot has the rooms that name it and those that were born again within
     `MAX_CYCLE_HOURS`, or the rooms of the name in its id that were created on its day. Manual joins
     that name it give way to what LiveKit told of those people then."""
-    begins = [*(life.created_at for life in known.naming), *known.joined]
-    _, day = made_for(known.session.id)
-    if day is not None:
-        begins += _hours_of(day, rules)
+    begins = _begins(known, rules)
     if not begins:
         return Reach(known.session.id, known.names), []
     longest, since, until = rules.max_cycle, min(begins), max(begins)
@@ -240,6 +246,29 @@ def _reach_of_made(conn: Connection, known: Known, rules: Rules) -> tuple[Reach,
     sids = frozenset(life.sid for life in own)
     by_hand = (since, _last_of(own, until + 2 * longest))
     return Reach(known.session.id, known.names, sids, by_hand=by_hand), lives
+
+
+def _begins(known: Known, rules: Rules) -> list[datetime]:
+    """Moments at which what was made on the spot may have begun, the first and the last of them."""
+    begins = [*(life.created_at for life in known.naming), *known.joined]
+    _, day = made_for(known.session.id)
+    return [*begins, *_hours_of(day, rules)] if day is not None else begins
+
+
+def _reach_of_signs(made: Facts, known: Known, rules: Rules) -> Reach:
+    """The reach, but of manual joins only those that may be its own: until its day is over, and as
+    long as one of its own rooms went on. A join on the next day is another session's."""
+    begins = _begins(known, rules)
+    if made.reach.by_hand is None or not begins:
+        return made.reach
+    ends: list[datetime | None] = [max(begins)]
+    ends += [_ended_at(life) for life in ownership.own_rooms(made.meeting, rules)]
+    until = None if None in ends else max(end for end in ends if end is not None)
+    return replace(made.reach, by_hand=(min(begins), until))
+
+
+def _ended_at(life: Room) -> datetime | None:
+    return life.superseded_at or (life.finished_at if life.finished else None)
 
 
 def _last_of(lives: Sequence[Room], until: datetime) -> datetime | None:
@@ -262,31 +291,40 @@ def _facts(
     )
     lives = namings.valid(conn, lives, registered)
     calendars = {name: ownership.calendar(name, registered) for name in reach.names}
-    if not known.registered:
-        known = _as_it_was_made(conn, known, lives, reach)
     meeting = Meeting(
         known,
         tuple(lives),
-        reaching.last_manual_sign(conn, reach) if known.scheduled_at is None else None,
-        {name: each for name, each in calendars.items() if each != Calendar()},
+        calendars={name: each for name, each in calendars.items() if each != Calendar()},
     )
     return Facts(meeting, reach, ownership.expecting(registered))
 
 
-def _as_it_was_made(
-    conn: Connection, known: Session, lives: Sequence[Room], reach: Reach
-) -> Session:
-    """The session with the first room that names it, and with what clients said of it, where
+def _as_it_was_made(meeting: Meeting, words: Sequence[ClientWord]) -> Session:
+    """The session with the first room that names it, and with what clients said of it first, where
     nobody registered it."""
-    session_type, academy_id = reaching.client_words(conn, reach)
-    naming = [life for life in lives if life.named_session == known.id]
+    known = meeting.session
+    naming = [life for life in meeting.rooms if life.named_session == known.id]
     first = min(naming, key=lambda life: life.age, default=None)
+    said = {each.word: each.value for each in reversed(words)}
     return replace(
         known,
         room_name=first.name if first else made_for(known.id)[0] or known.room_name,
-        session_type=session_type,
-        academy_id=academy_id,
+        session_type=said.get("session_type"),
+        academy_id=said.get("academy_id"),
     )
+
+
+def _by_hand(signs: Mapping[str, datetime], words: Sequence[ClientWord] = ()) -> dict[str, ByHand]:
+    """What clients said by hand, by room name."""
+    by_name = {name: ByHand(heard_at) for name, heard_at in signs.items()}
+    for each in words:
+        known, said = by_name.get(each.room_name, ByHand()), {each.word: each.value}
+        by_name[each.room_name] = replace(
+            known,
+            session_type=said.get("session_type", known.session_type),
+            academy_id=said.get("academy_id", known.academy_id),
+        )
+    return by_name
 
 
 def _hours_of(day: date, rules: Rules) -> tuple[datetime, datetime]:

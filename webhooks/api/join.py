@@ -7,6 +7,7 @@ stores it. A join makes (or finds) a visit; a leave names its visit and ends onl
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from uuid import uuid4
 
@@ -137,8 +138,9 @@ def _is_full(conn: Connection, already: Cycle | None) -> bool:
 
 
 def _named_session(conn: Connection, caller: Caller, asked: JoinBody, now: datetime) -> str | None:
-    """The session that is joined by its id; None for the caller's room, whose moments are owned
-    like any others.
+    """The registered session that is joined by its id; None for the caller's room, whose moments
+    are owned like any others. So is a session that nobody registered: if its id is registered for
+    other rooms some day, nobody is in it by having named it before.
 
     Raises Problem: 403 for a session of other rooms, 409 for one that takes no joins at `now`.
     """
@@ -148,12 +150,11 @@ def _named_session(conn: Connection, caller: Caller, asked: JoinBody, now: datet
         if not address.is_own(caller, asked.session_id, now=now):
             raise forbidden()
         return None
-    if not known.meeting.has_room(caller.room):
-        raise forbidden()
-    if not attendance.takes_joins(known.meeting, now=now, rules=rules):
+    meeting = address.visible(caller, known.meeting, caller.user_id)
+    if not attendance.takes_joins(meeting, now=now, rules=rules):
         detail = "This session takes no joins now: its time is over, or has not come yet."
         raise Problem(409, "not-open", detail)
-    return asked.session_id
+    return asked.session_id if meeting.session.registered else None
 
 
 def _own_facts(conn: Connection, caller: Caller, now: datetime) -> tuple[NamedRoom, list[Cycle]]:
@@ -190,10 +191,11 @@ def _status(caller: Caller, visit_id: str, now: datetime) -> tuple[str, dict[str
         own = cycle.find(conn, visit_id)
         session_id = visit.home(here.owners, own, now=now) if own is not None else ""
         known = session_facts.facts(conn, session_id, rules=rules)
-        if known is None:  # nothing of it counts, or the person was erased: it says nothing
+        meeting = known.meeting.seen_from(caller.room) if known is not None else None
+        if known is None or meeting is None:  # nothing counts, or the person was erased
             nothing = Meeting(Session(session_id, caller.room or ""))
             seen = attendance.view(nothing, user_id, (), now=now, rules=rules)
             return session_id, answers.unknown_status(session_id, seen)
         cycles = reaching.within(conn, known.reach, user_id=user_id)
-    seen = known.view(user_id, cycles, now=now, rules=rules)
-    return session_id, answers.status(known.meeting.session, seen)
+    seen = replace(known, meeting=meeting).view(user_id, cycles, now=now, rules=rules)
+    return session_id, answers.status(meeting.session, seen)

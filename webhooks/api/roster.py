@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import datetime
 from tempfile import SpooledTemporaryFile
 
@@ -22,7 +23,6 @@ from webhooks.door import address, auth
 from webhooks.door.callers import Caller
 from webhooks.door.context import backend, present
 from webhooks.door.operation import CSV, JSON, Answer, operation
-from webhooks.door.problems import forbidden
 
 EXPORT_TIMEOUT_SECONDS = 10.0
 """What the database has for the first row of an export: it sorts everybody's visits before."""
@@ -103,14 +103,13 @@ def _csv(caller: Caller, asked: str, now: datetime, *, visits: bool) -> Response
 
 
 def _facts(conn: Connection, caller: Caller, asked: str, now: datetime) -> Facts | None:
-    """The session's facts, which this caller may see all of; None when nothing is known of it
+    """The session's facts, as far as this caller may see them; None when nothing is known of it
     yet."""
     known = session_facts.facts_at(conn, asked, user_id=None, now=now, rules=backend().rules)
     if known is None:
         address.check_unknown(caller, asked, None, now=now)
-    elif not caller.may_see(None, in_own_room=known.meeting.has_room(caller.room)):
-        raise forbidden()
-    return known
+        return None
+    return replace(known, meeting=address.visible(caller, known.meeting, None))
 
 
 def _nothing(asked: str) -> Facts:

@@ -19,7 +19,7 @@ from webhooks.door import address, auth
 from webhooks.door.callers import Caller
 from webhooks.door.context import backend, present
 from webhooks.door.operation import json, operation
-from webhooks.door.problems import Problem, forbidden
+from webhooks.door.problems import Problem
 from webhooks.door.responses import Response
 from worker.cache import cache
 from worker.cache.cache import Facts
@@ -62,17 +62,16 @@ def _answer(
     if facts.meeting is None:
         address.check_unknown(caller, asked, user_id, now=now)
         return answers.unknown_status(asked, _nothing_known(asked, user_id, now))
-    if not caller.may_see(user_id, in_own_room=facts.meeting.has_room(caller.room)):
-        raise forbidden()
+    meeting = address.visible(caller, facts.meeting, user_id)
     seen = attendance.view(
-        facts.meeting,
+        meeting,
         user_id,
         facts.cycles,
         now=now,
         rules=backend().rules,
         expecting=facts.expecting,
     )
-    return answers.status(facts.meeting.session, seen)
+    return answers.status(meeting.session, seen)
 
 
 def _nothing_known(asked: str, user_id: str, now: datetime) -> Attendance:

@@ -1,4 +1,5 @@
-"""The session that a request means, and who may hear that nobody knows it."""
+"""The session that a request means, what a caller may see of it, and who may hear that nobody
+knows it."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ from flask import request
 
 from models.domain import ownership
 from models.domain.event import MAX_ID_BYTES, MAX_SESSION_ID_BYTES
+from models.domain.facts import Meeting
 from webhooks.door.callers import Caller
 from webhooks.door.context import backend
 from webhooks.door.problems import Problem, forbidden
@@ -35,6 +37,19 @@ def session_id(named: str) -> str:
 def plain(text: str) -> str:
     """Text as it is stored: no database takes a NUL."""
     return text.replace("\0", "\ufffd")
+
+
+def visible(caller: Caller, meeting: Meeting, user_id: str | None) -> Meeting:
+    """What the caller may see of the meeting, of this person (None: of everybody).
+
+    Raises Problem: 403 when it is nothing.
+    """
+    if caller.operates:
+        return meeting
+    seen = meeting.seen_from(caller.room)
+    if seen is None or not caller.may_see(user_id, in_own_room=True):
+        raise forbidden()
+    return seen
 
 
 def check_unknown(caller: Caller, address: str, user_id: str | None, *, now: datetime) -> None:

@@ -14,20 +14,20 @@ from typing import Any, TypeVar
 
 import orjson
 
-from models.domain.facts import Cycle, Meeting, Room, Rules, Session
+from models.domain.facts import ByHand, Cycle, Meeting, Room, Rules, Session
 from models.domain.ownership import Owners
 from models.domain.timetable import Calendar, RoomClass
 from models.tables.named_room import NamedRoom
 
-T = TypeVar("T", Session, Room, Cycle, RoomClass)
+T = TypeVar("T", Session, Room, Cycle, RoomClass, ByHand)
 
-Fact = Session | Room | Cycle | RoomClass
+Fact = Session | Room | Cycle | RoomClass | ByHand
 
 MEETINGS, CYCLES = 1_024, 8_192
 """How many of each a process keeps read: a few kilobytes a piece."""
 
 
-KINDS: tuple[type[Fact], ...] = (Session, Room, Cycle, RoomClass)
+KINDS: tuple[type[Fact], ...] = (Session, Room, Cycle, RoomClass, ByHand)
 NAMES = {kind: tuple(field.name for field in fields(kind)) for kind in KINDS}
 SPAN = ("start", "end")
 INSTANTS = {
@@ -46,17 +46,20 @@ def pack_meeting(meeting: Meeting) -> bytes:
     session = replace(meeting.session, expected=())
     rooms = [_values(room) for room in meeting.rooms]
     calendars = {name: _calendar(each) for name, each in meeting.calendars.items()}
-    return orjson.dumps([_values(session), rooms, meeting.heard_at, calendars])
+    by_hand = {name: _values(word) for name, word in meeting.by_hand.items()}
+    return orjson.dumps([_values(session), rooms, by_hand, calendars])
 
 
 @lru_cache(MEETINGS)
 def meeting(packed: bytes) -> Meeting:
     """Raises OtherFields."""
-    session, rooms, heard_at, calendars = _parts(packed, 4)
+    session, rooms, by_hand, calendars = _parts(packed, 4)
+    if not isinstance(by_hand, dict):
+        raise OtherFields
     return Meeting(
         session=replace(_made(Session, session), expected=(), rooms=tuple(session[ROOMS])),
         rooms=tuple(_room(values) for values in rooms),
-        heard_at=datetime.fromisoformat(heard_at) if heard_at else None,
+        by_hand={name: _made(ByHand, values) for name, values in by_hand.items()},
         calendars={name: _made_calendar(values) for name, values in calendars.items()},
     )
 
