@@ -40,6 +40,8 @@ class Attendance:
     scheduled_duration: timedelta | None
     meets_minimum: bool | None
     final: bool
+    confirmed: bool | None
+    confirmed_duration: timedelta
     as_of: datetime
 
     @property
@@ -69,6 +71,7 @@ def view(
     final = over and _is_final(meeting, in_class, now, rules)
     scheduled_duration = _in_schedule(session, visits, now)
     percentage = _percentage(session, scheduled_duration)
+    confirmed = [part for part in visits if not part.cycle.provisional]
     return Attendance(
         user_id=user_id,
         name=_latest_name(visits),
@@ -84,6 +87,8 @@ def view(
         scheduled_duration=scheduled_duration,
         meets_minimum=_meets_minimum(session, percentage) if final else None,
         final=final,
+        confirmed=bool(confirmed) if visits else None,
+        confirmed_duration=_union(confirmed, now=now),
         as_of=now,
     )
 
@@ -92,19 +97,23 @@ def uncounted(
     meeting: Meeting,
     cycles: Sequence[Cycle],
     *,
+    now: datetime,
     rules: Rules,
     expecting: frozenset[str] = NOBODY,
 ) -> Iterator[Uncounted]:
     """What one person's `cycles` have in the session that is no visit, with why."""
-    for cycle in _of_rooms(meeting, cycles):
-        reason, began_at = counting.why_not(cycle, rules), cycle.began_at or cycle.last_seen_at
-        if reason is None or began_at is None:
-            continue
-        owners = ownership.of_name(meeting, cycle.room_name or "", expecting, rules)
-        room = next((room for room in owners.rooms if room.sid == cycle.room_sid), None)
-        owner = cycle.joined_session or owners.at(began_at, room, began_at)
-        if owner == meeting.session.id:
-            yield Uncounted(cycle, began_at, reason)
+    for name, own in _by_room_name(meeting, cycles).items():
+        owners = ownership.of_name(meeting, name, expecting, rules)
+        unconfirmed = visit.unconfirmed(owners, own, now=now)
+        for cycle in own:
+            reason = "unconfirmed" if cycle in unconfirmed else counting.why_not(cycle, rules)
+            began_at = cycle.began_at or cycle.last_seen_at
+            if reason is None or began_at is None:
+                continue
+            room = next((room for room in owners.rooms if room.sid == cycle.room_sid), None)
+            owner = cycle.joined_session or owners.at(began_at, room, began_at)
+            if owner == meeting.session.id:
+                yield Uncounted(cycle, began_at, reason)
 
 
 def is_over(meeting: Meeting, *, now: datetime, rules: Rules) -> bool:
@@ -137,12 +146,9 @@ def _visits(
     expecting: frozenset[str],
 ) -> tuple[Visit, ...]:
     """The parts of one person's visits that are in the session, by join."""
-    by_name: dict[str, list[Cycle]] = defaultdict(list)
-    for cycle in _of_rooms(meeting, cycles):
-        by_name[cycle.room_name or ""].append(cycle)
     parts = [
         part
-        for name, own in by_name.items()
+        for name, own in _by_room_name(meeting, cycles).items()
         for part in visit.parts(
             meeting.session.id, ownership.of_name(meeting, name, expecting, rules), own, now=now
         )
@@ -150,11 +156,13 @@ def _visits(
     return tuple(sorted(parts, key=lambda part: (part.joined_at, part.cycle.cycle_id)))
 
 
-def _of_rooms(meeting: Meeting, cycles: Sequence[Cycle]) -> Sequence[Cycle]:
-    """The cycles in rooms that the meeting is seen from."""
-    if meeting.only is None:
-        return cycles
-    return [cycle for cycle in cycles if cycle.room_name == meeting.only]
+def _by_room_name(meeting: Meeting, cycles: Sequence[Cycle]) -> dict[str, list[Cycle]]:
+    """The cycles by room name: those of the rooms that the meeting is seen from."""
+    by_name: dict[str, list[Cycle]] = defaultdict(list)
+    for cycle in cycles:
+        if meeting.only is None or cycle.room_name == meeting.only:
+            by_name[cycle.room_name or ""].append(cycle)
+    return by_name
 
 
 def _in_class(session: Session, visits: Sequence[Visit], now: datetime) -> list[Visit]:

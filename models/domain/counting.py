@@ -21,8 +21,10 @@ class Uncounted:
 
 
 def why_not(cycle: Cycle, rules: Rules) -> str | None:
-    """Why this cycle is no visit: `aborted`, `unseen` (no join is known), `kind`, `hidden` or
-    `unanswered`; None when it counts."""
+    """Why this cycle is no visit: `manual` (MANUAL_JOINS is off), `aborted`, `unseen` (no join is
+    known), `kind`, `hidden` or `unanswered`; None when it counts."""
+    if cycle.provisional and rules.manual_joins == "off":
+        return "manual"
     if cycle.joined_at is None:
         return "aborted" if cycle.aborted_at is not None else "unseen"
     if cycle.kind not in rules.person_kinds:

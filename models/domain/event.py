@@ -124,8 +124,14 @@ def redact(payload: dict[str, Any]) -> dict[str, Any]:
 
 
 def read(payload: dict[str, Any], source: Source = "livekit") -> Event:
-    """The event that a stored or a fresh payload tells; Unreadable says what is missing."""
-    return _read_client(payload) if source == "client" else _read_webhook(payload, source)
+    """The event that a stored or a fresh payload tells; Unreadable says what is missing.
+
+    What a reconciler finds about a manual join has the form of a client's event.
+    """
+    by_hand = source == "reconciler" and payload.get("event") in CLIENT_EVENTS
+    if source == "client" or by_hand:
+        return _read_client(payload, source)
+    return _read_webhook(payload, source)
 
 
 def check_not_ahead(event: Event, *, now: datetime) -> None:
@@ -166,7 +172,7 @@ def _read_webhook(payload: dict[str, Any], source: Source) -> Event:
     )
 
 
-def _read_client(payload: dict[str, Any]) -> Event:
+def _read_client(payload: dict[str, Any], source: Source) -> Event:
     kind = _word(payload, "event")
     if kind not in CLIENT_EVENTS:
         raise Unreadable("event is not one of a client's")
@@ -174,7 +180,7 @@ def _read_client(payload: dict[str, Any]) -> Event:
         event_id=_identifier(payload, "id"),
         event=kind,
         created_at=_instant(payload, micros="createdAtUs") or _missing("createdAtUs"),
-        source="client",
+        source=source,
         room_name=_optional(payload, "room_name"),
         user_id=_identifier(payload, "user_id"),
         name=_optional(payload, "name", limit=None),

@@ -126,6 +126,8 @@ def _merge_client(cycle: Cycle, event: Event) -> Cycle:
         session_type=_least(cycle.session_type, event.session_type),
         academy_id=_least(cycle.academy_id, event.academy_id),
     )
+    if event.event == CLIENT_LEFT and event.source == "reconciler":
+        return replace(cycle, **_left(cycle, event, _rank(event)))
     if event.event == CLIENT_LEFT:
         return replace(cycle, client_left_at=_latest(cycle.client_left_at, event.created_at))
     rank, first = _rank(event), cycle.joined_at

@@ -58,6 +58,27 @@ def open_visit(owners: Owners, cycles: Sequence[Cycle], *, now: datetime) -> Cyc
     return _Person(owners, cycles, now=now).open_visit()
 
 
+def unconfirmed(owners: Owners, cycles: Sequence[Cycle], *, now: datetime) -> list[Cycle]:
+    """The manual joins that do not count because LiveKit told of their room, and not of this
+    person: with MANUAL_JOINS set to `hint`."""
+    person = _Person(owners, cycles, now=now)
+    return [cycle for cycle, joined_at in person.provisional if person.is_hint(cycle, joined_at)]
+
+
+def stands_for(manual: Cycle, joined_at: datetime, known: Sequence[Cycle]) -> Cycle | None:
+    """The cycle that a manual join is about, of those of the same person and room name that LiveKit
+    told of: the claimed one, else the nearest join."""
+    for each in known:
+        if each.cycle_id == manual.claimed_sid:
+            return each
+    near = (
+        (abs(each.began_at - joined_at), each.cycle_id, each)
+        for each in known
+        if each.began_at is not None and _near(each, each.began_at, joined_at)
+    )
+    return min(near, default=(None, None, None))[2]
+
+
 def home(owners: Owners, cycle: Cycle, *, now: datetime) -> str:
     """The session in which this person's visit of this cycle is at `now`, or was last."""
     if cycle.joined_session is not None:
@@ -86,7 +107,7 @@ class _Person:
             key=lambda pair: (pair[1], pair[0].cycle_id),
         )
         self.dropped = {
-            manual.cycle_id: self._dropped_for(manual, at) for manual, at in self.provisional
+            manual.cycle_id: stands_for(manual, at, self.known) for manual, at in self.provisional
         }
 
     def room_of(self, cycle: Cycle) -> Room | None:
@@ -104,8 +125,16 @@ class _Person:
     def provisional_visits(self) -> Iterator[Visit]:
         """The manual joins that stand for no visit that LiveKit told of."""
         for cycle, joined_at in self.provisional:
-            if self.dropped[cycle.cycle_id] is None and counting.why_not(cycle, self.rules) is None:
+            if self.dropped[cycle.cycle_id] is not None or self.is_hint(cycle, joined_at):
+                continue
+            if counting.why_not(cycle, self.rules) is None:
                 yield _visit(cycle, joined_at, self._provisional_end(cycle, joined_at))
+
+    def is_hint(self, cycle: Cycle, joined_at: datetime) -> bool:
+        """Whether this manual join stands for nothing, since LiveKit told of the room itself."""
+        if self.rules.manual_joins != "hint" or self.dropped[cycle.cycle_id] is not None:
+            return False
+        return self._live_room(joined_at) is not None
 
     def open_visit(self) -> Cycle | None:
         """The manual join without a leave that nothing has ended.
@@ -121,18 +150,6 @@ class _Person:
             if ended is None and cycle.client_leave is None:
                 return cycle
         return None
-
-    def _dropped_for(self, cycle: Cycle, joined_at: datetime) -> Cycle | None:
-        """The known cycle that this manual join is about: claimed, else the nearest join."""
-        for known in self.known:
-            if known.cycle_id == cycle.claimed_sid:
-                return known
-        near = (
-            (abs(known.began_at - joined_at), known.cycle_id, known)
-            for known in self.known
-            if known.began_at is not None and _near(known, known.began_at, joined_at)
-        )
-        return min(near, default=(None, None, None))[2]
 
     def _end(self, cycle: Cycle, joined_at: datetime) -> _End | None:
         """Rules 1 to 9 for a cycle that LiveKit told of."""
@@ -162,6 +179,8 @@ class _Person:
         """The earliest of what can end a manual join; else it goes stale like any other."""
         ends = [
             self._own_leave(cycle),
+            self._found_gone_by_hand(cycle),
+            self._next_life(joined_at),
             self._next_known_join(joined_at),
             self._next_manual_join(joined_at),
             self._room_end(self._live_room(joined_at), joined_at, superseding_too=True),
@@ -287,6 +306,22 @@ class _Person:
     def _own_leave(self, cycle: Cycle) -> _End | None:
         leave = cycle.client_leave
         return _End(leave, "client_left", estimated=False) if leave else None
+
+    def _found_gone_by_hand(self, cycle: Cycle) -> _End | None:
+        """The reconciler's word: the room was there twice without them, and nobody said since that
+        they joined again."""
+        left_at, joined_at = cycle.left_at, cycle.client_joined_at
+        if left_at is None or (joined_at is not None and joined_at > left_at):
+            return None
+        return _End(left_at, "left")
+
+    def _next_life(self, joined_at: datetime) -> _End | None:
+        """Where a manual join is a hint, it counts until LiveKit tells of a room."""
+        if self.rules.manual_joins != "hint":
+            return None
+        later = (room.created_at for room in self.owners.rooms if room.created_at > joined_at)
+        begins = min(later, default=None)
+        return _End(begins, "superseded") if begins is not None else None
 
     def _next_known_join(self, joined_at: datetime) -> _End | None:
         later = (

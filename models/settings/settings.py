@@ -29,7 +29,7 @@ from pydantic_settings import (
 )
 
 from models.domain import enums
-from models.domain.facts import Rules
+from models.domain.facts import ManualJoins, Rules
 from models.settings import urls
 
 Credential = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
@@ -124,6 +124,7 @@ class Settings(BaseSettings):
     stale_after_minutes: int = Field(5, ge=1, le=1440)
     default_duration_minutes: int = Field(60, ge=1, le=10_080)
     max_cycle_hours: int = Field(12, ge=1, le=720)
+    manual_joins: Annotated[ManualJoins, BeforeValidator(_lower)] = "count"
     overrun_minutes: int = Field(0, ge=0, le=1440)
     late_after_minutes: int = Field(10, ge=0, le=1440)
     minimum_percentage: float | None = Field(None, ge=0, le=100)
@@ -176,6 +177,7 @@ class Settings(BaseSettings):
         return Rules(
             stale_after=timedelta(minutes=self.stale_after_minutes),
             max_cycle=timedelta(hours=self.max_cycle_hours),
+            manual_joins=self.manual_joins,
             overrun=timedelta(minutes=self.overrun_minutes),
             person_kinds=frozenset(self.person_kinds),
             count_hidden=self.count_hidden,

@@ -5,16 +5,18 @@ An *open* visit is one that nobody has said the end of, in a room that lives as 
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, or_, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, or_, select, tuple_
 
-from models.domain.facts import INFERRED, Session
+from models.domain.facts import INFERRED, Cycle, Session
 from models.storage.bulk import chunks
-from models.tables import session
+from models.storage.db import among
+from models.tables import cycle, session
 from models.tables.cycle import cycles
 from models.tables.room import rooms
 
@@ -83,6 +85,39 @@ def open_visits(
         return found, None
     whole = [visit for visit in found if visit.room_sid < found[-1].room_sid]
     return whole, whole[-1].room_sid if whole else found[-1].room_sid
+
+
+def open_by_hand(
+    conn: Connection, names: Iterable[str], *, since: datetime, until: datetime, limit: int
+) -> list[Cycle]:
+    """The manual joins between the two moments to rooms of these names, the latest first, of which
+    neither their client nor an inference has said the end since they last joined."""
+    columns = cycles.c
+    statement = select(cycles).where(
+        among(conn, columns.room_name, names),
+        columns.joined_at.between(since, until),
+        columns.room_sid.is_(None),
+        or_(columns.client_left_at.is_(None), columns.client_left_at < columns.client_joined_at),
+        or_(columns.left_at.is_(None), columns.left_at < columns.client_joined_at),
+    )
+    rows = conn.execute(statement.order_by(columns.joined_at.desc()).limit(limit))
+    return [cycle.read(row) for row in rows]
+
+
+def of_the_same_people(
+    conn: Connection, manual: Iterable[Cycle], *, since: datetime
+) -> dict[tuple[str, str], list[Cycle]]:
+    """What LiveKit told since then of the people of these manual joins, by person and room name."""
+    known: dict[tuple[str, str], list[Cycle]] = defaultdict(list)
+    for chunk in chunks(sorted({each.user_id for each in manual}), A_QUERY):
+        statement = select(cycles).where(
+            cycles.c.user_id.in_(chunk),
+            cycles.c.room_sid.is_not(None),
+            func.coalesce(cycles.c.joined_at, cycles.c.aborted_at) >= since,
+        )
+        for each in map(cycle.read, conn.execute(statement)):
+            known[each.user_id, each.room_name or ""].append(each)
+    return known
 
 
 def of_sids(conn: Connection, participant_sids: Iterable[str]) -> list[Standing]:

@@ -96,18 +96,18 @@ def facts_at(
     conn: Connection, address: str, *, user_id: str | None, now: datetime, rules: Rules
 ) -> Facts | None:
     """The facts of the session that an address means; None when nobody knows it."""
-    session_id = addressed(conn, address, user_id=user_id, now=now, rules=rules)
-    return facts(conn, session_id, rules=rules) if session_id is not None else None
-
-
-def addressed(
-    conn: Connection, address: str, *, user_id: str | None, now: datetime, rules: Rules
-) -> str | None:
-    """The id of the session that this address means for a person (None: nobody): an id, else a
-    room's name."""
     if session.find(conn, address) is not None:
-        return address
-    return named_room.of_name(conn, address, now=now, rules=rules).session_id(user_id, now=now)
+        return facts(conn, address, rules=rules)
+    return facts_of_name(conn, address, user_id=user_id, now=now, rules=rules)
+
+
+def facts_of_name(
+    conn: Connection, name: str, *, user_id: str | None, now: datetime, rules: Rules
+) -> Facts | None:
+    """The facts of the session that a room's name means for a person (None: for nobody)."""
+    named = named_room.of_name(conn, name, now=now, rules=rules)
+    session_id = named.session_id(user_id, now=now)
+    return facts(conn, session_id, rules=rules) if session_id is not None else None
 
 
 def cycles_by_user(
@@ -141,12 +141,14 @@ def everyone(
 
 
 def uncounted(
-    known: Facts, cycles: Iterable[tuple[str, Sequence[Cycle]]], *, rules: Rules
+    known: Facts, cycles: Iterable[tuple[str, Sequence[Cycle]]], *, now: datetime, rules: Rules
 ) -> Iterator[Uncounted]:
     """What is no visit, of everybody's cycles in reach, each with why."""
     for user_id, own in cycles:
         expecting = known.expected_by(user_id)
-        yield from attendance.uncounted(known.meeting, own, rules=rules, expecting=expecting)
+        yield from attendance.uncounted(
+            known.meeting, own, now=now, rules=rules, expecting=expecting
+        )
 
 
 def that_own(conn: Connection, sessions: Iterable[Session], *, rules: Rules) -> list[Session]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, get_args
 
@@ -11,12 +12,32 @@ import orjson
 
 from models.domain.attendance import Attendance
 from models.domain.counting import Uncounted
-from models.domain.facts import Meeting, Session
+from models.domain.facts import Meeting, Person, Session
 from webhooks.api import fields
 from webhooks.api.fields import instant
 from webhooks.door.responses import Response
 
 STATUSES = get_args(fields.AttendanceStatus)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One person of a roster: their attendance, and as whom the session expects them, if it does.
+
+    What somebody calls themselves never stands over the name that was registered.
+    """
+
+    attendance: Attendance
+    person: Person | None
+
+    @property
+    def name(self) -> str | None:
+        registered = self.person.name if self.person is not None else None
+        return registered or self.attendance.name
+
+    @property
+    def expected(self) -> bool:
+        return self.person is not None
 
 
 def answer(value: object, *, status: int = 200, outcome: str | None = None) -> Response:
@@ -42,12 +63,12 @@ def roster(meeting: Meeting | None, people: Sequence[Attendance], now: datetime)
     """Everybody's attendance, with names and visits."""
     counts = Counter(attendance.attendance_status for attendance in people)
     session = meeting.session if meeting else None
-    names = expected_names(session)
+    expected = expected_people(session)
     return {
         "session": {"session_id": session and session.id, **fields.SESSION.of(session)},
         "summary": {"total": len(people)} | {word: counts[word] for word in STATUSES},
         "attendances": [
-            roster_line(attendance, names)
+            roster_line(attendance, expected)
             | {"cycles": [fields.VISIT.of(visit) for visit in attendance.visits]}
             for attendance in people
         ],
@@ -60,16 +81,14 @@ def uncounted(found: Iterable[Uncounted]) -> list[dict[str, Any]]:
     return [fields.UNCOUNTED.of(each) for each in found]
 
 
-def roster_line(attendance: Attendance, names: Mapping[str, str | None]) -> dict[str, Any]:
-    """One person of a roster, without their visits; `names` are those of the expected."""
-    line = fields.ROSTER_LINE.of(attendance)
-    line["name"] = line["name"] or names.get(attendance.user_id)
-    return line
+def roster_line(attendance: Attendance, expected: Mapping[str, Person]) -> dict[str, Any]:
+    """One person of a roster, without their visits; `expected` are those of the session."""
+    return fields.ROSTER_LINE.of(Line(attendance, expected.get(attendance.user_id)))
 
 
-def expected_names(session: Session | None) -> dict[str, str | None]:
-    """What the session calls the people that it expects, by user id."""
-    return {person.user_id: person.name for person in session.expected} if session else {}
+def expected_people(session: Session | None) -> dict[str, Person]:
+    """The people that the session expects, by user id."""
+    return {person.user_id: person for person in session.expected} if session else {}
 
 
 def session(registered: Session, overlaps: Sequence[str]) -> dict[str, Any]:
@@ -80,12 +99,10 @@ def session(registered: Session, overlaps: Sequence[str]) -> dict[str, Any]:
         "academy_id": registered.academy_id,
         "duration_minutes": registered.duration_minutes,
         "late_after_minutes": registered.late_after_minutes,
-        "minimum_percentage": registered.minimum_percentage,
         "expected": [
             {"user_id": person.user_id, "name": person.name} for person in registered.expected
         ],
         "rooms": list(registered.rooms),
-        "made_by": registered.made_by,
         "overlaps": list(overlaps),
     }
 

@@ -81,9 +81,9 @@ def file_name(session_id: str, *, visits: bool) -> str:
 def _lines(
     session: Session, people: Iterable[Attendance], *, visits: bool
 ) -> Iterator[dict[str, Any]]:
-    names = answers.expected_names(session)
+    expected = answers.expected_people(session)
     for attendance in people:
-        line = answers.roster_line(attendance, names)
+        line = answers.roster_line(attendance, expected)
         if visits:
             yield from (line | VISIT.of(visit) for visit in attendance.visits)
         else:

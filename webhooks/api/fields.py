@@ -7,7 +7,7 @@ documentation's example, and the column of a file (`exports`). To add a field, a
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from operator import attrgetter
 from typing import Annotated, Any, Literal
@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 import pydantic
 from pydantic import AwareDatetime
 
-from models.domain.facts import Source
+from models.domain.facts import MadeBy, Source
 
 SessionType = Literal["individual", "academic", "group"]
 AttendanceStatus = Literal["present", "completed", "absent", "left", "not_joined"]
@@ -31,7 +31,7 @@ EndedBy = Literal[
     "stale",
     "max_cycle",
 ]
-WhyUncounted = Literal["aborted", "unseen", "kind", "hidden", "unanswered"]
+WhyUncounted = Literal["aborted", "unseen", "kind", "hidden", "unanswered", "manual", "unconfirmed"]
 Count = Annotated[int, pydantic.Field(ge=0)]
 Percentage = Annotated[float, pydantic.Field(ge=0, le=100)]
 
@@ -98,6 +98,14 @@ def whole_seconds(span: timedelta) -> int:
     return span // timedelta(seconds=1)
 
 
+def _of(attribute: str, fields: Fields) -> list[Field]:
+    """The same fields, read from what this attribute has."""
+    return [
+        replace(field, source=f"{attribute}.{field.source or field.name}")
+        for field in fields.declared
+    ]
+
+
 SESSION = Fields(
     Field("session_type", SessionType | None, "individual"),
     Field("room_name", str | None, "quran-98"),
@@ -108,6 +116,16 @@ SESSION = Fields(
         "2026-11-23T15:10:00Z",
         "`scheduled_at` and its duration.",
         write=instant,
+    ),
+    Field(
+        "minimum_percentage", Percentage | None, 75.0, "From which percentage `meets_minimum` is."
+    ),
+    Field(
+        "made_by",
+        MadeBy | None,
+        "registered",
+        "`registered` by an operator; else `room` when a room is in it, or `client`. Of a session "
+        "that nobody registered, the type is the word of the first client that gave one.",
     ),
 )
 """Of `facts.Session`: what a status and a roster say of the session."""
@@ -166,12 +184,42 @@ PERSON = Fields(
     ),
     Field("meets_minimum", bool | None, None, "Null without a minimum, or before `final`."),
     Field("final", bool, False, "Nothing will change any more, unless LiveKit is very late."),
+    Field(
+        "confirmed",
+        bool | None,
+        True,
+        "Whether LiveKit told of some visit; false: only their own page did. Null without a visit.",
+    ),
+    Field(
+        "confirmed_seconds",
+        Count,
+        745,
+        "The part of `duration_seconds` that LiveKit told of.",
+        source="confirmed_duration",
+        write=whole_seconds,
+    ),
 )
 """Of `attendance.Attendance`: what a status and a roster say of one person."""
 
-NAME = Field("name", str | None, "أحمد", column=2)
-ROSTER_LINE = Fields(*PERSON.declared, NAME)
-"""Of `attendance.Attendance`: what only a roster says comes after what a status says too."""
+ON_ROSTER = (
+    Field(
+        "name",
+        str | None,
+        "أحمد",
+        "As registered, else `participant_name`.",
+        column=2,
+    ),
+    Field(
+        "participant_name",
+        str | None,
+        "Ahmad",
+        "What they were called inside: LiveKit's word, or their client's.",
+        source="attendance.name",
+    ),
+    Field("expected", bool, True, "Whether the session expects them; else they are a guest."),
+)
+ROSTER_LINE = Fields(*_of("attendance", PERSON), *ON_ROSTER)
+"""Of `answers.Line`: what only a roster says comes after what a status says too."""
 
 VISIT = Fields(
     Field(
@@ -191,6 +239,13 @@ VISIT = Fields(
         write=instant,
     ),
     Field("source", Source | None, "livekit", "Who told of it.", source="cycle.source"),
+    Field(
+        "kind",
+        str | None,
+        "STANDARD",
+        "LiveKit's word: `SIP` is a phone.",
+        source="cycle.kind",
+    ),
     Field(
         "disconnect_reason",
         str | None,
@@ -221,7 +276,9 @@ UNCOUNTED = Fields(
         WhyUncounted,
         "kind",
         "`kind`: not of PERSON_KINDS. `hidden`: hidden in every event. `aborted`: the connection "
-        "never came up. `unanswered`: a phone that nobody answered. `unseen`: no join is known.",
+        "never came up. `unanswered`: a phone that nobody answered. `unseen`: no join is known. "
+        "`manual`: a manual join, with MANUAL_JOINS=off. `unconfirmed`: with MANUAL_JOINS=hint, a "
+        "manual join to a room that LiveKit told of.",
     ),
 )
 """Of `counting.Uncounted`: what a roster says of who was connected and is not counted."""

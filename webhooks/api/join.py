@@ -61,6 +61,9 @@ log = structlog.get_logger()
 def record_join() -> Response:
     """201 with a new visit, 200 with the one that is already open."""
     now, caller, asked = present(), auth.participant(), JoinBody.of_request()
+    if backend().rules.manual_joins == "off":
+        detail = "This server takes no manual joins: LiveKit alone says who is inside."
+        raise Problem(409, "manual-joins-off", detail)
     with changing(backend()) as change:
         conn = change.conn
         db.lock(conn, [f"person:{caller.user_id}"])
@@ -146,11 +149,12 @@ def _named_session(conn: Connection, caller: Caller, asked: JoinBody, now: datet
     """
     rules = backend().rules
     known = session_facts.facts(conn, asked.session_id, rules=rules)
-    if known is None:
-        if not address.is_own(caller, asked.session_id, now=now):
-            raise forbidden()
+    meeting = known.meeting if known else None
+    if address.is_another_rooms(caller, meeting, asked.session_id):
+        meeting = None
+    meeting = address.visible(caller, meeting, asked.session_id, caller.user_id, now=now)
+    if meeting is None:
         return None
-    meeting = address.visible(caller, known.meeting, caller.user_id)
     if not attendance.takes_joins(meeting, now=now, rules=rules):
         detail = "This session takes no joins now: its time is over, or has not come yet."
         raise Problem(409, "not-open", detail)

@@ -10,9 +10,8 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, create_model
 
-from models.domain.facts import MadeBy
 from webhooks.api import fields
-from webhooks.api.fields import Count, Percentage
+from webhooks.api.fields import Count
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -82,7 +81,7 @@ class Cycle(Reply):
     """One visit, joined to left."""
 
 
-@_declared(fields.NAME)
+@_declared(*fields.ON_ROSTER)
 class NamedPerson(Person):
     """One person of a roster."""
 
@@ -157,10 +156,8 @@ SESSION = {
     "academy_id": None,
     "duration_minutes": 60,
     "late_after_minutes": 10,
-    "minimum_percentage": 75.0,
     "expected": [{"user_id": "5", "name": "أحمد"}],
     "rooms": [],
-    "made_by": "registered",
     "overlaps": [],
 }
 
@@ -175,12 +172,8 @@ class Session(SessionBrief):
     academy_id: str | None
     duration_minutes: int
     late_after_minutes: int
-    minimum_percentage: Percentage | None
     expected: list[ExpectedReply]
     rooms: list[str] = Field(description="Further rooms; `name*` means all that begin so.")
-    made_by: MadeBy = Field(
-        description="`registered` by an operator; else `room` when a room is in it, or `client`."
-    )
     overlaps: list[str] = Field(description="Other classes of its rooms at the same time.")
 
 

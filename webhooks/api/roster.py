@@ -60,7 +60,7 @@ def attendance_roster(session: str) -> Response:
     body = answers.roster(known.meeting if known else None, seen, now)
     if wanted.uncounted:
         body["uncounted"] = answers.uncounted(
-            session_facts.uncounted(known, people, rules=rules) if known else ()
+            session_facts.uncounted(known, people, now=now, rules=rules) if known else ()
         )
     sent = answers.answer(body)
     sent.vary.add("Accept")
@@ -105,11 +105,12 @@ def _csv(caller: Caller, asked: str, now: datetime, *, visits: bool) -> Response
 def _facts(conn: Connection, caller: Caller, asked: str, now: datetime) -> Facts | None:
     """The session's facts, as far as this caller may see them; None when nothing is known of it
     yet."""
-    known = session_facts.facts_at(conn, asked, user_id=None, now=now, rules=backend().rules)
-    if known is None:
-        address.check_unknown(caller, asked, None, now=now)
-        return None
-    return replace(known, meeting=address.visible(caller, known.meeting, None))
+    rules = backend().rules
+    known = session_facts.facts_at(conn, asked, user_id=None, now=now, rules=rules)
+    if address.is_another_rooms(caller, known.meeting if known else None, asked):
+        known = session_facts.facts_of_name(conn, asked, user_id=None, now=now, rules=rules)
+    meeting = address.visible(caller, known.meeting if known else None, asked, None, now=now)
+    return replace(known, meeting=meeting) if known and meeting else None
 
 
 def _nothing(asked: str) -> Facts:

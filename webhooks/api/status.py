@@ -50,6 +50,8 @@ def attendance_status(session: str) -> Response:
     if user_id is None:
         raise Problem(400, "no-user", "This token is nobody's own: say whose with ?user_id=.")
     facts = cache.read(backend(), asked, user_id)
+    if address.is_another_rooms(caller, facts.meeting, asked):
+        facts = cache.read_of_room(backend(), asked, user_id)
     shown = _answer(facts, caller, asked, user_id, now)
     metrics.status_seconds.labels(facts.outcome).observe(perf_counter() - started)
     log.debug("status.served", outcome=facts.outcome)
@@ -59,10 +61,9 @@ def attendance_status(session: str) -> Response:
 def _answer(
     facts: Facts, caller: Caller, asked: str, user_id: str, now: datetime
 ) -> dict[str, Any]:
-    if facts.meeting is None:
-        address.check_unknown(caller, asked, user_id, now=now)
+    meeting = address.visible(caller, facts.meeting, asked, user_id, now=now)
+    if meeting is None:
         return answers.unknown_status(asked, _nothing_known(asked, user_id, now))
-    meeting = address.visible(caller, facts.meeting, user_id)
     seen = attendance.view(
         meeting,
         user_id,

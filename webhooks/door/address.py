@@ -39,29 +39,44 @@ def plain(text: str) -> str:
     return text.replace("\0", "\ufffd")
 
 
-def visible(caller: Caller, meeting: Meeting, user_id: str | None) -> Meeting:
-    """What the caller may see of the meeting, of this person (None: of everybody).
+def visible(
+    caller: Caller, meeting: Meeting | None, address: str, user_id: str | None, *, now: datetime
+) -> Meeting | None:
+    """What the caller may see of the meeting that the address means, of this person (None: of
+    everybody); None when nothing is known yet of their own room's session.
 
-    Raises Problem: 403 when it is nothing.
+    Raises Problem: 404 for operators, where nobody knows the session. Everybody else gets the same
+    403 for a session that nobody knows and for one that is none of theirs.
     """
-    if caller.operates:
-        return meeting
-    seen = meeting.seen_from(caller.room)
-    if seen is None or not caller.may_see(user_id, in_own_room=True):
+    if caller.operates and meeting is None:
+        raise Problem(404, "no-session", "No session has this id, and no room this name.")
+    seen = meeting if caller.operates else _seen(caller, meeting, address)
+    is_theirs = seen is not None or is_own(caller, address, now=now)
+    if not caller.may_see(user_id, in_own_room=is_theirs):
         raise forbidden()
     return seen
 
 
-def check_unknown(caller: Caller, address: str, user_id: str | None, *, now: datetime) -> None:
-    """Let a caller hear that nothing is known yet of their own room's session.
+def _seen(caller: Caller, meeting: Meeting | None, address: str) -> Meeting | None:
+    """What the caller's room may see of it. What another room's name means is told only of sessions
+    that are registered for both."""
+    if meeting is None:
+        return None
+    session = meeting.session
+    if not session.registered and address not in (session.id, caller.room):
+        return None
+    return meeting.seen_from(caller.room)
 
-    Raises Problem: 404 for operators, and 403 for whoever asks about another room.
-    """
-    if caller.operates:
-        raise Problem(404, "no-session", "No session has this id, and no room this name.")
-    own = caller.room if is_own(caller, address, now=now) else None
-    if own is None or not caller.may_see(user_id, in_own_room=own == caller.room):
-        raise forbidden()
+
+def is_another_rooms(caller: Caller, meeting: Meeting | None, address: str) -> bool:
+    """Whether the address has to be taken for a room's name, because the session of this id is none
+    of the caller's: it is the name of their own room, or nobody registered the session, and then
+    any room can have given it the name of another."""
+    if meeting is None or caller.operates or address != meeting.session.id:
+        return False
+    if meeting.session.registered and address != caller.room:
+        return False
+    return meeting.seen_from(caller.room) is None
 
 
 def is_own(caller: Caller, address: str, *, now: datetime) -> bool:

@@ -74,6 +74,23 @@ def read(backend: Backend, address: str, user_id: str) -> Facts:
         return _bypass(backend, address, user_id)
 
 
+def read_of_room(backend: Backend, room_name: str, user_id: str) -> Facts:
+    """The same of the session that the room's name means, where it is another session's id too."""
+    try:
+        named = _unpack_named(backend, entry.fresh(backend.redis, "name", room_name, [NAMED]))
+        session_id = (
+            _resolve(backend, room_name, user_id)
+            if named is None
+            else named.session_id(user_id, now=datetime.now(UTC))
+        )
+    except RedisError:
+        now = datetime.now(UTC)
+        with db.reading(backend.engine) as conn:
+            named = named_room.of_name(conn, room_name, now=now, rules=backend.rules)
+        session_id = named.session_id(user_id, now=now)
+    return Facts(None, (), "miss") if session_id is None else read(backend, session_id, user_id)
+
+
 def clear(redis: Redis, keys: Iterable[str]) -> bool:
     """Forget these session ids and room names, after the commit that changed them.
 

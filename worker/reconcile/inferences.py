@@ -12,8 +12,9 @@ from typing import Any
 
 import orjson
 
-from models.domain.event import EPOCH, JOINED, LEFT, SEEN, Unreadable
-from models.domain.facts import RESTART_AFTER, Rules
+from models.domain import event as events
+from models.domain.event import CLIENT_LEFT, EPOCH, JOINED, LEFT, SEEN, Event, Unreadable
+from models.domain.facts import RESTART_AFTER, Cycle, Rules
 from models.ledger import incoming
 from models.ledger.incoming import Incoming
 from models.tables.open_visits import Standing
@@ -35,6 +36,24 @@ def left(visit: Standing, *, first_missed_at: datetime) -> Incoming | None:
     if visit.left_at is not None:  # inferred to be over before, and then seen again
         about = f"{about}:{_count(visit.left_at, timedelta(microseconds=1))}"
     return _inferred(LEFT, about, first_missed_at, **_known(visit))
+
+
+def left_by_hand(manual: Cycle, *, first_missed_at: datetime) -> Incoming:
+    """A manual join that must have ended: its room was there without them, from then on."""
+    about = manual.cycle_id
+    if manual.left_at is not None:  # it was inferred to be over before, and they joined again
+        about = f"{about}:{_count(manual.left_at, timedelta(microseconds=1))}"
+    event = Event(
+        event_id=f"{CLIENT_LEFT}:{about}",
+        event=CLIENT_LEFT,
+        created_at=first_missed_at,
+        source="reconciler",
+        room_name=manual.room_name,
+        user_id=manual.user_id,
+        session_id=manual.named_session,
+        visit=manual.cycle_id,
+    )
+    return Incoming(event, events.client_payload(event))
 
 
 def seen(visit: Standing, *, at: datetime) -> Incoming | None:

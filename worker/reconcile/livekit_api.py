@@ -56,10 +56,18 @@ class Look:
 
     def shows(self, room_sid: str, participant_sid: str) -> bool | None:
         """Whether this participant is inside; None when that is not known."""
-        beyond = room_sid <= self.after or (self.until is not None and room_sid > self.until)
-        if beyond or room_sid in self.unknown:
+        if self.is_unknown(room_sid):
             return None
         return participant_sid in self.people.get(room_sid, {})
+
+    def is_unknown(self, room_sid: str) -> bool:
+        """Whether this look says nothing of the room of this sid."""
+        beyond = room_sid <= self.after or (self.until is not None and room_sid > self.until)
+        return beyond or room_sid in self.unknown
+
+    def identities(self, room_sid: str) -> set[str]:
+        """Who is inside the room."""
+        return {person.get("identity", "") for person in self.people.get(room_sid, {}).values()}
 
     def lists_a_ghost(self, room_sid: str) -> bool:
         """Whether people are listed in a room of which LiveKit says that nobody is inside: after a

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from time import monotonic
 
 import structlog
 from redis.exceptions import RedisError
 
+from models.domain import visit
+from models.domain.facts import Cycle
 from models.ledger.incoming import Incoming
 from models.settings.settings import Settings
 from models.storage import db
@@ -28,14 +29,12 @@ from worker.process import periodic
 from worker.process.backend import Backend
 from worker.reconcile import inferences, livekit_api
 from worker.reconcile.livekit_api import Look, Unanswered
-
-MISSED_SECONDS = 30.0
-"""Between the two looks that must both miss somebody: one may fall into a hiccup of LiveKit's."""
+from worker.reconcile.misses import Misses
 
 EVERY_SECONDS = 33.0
 """From one look to the next: the second one to miss somebody closes the visit."""
 
-MOST_ROOMS, MOST_VISITS = 1_000, 20_000
+MOST_ROOMS, MOST_VISITS, MOST_BY_HAND = 1_000, 20_000, 5_000
 """What is compared at a time; the next time goes on where it stopped."""
 
 A_TRANSACTION = 500
@@ -59,19 +58,8 @@ def running(settings: Settings) -> Iterator[None]:
         yield
 
 
-@dataclass(frozen=True, slots=True)
-class _Miss:
-    """When somebody was first not there: on the clock, and for measuring how long ago that is."""
-
-    room_sid: str
-    at: datetime
-    seconds: float
-
-
 class Reconciler:
-    """That somebody was missed once is remembered here alone. When this is lost, with its process,
-    a visit closes later; it never closes wrongly.
-    """
+    """Each time it is asked, it goes on where it stopped, and knows who was missed before."""
 
     def __init__(
         self,
@@ -81,7 +69,7 @@ class Reconciler:
         most_rooms: int = MOST_ROOMS,
     ) -> None:
         self._backend, self._clock, self._most_rooms = backend, clock, most_rooms
-        self._missed: dict[str, _Miss] = {}
+        self._missed, self._missed_by_hand = Misses(), Misses()
         self._after = ""
 
     def reconcile(self) -> int:
@@ -94,7 +82,11 @@ class Reconciler:
         look = livekit_api.look(
             self._backend.settings, after=self._after, until=until, most=self._most_rooms
         )
-        inferred = [*self._gone(known, look, began), *self._inside(look)]
+        inferred = [
+            *self._gone(known, look, began),
+            *self._gone_by_hand(look, began),
+            *self._inside(look),
+        ]
         self._store([inference for inference in inferred if inference is not None], look.at)
         self._after = look.until or ""
         ms = round((self._clock() - began) * 1000, 1)
@@ -111,37 +103,70 @@ class Reconciler:
         self, known: Iterable[Standing], look: Look, seconds: float
     ) -> Iterator[Incoming | None]:
         """The visits that two looks missed, long enough apart."""
-        missed = {
-            sid: miss
-            for sid, miss in self._missed.items()
-            if look.shows(miss.room_sid, sid) is None
+        missing = {
+            each.participant_sid: each
+            for each in known
+            if look.shows(each.room_sid, each.participant_sid) is False
         }
-        for visit in known:
-            sid = visit.participant_sid
-            if look.shows(visit.room_sid, sid) is not False:
-                continue
-            now_missed = _Miss(visit.room_sid, look.at, seconds)
-            first = missed[sid] = self._missed.get(sid, now_missed)
-            if seconds - first.seconds >= MISSED_SECONDS:
-                yield inferences.left(visit, first_missed_at=first.at)
-        self._missed = missed
+        twice = self._missed.twice(
+            ((sid, each.room_sid) for sid, each in missing.items()),
+            is_unknown=look.is_unknown,
+            at=look.at,
+            seconds=seconds,
+        )
+        for sid, first_missed_at in twice:
+            yield inferences.left(missing[sid], first_missed_at=first_missed_at)
+
+    def _gone_by_hand(self, look: Look, seconds: float) -> Iterator[Incoming]:
+        """The manual joins to rooms that two looks showed without the person.
+
+        Somebody who only just joined by hand is still connecting. Where LiveKit told of the visit
+        that a manual join is about, that visit says how it ended.
+        """
+        rooms = {look.rooms[sid]["name"]: sid for sid in look.people}
+        missing = {
+            manual.cycle_id: manual
+            for manual in self._unconfirmed(look, rooms)
+            if manual.user_id not in look.identities(rooms[manual.room_name or ""])
+        }
+        twice = self._missed_by_hand.twice(
+            ((key, rooms[manual.room_name or ""]) for key, manual in missing.items()),
+            is_unknown=look.is_unknown,
+            at=look.at,
+            seconds=seconds,
+        )
+        for key, first_missed_at in twice:
+            yield inferences.left_by_hand(missing[key], first_missed_at=first_missed_at)
+
+    def _unconfirmed(self, look: Look, names: Iterable[str]) -> Iterator[Cycle]:
+        """The open manual joins to rooms of these names of which LiveKit told no visit."""
+        since = look.at - self._backend.rules.max_cycle
+        with db.reading(self._backend.engine) as conn:
+            joins = open_visits.open_by_hand(
+                conn, names, since=since, until=look.at - visit.NEAR, limit=MOST_BY_HAND
+            )
+            known = open_visits.of_the_same_people(conn, joins, since=since - visit.NEAR)
+        for manual in joins:
+            own = known[manual.user_id, manual.room_name or ""]
+            if manual.joined_at and visit.stands_for(manual, manual.joined_at, own) is None:
+                yield manual
 
     def _inside(self, look: Look) -> Iterator[Incoming | None]:
         """Those whose join no webhook brought, and those who should be noted as seen."""
         sids = [sid for inside in look.people.values() for sid in inside]
         with db.reading(self._backend.engine) as conn:
-            known = {visit.participant_sid: visit for visit in open_visits.of_sids(conn, sids)}
+            known = {each.participant_sid: each for each in open_visits.of_sids(conn, sids)}
         rules = self._backend.rules
         for room_sid, inside in look.people.items():
             if look.lists_a_ghost(room_sid):
                 continue
             for sid, person in inside.items():
-                visit = known.get(sid)
-                if visit is None or (visit.joined_at is None and not visit.surely_over):
+                standing = known.get(sid)
+                if standing is None or (standing.joined_at is None and not standing.surely_over):
                     if person.get("state") == "ACTIVE":  # joined means: media is up
                         yield inferences.joined(look.rooms[room_sid], person, at=look.at)
-                elif inferences.sight_matters(visit, at=look.at, rules=rules):
-                    yield inferences.seen(visit, at=look.at)
+                elif inferences.sight_matters(standing, at=look.at, rules=rules):
+                    yield inferences.seen(standing, at=look.at)
 
     def _store(self, inferred: Sequence[Incoming], now: datetime) -> None:
         """Into the inbox, in the order of their ids, as two reconcilers would lock them."""
