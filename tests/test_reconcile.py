@@ -14,14 +14,19 @@ from livekit.protocol.models import ParticipantInfo
 from redis import Redis
 from sqlalchemy import update
 
+from models.domain import event as events
+from models.domain.event import Event
+from models.ledger import apply
 from models.settings.settings import Settings
 from models.storage import db
+from models.tables import webhook_event
 from models.tables.cycle import cycles
 from models.tables.webhook_event import webhook_events
 from tests import build, faults
 from tests.build import joined, left
 from tests.doors import Rollcall, Row, ago, rows
 from tests.fake_livekit import FakeLiveKit, running
+from tests.terminal import Terminal
 from worker.process.backend import Backend
 from worker.reconcile import livekit_api
 from worker.reconcile.livekit_api import Look, Unanswered
@@ -112,6 +117,121 @@ def in_class(rollcall: Rollcall, livekit: FakeLiveKit) -> datetime:
     livekit.enters(joined=joined_at)
     rollcall.deliver(joined(joined_at, room_created=joined_at))
     return joined_at
+
+
+# --- manual joins ---------------------------------------------------------------------------------
+
+
+def by_hand(rollcall: Rollcall, *, minutes_ago: float) -> None:
+    """Person 5 said then that they joined."""
+    told_by_hand(rollcall, build.client_joined(ago(minutes_ago), session="98"))
+
+
+def told_by_hand(rollcall: Rollcall, event: Event) -> None:
+    """A manual join or leave, at the time of the event."""
+    settings = rollcall.backend.settings
+    with db.writing(rollcall.backend.engine) as conn:
+        webhook_event.record_applied(conn, event, events.client_payload(event))
+        apply.apply(conn, [event], now=event.created_at, settings=settings)
+
+
+@pytest.fixture
+def open_room(rollcall: Rollcall, livekit: FakeLiveKit) -> None:
+    """The room of the class is open, and person 6 is in it."""
+    opened_at = ago(minutes=30)
+    rollcall.put("98", room_name=SESSION, scheduled_at=opened_at.isoformat())
+    livekit.opens(created=opened_at)
+    livekit.enters("PA_6", "6", joined=opened_at)
+    rollcall.deliver(joined(opened_at, sid="PA_6", user="6", room_created=opened_at))
+
+
+@pytest.mark.usefixtures("open_room")
+def test_a_manual_join_ends_when_its_room_is_seen_twice_without_the_person(
+    rollcall: Rollcall, sweeps: Sweeps
+) -> None:
+    by_hand(rollcall, minutes_ago=10)
+    sweeps.sweep()
+    first_missed = now()
+    assert rollcall.seen("98")["is_currently_in_meeting"], "missed once"
+    sweeps.sweep(after_seconds=33)
+    seen = rollcall.seen("98")
+    assert (seen["is_currently_in_meeting"], seen["confirmed"]) == (False, False)
+    left_at = datetime.fromisoformat(seen["last_left_at"])
+    assert abs(left_at - first_missed) <= timedelta(seconds=5)
+    [visit] = [
+        visit
+        for line in (rollcall.roster("98").json or {})["attendances"]
+        for visit in line["cycles"]
+        if visit["source"] == "client"
+    ]
+    assert (visit["ended_by"], visit["estimated"]) == ("left", True)
+    sweeps.sweep(after_seconds=33)
+    assert len(told(rollcall)) == 1, "once is enough"
+    again = (rollcall.join("98").json or {})["is_currently_in_meeting"]
+    assert again, "whoever joins again is inside again"
+
+
+@pytest.mark.usefixtures("open_room")
+def test_who_only_just_joined_by_hand_is_still_connecting(
+    rollcall: Rollcall, sweeps: Sweeps
+) -> None:
+    rollcall.join("98")
+    for _ in range(3):
+        sweeps.sweep(after_seconds=33)
+    assert rollcall.seen("98")["is_currently_in_meeting"]
+    assert told(rollcall) == []
+
+
+@pytest.mark.usefixtures("open_room")
+def test_a_manual_join_of_somebody_who_is_inside_goes_on(
+    rollcall: Rollcall, livekit: FakeLiveKit, sweeps: Sweeps
+) -> None:
+    by_hand(rollcall, minutes_ago=10)
+    livekit.enters("PA_5", "5", joined=ago(minutes=3))
+    for _ in range(3):
+        sweeps.sweep(after_seconds=33)
+    assert rollcall.seen("98")["is_currently_in_meeting"]
+    assert [each for each in told(rollcall) if each.startswith("client_left")] == []
+
+
+def test_a_manual_join_to_a_room_that_livekit_does_not_have_is_left_alone(
+    rollcall: Rollcall, livekit: FakeLiveKit, sweeps: Sweeps
+) -> None:
+    rollcall.put("98", room_name=SESSION)
+    by_hand(rollcall, minutes_ago=10)
+    livekit.opens("RM_9", "another", created=ago(minutes=30))
+    for _ in range(3):
+        sweeps.sweep(after_seconds=33)
+    assert rollcall.seen("98")["is_currently_in_meeting"]
+
+
+@pytest.mark.usefixtures("open_room")
+def test_a_manual_join_that_stands_for_livekits_visit_needs_no_end_of_its_own(
+    rollcall: Rollcall, sweeps: Sweeps
+) -> None:
+    came = ago(minutes=10)
+    by_hand(rollcall, minutes_ago=10)
+    words = build.Words(room_created=ago(minutes=30), joined_at=came)
+    rollcall.deliver(joined(came, **words), left(ago(minutes=1), **words))
+    for _ in range(3):
+        sweeps.sweep(after_seconds=33)
+    assert told(rollcall) == []
+
+
+@pytest.mark.usefixtures("open_room")
+def test_what_the_reconciler_found_of_a_manual_join_is_derived_again(
+    rollcall: Rollcall, sweeps: Sweeps, terminal: Terminal
+) -> None:
+    by_hand(rollcall, minutes_ago=10)
+    sweeps.sweep()
+    sweeps.sweep(after_seconds=33)
+    before = rollcall.facts()
+    [found] = [row for row in rollcall.ledger() if row["source"] == "reconciler"]
+    assert (found["event"], found["status"]) == ("client_left", "applied")
+    with db.writing(rollcall.backend.engine) as conn:
+        conn.execute(update(cycles).values(left_at=None, left_rank=""))
+    assert terminal.json("sessions", "rebuild", "--all")["differences"]
+    assert rollcall.facts() == before
 
 
 # --- lost lefts -----------------------------------------------------------------------------------

@@ -40,13 +40,22 @@ class Attendance:
     scheduled_duration: timedelta | None
     meets_minimum: bool | None
     final: bool
-    confirmed: bool | None
-    confirmed_duration: timedelta
     as_of: datetime
 
     @property
     def join_count(self) -> int:
         return len(self.visits)
+
+    @property
+    def confirmed(self) -> bool | None:
+        """Whether LiveKit told of some visit; None without a visit."""
+        return any(not part.cycle.provisional for part in self.visits) if self.visits else None
+
+    @property
+    def confirmed_duration(self) -> timedelta:
+        """The part of the duration that LiveKit told of."""
+        known = [part for part in self.visits if not part.cycle.provisional]
+        return self.duration if len(known) == len(self.visits) else _union(known, now=self.as_of)
 
 
 def view(
@@ -71,7 +80,6 @@ def view(
     final = over and _is_final(meeting, in_class, now, rules)
     scheduled_duration = _in_schedule(session, visits, now)
     percentage = _percentage(session, scheduled_duration)
-    confirmed = [part for part in visits if not part.cycle.provisional]
     return Attendance(
         user_id=user_id,
         name=_latest_name(visits),
@@ -87,8 +95,6 @@ def view(
         scheduled_duration=scheduled_duration,
         meets_minimum=_meets_minimum(session, percentage) if final else None,
         final=final,
-        confirmed=bool(confirmed) if visits else None,
-        confirmed_duration=_union(confirmed, now=now),
         as_of=now,
     )
 

@@ -30,7 +30,7 @@ from models.domain.facts import Rules
 from models.storage.db import Instant, RowId, among
 from models.tables import reach as reaching
 from models.tables import session_facts
-from models.tables.session_facts import Facts
+from models.tables.meetings import Facts
 from models.tables.webhook_event import webhook_events
 
 ONE_MICROSECOND = timedelta(microseconds=1)

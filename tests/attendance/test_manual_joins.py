@@ -4,6 +4,7 @@ import pytest
 
 from models.domain import visit
 from models.domain.event import Event
+from models.domain.facts import Rules
 from tests.attendance.table import (
     CLASS,
     MEETING,
@@ -24,6 +25,63 @@ from tests.build import (
     room_finished,
     room_started,
 )
+
+HINT = Rules(manual_joins="hint")
+
+
+@rows(
+    Row(
+        "a hint counts while LiveKit told of no room",
+        [client_joined("14:00")],
+        "14:10",
+        ["VI_1 14:00- open"],
+        rules=HINT,
+    ),
+    Row(
+        "a hint to a room that is live counts for nothing",
+        [room_started("13:50"), client_joined("14:00")],
+        "14:10",
+        [],
+        rules=HINT,
+    ),
+    Row(
+        "a hint two minutes before its room counts for nothing",
+        [client_joined("13:58"), room_started("14:00", room_created="14:00")],
+        "14:10",
+        [],
+        rules=HINT,
+    ),
+    Row(
+        "an earlier hint ends when its room begins",
+        [client_joined("13:50"), room_started("14:00", room_created="14:00")],
+        "14:10",
+        ["VI_1 13:50~14:00 superseded"],
+        rules=HINT,
+    ),
+    Row(
+        "a hint that LiveKit confirms is LiveKit's visit",
+        [room_started("13:50"), client_joined("14:00"), joined("14:00:05")],
+        "14:10",
+        ["PA_1 14:00:05- open"],
+        rules=HINT,
+    ),
+    Row(
+        "a hint to a room that finished before counts",
+        [room_started("13:00"), room_finished("13:30"), client_joined("14:00")],
+        "14:10",
+        ["VI_1 14:00- open"],
+        rules=HINT,
+    ),
+    Row(
+        "switched off, no manual join counts",
+        [client_joined("14:00"), joined("14:30")],
+        "14:40",
+        ["PA_1 14:30- open"],
+        rules=Rules(manual_joins="off"),
+    ),
+)
+def test_how_much_a_manual_join_counts(row: Row) -> None:
+    assert told(attended(row)) == row.visits
 
 
 @rows(

@@ -14,8 +14,8 @@ from models.domain.facts import Meeting, Session
 from models.storage import db
 from models.tables import reach as reaching
 from models.tables import session_facts
+from models.tables.meetings import Facts
 from models.tables.reach import Reach
-from models.tables.session_facts import Facts
 from webhooks.api import answers, exports
 from webhooks.api.bodies import RosterQuery
 from webhooks.api.replies import Roster

@@ -13,7 +13,7 @@ from models.domain.facts import Person, Session, made_for
 from models.ledger import made
 from models.settings.settings import Settings
 from models.storage import db
-from models.tables import cycle, made_session, room, session, session_facts
+from models.tables import cycle, made_meetings, made_session, room, session, session_facts
 from webhooks.api import answers, replies
 from webhooks.api.bodies import PageQuery, SessionBody
 from webhooks.door import address, auth
@@ -111,7 +111,7 @@ def _enter_again(conn: Connection, session_id: str, room_name: str) -> None:
     on the spot all the same."""
     settings = backend().settings
     unregistered = made_session.made(session_id, room_name, "room", settings)
-    rooms = session_facts.rooms_of_made(conn, unregistered, rules=backend().rules)
+    rooms = made_meetings.rooms_of_made(conn, unregistered, rules=backend().rules)
     first = cycle.first_that_name(conn, session_id)
     made.enter(conn, rooms, [first] if first else [], settings)
 

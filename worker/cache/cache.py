@@ -22,7 +22,7 @@ from sqlalchemy import Connection
 
 from models.domain.facts import Cycle, Meeting
 from models.storage import db
-from models.tables import named_room, revision, session_facts
+from models.tables import meetings, named_room, revision, session_facts
 from models.tables import reach as reaching
 from models.tables.named_room import NamedRoom
 from models.tables.reach import Reach
@@ -294,7 +294,7 @@ def _cycles(conn: Connection, reach: Reach, user_id: str) -> tuple[dict[str, lis
 
 
 def _packed(
-    facts: session_facts.Facts, by_user: dict[str, list[Cycle]], *, is_whole: bool
+    facts: meetings.Facts, by_user: dict[str, list[Cycle]], *, is_whole: bool
 ) -> dict[str, bytes]:
     people = {
         _person(user_id): codec.pack_person(cycles, facts.expected_by(user_id))

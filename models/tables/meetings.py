@@ -1,0 +1,135 @@
+"""Meetings: a session with its rooms, their calendars and what clients said of it, as the tables
+have them, and where its cycles are found.
+
+Nothing stored says what belongs to a session: its names, its schedule and what else is registered
+for them say where to look, and `ownership` says what is its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection
+
+from models.domain import attendance, ownership
+from models.domain.attendance import Attendance
+from models.domain.facts import ByHand, Cycle, Meeting, Room, Rules, Session
+from models.domain.ownership import Expecting
+from models.domain.timetable import WINDOW, Calendar
+from models.tables import cycle, namings, room, session
+from models.tables import reach as reaching
+from models.tables.reach import ClientWord, Reach
+
+ONE_DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """A meeting, who is expected by its own and its neighbouring classes, and where its cycles are
+    found."""
+
+    meeting: Meeting
+    reach: Reach
+    expecting: Expecting = field(default_factory=dict)
+
+    def view(
+        self, user_id: str, cycles: Sequence[Cycle], *, now: datetime, rules: Rules
+    ) -> Attendance:
+        """One person's attendance, of whom these are all cycles in reach."""
+        expecting = self.expected_by(user_id)
+        return attendance.view(
+            self.meeting, user_id, cycles, now=now, rules=rules, expecting=expecting
+        )
+
+    def expected_by(self, user_id: str) -> frozenset[str]:
+        """The classes that expect this person."""
+        return self.expecting.get(user_id, frozenset())
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A session with the names of all rooms that may be its own. Of one that was made on the spot,
+    `naming` are those whose metadata names it, and `joined` when its first and its last manual join
+    by its id were."""
+
+    session: Session
+    names: frozenset[str]
+    naming: tuple[Room, ...] = ()
+    joined: tuple[datetime, ...] = ()
+
+    @property
+    def keys(self) -> list[str]:
+        """The keys of its revisions: nothing of its facts changes unless one of these does."""
+        return sorted({self.session.id, *self.names})
+
+
+def of_registered(conn: Connection, registered: Session, rules: Rules) -> Known:
+    prefixes, (since, until) = registered.prefixes, _span(registered, rules)
+    names = registered.exact_names | room.names_of(conn, prefixes)
+    by_hand = cycle.names_by_hand(conn, prefixes, since=since, until=until)
+    return Known(registered, names | by_hand)
+
+
+def facts_of_registered(conn: Connection, known: Known, rules: Rules) -> Facts:
+    """A registered session reaches as far as it may own moments: around its schedule, or, without
+    one, wherever no class of its names does."""
+    registered, longest = known.session, rules.max_cycle
+    since, until = _span(registered, rules)
+    lives = room.of_names(
+        conn, known.names, since=since and since - 2 * longest, until=until and until + longest
+    )
+    reach = Reach(registered.id, known.names, frozenset(), since, until, longest)
+    if since is None:
+        reach = replace(reach, sids=frozenset(life.sid for life in lives))
+    known_facts = gathered(conn, registered, reach, lives, rules)
+    if since is not None:
+        return known_facts
+    by_hand = said_by_hand(reaching.last_manual_signs(conn, reach))
+    return replace(known_facts, meeting=replace(known_facts.meeting, by_hand=by_hand))
+
+
+def _span(registered: Session, rules: Rules) -> tuple[datetime | None, datetime | None]:
+    """From when to when the session may own moments of its rooms; None without a schedule."""
+    start, end = registered.scheduled_at, registered.ends_at
+    if start is None or end is None:
+        return None, None
+    around = rules.max_cycle if registered.id == registered.room_name else WINDOW
+    return start - around, end + around
+
+
+def gathered(
+    conn: Connection, known: Session, reach: Reach, lives: Sequence[Room], rules: Rules
+) -> Facts:
+    around = rules.max_cycle + WINDOW + ONE_DAY
+    since, until = reach.since, reach.until
+    if since is None and not known.registered and lives:
+        since = min(life.created_at for life in lives)
+        until = max(life.last_event_at for life in lives)
+    registered = session.registered_near(
+        conn, reach.names, since=since and since - around, until=until and until + around
+    )
+    lives = namings.valid(conn, lives, registered)
+    calendars = {name: ownership.calendar(name, registered) for name in reach.names}
+    meeting = Meeting(
+        known,
+        tuple(lives),
+        calendars={name: each for name, each in calendars.items() if each != Calendar()},
+    )
+    return Facts(meeting, reach, ownership.expecting(registered))
+
+
+def said_by_hand(
+    signs: Mapping[str, datetime], words: Sequence[ClientWord] = ()
+) -> dict[str, ByHand]:
+    """What clients said by hand, by room name."""
+    by_name = {name: ByHand(heard_at) for name, heard_at in signs.items()}
+    for each in words:
+        known, said = by_name.get(each.room_name, ByHand()), {each.word: each.value}
+        by_name[each.room_name] = replace(
+            known,
+            session_type=said.get("session_type", known.session_type),
+            academy_id=said.get("academy_id", known.academy_id),
+        )
+    return by_name
