@@ -28,6 +28,7 @@ class Attendance:
 
     user_id: str
     name: str | None
+    is_host: bool
     visits: tuple[Visit, ...]
     is_currently_in_meeting: bool
     attendance_status: str
@@ -80,20 +81,24 @@ def view(
     final = over and _is_final(meeting, in_class, now, rules)
     scheduled_duration = _in_schedule(session, visits, now)
     percentage = _percentage(session, scheduled_duration)
+    is_host = user_id in session.hosts
+    judged = () if is_host else in_class  # nobody waits for a host to be on time
+    status = "present" if inside else _status(session, visits, in_class, over, now)
     return Attendance(
         user_id=user_id,
         name=_latest_name(visits),
+        is_host=is_host,
         visits=visits,
         is_currently_in_meeting=inside,
-        attendance_status="present" if inside else _status(session, visits, in_class, over, now),
+        attendance_status="not_joined" if is_host and status == "absent" else status,
         duration=_union(visits, now=now),
         first_joined_at=min((part.joined_at for part in visits), default=None),
         last_left_at=max((part.ended_at for part in visits if part.ended_at), default=None),
-        is_late=_is_late(session, in_class),
-        left_early=_left_early(session, in_class, now) if over else None,
+        is_late=_is_late(session, judged),
+        left_early=_left_early(session, judged, now) if over else None,
         attendance_percentage=percentage,
         scheduled_duration=scheduled_duration,
-        meets_minimum=_meets_minimum(session, percentage) if final else None,
+        meets_minimum=_meets_minimum(session, percentage) if final and not is_host else None,
         final=final,
         as_of=now,
     )

@@ -42,7 +42,7 @@ class Person:
 @dataclass(frozen=True, slots=True)
 class Session:
     """One class or meeting. `made_by` is "registered" when somebody put it, "room" when a room is
-    in it, else "client"."""
+    in it, else "client". `hosts` are user ids, of teachers for instance."""
 
     id: str
     room_name: str
@@ -55,6 +55,10 @@ class Session:
     minimum_percentage: float | None = None
     expected: tuple[Person, ...] = ()
     rooms: tuple[str, ...] = ()
+    title: str | None = None
+    course_id: str | None = None
+    hosts: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
 
     @property
     def exact_names(self) -> frozenset[str]:
@@ -72,8 +76,13 @@ class Session:
         return room_name in self.exact_names or room_name.startswith(self.prefixes)
 
     def expects(self, user_id: str) -> bool:
-        """Whether this person is among those that it expects."""
-        return any(person.user_id == user_id for person in self.expected)
+        """Whether this person is among its hosts or those that it expects."""
+        return user_id in self.awaited
+
+    @property
+    def awaited(self) -> frozenset[str]:
+        """The user ids of its hosts and of those that it expects."""
+        return frozenset({*self.hosts, *(person.user_id for person in self.expected)})
 
     @property
     def registered(self) -> bool:

@@ -152,12 +152,12 @@ def calendar(name: str, registered: Iterable[Session]) -> Calendar:
 
 
 def expecting(registered: Iterable[Session]) -> Expecting:
-    """Which of these classes expect whom."""
+    """Which of these classes expect whom, as a host or as anybody else."""
     by_user: dict[str, set[str]] = defaultdict(set)
     for each in registered:
         if each.scheduled_at is not None:
-            for person in each.expected:
-                by_user[person.user_id].add(each.id)
+            for user_id in each.awaited:
+                by_user[user_id].add(each.id)
     return {user_id: frozenset(ids) for user_id, ids in by_user.items()}
 
 

@@ -46,6 +46,8 @@ from models.storage.db import (
     metadata,
 )
 
+LISTS = ("rooms", "hosts", "labels")
+
 NEAR = timedelta(days=1)
 
 MAX_DURATION = timedelta(days=7)
@@ -66,6 +68,10 @@ sessions = Table(
     Column("expected", Json, nullable=False),
     Column("created_at", Instant, nullable=False),
     Column("rooms", Json, nullable=False),
+    Column("title", Text),
+    Column("course_id", Text),
+    Column("hosts", Json, nullable=False),
+    Column("labels", Json, nullable=False),
     Index("sessions_by_room_name", "room_name", "scheduled_at"),
 )
 
@@ -225,13 +231,14 @@ def read(row: Row[Any]) -> Session:
     values = dict(row._mapping)
     del values["created_at"]
     expected = tuple(Person(**person) for person in values.pop("expected"))
-    return Session(**values | {"rooms": tuple(values["rooms"])}, expected=expected)
+    lists = {name: tuple(values[name]) for name in LISTS}
+    return Session(**values | lists, expected=expected)
 
 
 def as_row(session: Session, *, now: datetime) -> dict[str, Any]:
     expected = [asdict(person) for person in session.expected]
-    rooms = list(session.rooms)
-    return asdict(session) | {"expected": expected, "rooms": rooms, "created_at": now}
+    lists = {name: list(getattr(session, name)) for name in LISTS}
+    return asdict(session) | lists | {"expected": expected, "created_at": now}
 
 
 def _patterns_of(name: str) -> Iterator[str]:

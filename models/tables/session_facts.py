@@ -84,11 +84,10 @@ def by_user(cycles: Iterable[Cycle]) -> dict[str, list[Cycle]]:
 def everyone(
     known: Facts, cycles: Iterable[tuple[str, Sequence[Cycle]]], *, now: datetime, rules: Rules
 ) -> Iterator[Attendance]:
-    """The attendance of everyone who is expected or has a counted visit, by user id, one after
-    another: of cycles that come a person at a time, by user id."""
-    expected = sorted({person.user_id for person in known.meeting.session.expected})
-    awaited = set(expected)
-    people = merge(cycles, ((user_id, ()) for user_id in expected), key=itemgetter(0))
+    """The attendance of everyone who is expected, a host, or has a counted visit, by user id, one
+    after another: of cycles that come a person at a time, by user id."""
+    awaited = known.meeting.session.awaited
+    people = merge(cycles, ((user_id, ()) for user_id in sorted(awaited)), key=itemgetter(0))
     for user_id, groups in groupby(people, itemgetter(0)):
         own = [each for _, some_cycles in groups for each in some_cycles]
         seen = known.view(user_id, own, now=now, rules=rules)

@@ -61,12 +61,13 @@ def unknown_status(address: str, attendance: Attendance) -> dict[str, Any]:
 
 def roster(meeting: Meeting | None, people: Sequence[Attendance], now: datetime) -> dict[str, Any]:
     """Everybody's attendance, with names and visits."""
-    counts = Counter(attendance.attendance_status for attendance in people)
+    counted = [attendance for attendance in people if not attendance.is_host]
+    counts = Counter(attendance.attendance_status for attendance in counted)
     session = meeting.session if meeting else None
     expected = expected_people(session)
     return {
         "session": {"session_id": session and session.id, **fields.SESSION.of(session)},
-        "summary": {"total": len(people)} | {word: counts[word] for word in STATUSES},
+        "summary": {"total": len(counted)} | {word: counts[word] for word in STATUSES},
         "attendances": [
             roster_line(attendance, expected)
             | {"cycles": [fields.VISIT.of(visit) for visit in attendance.visits]}
@@ -97,6 +98,9 @@ def session(registered: Session, overlaps: Sequence[str]) -> dict[str, Any]:
         "session_id": registered.id,
         **fields.SESSION.of(registered),
         "academy_id": registered.academy_id,
+        "course_id": registered.course_id,
+        "hosts": list(registered.hosts),
+        "labels": list(registered.labels),
         "duration_minutes": registered.duration_minutes,
         "late_after_minutes": registered.late_after_minutes,
         "expected": [

@@ -7,12 +7,12 @@ from typing import IO, Annotated, Any, ClassVar, Literal, Self
 
 import orjson
 from flask import request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from models.tables.session import MAX_DURATION
 from webhooks.api.fields import SessionType
-from webhooks.door import auth
+from webhooks.door import address, auth
 from webhooks.door.problems import Problem
 from webhooks.door.values import (
     Bound,
@@ -29,6 +29,8 @@ MAX_SMALL_BODY = 64 * 1024 + 8 * 1024
 
 MAX_EXPECTED = 10_000
 MAX_ROOMS = 100
+MAX_HOSTS = 100
+MAX_LABELS = 20
 MAX_SESSION_BODY = 4 * 1024 * 1024
 MAX_MINUTES = MAX_DURATION // timedelta(minutes=1)
 
@@ -106,6 +108,7 @@ class ExpectedPerson(Body):
     name: Name = None
 
 
+Label = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(address.plain)]
 RoomPattern = Annotated[Id, Field(description="A room's name, or how it begins and a `*`.")]
 
 
@@ -114,7 +117,9 @@ class SessionBody(Body):
 
     model_config = example(
         room_name="quran-98",
+        title="Quran, week 3",
         session_type="individual",
+        hosts=["teacher-1"],
         scheduled_at="2026-11-23T14:10:00Z",
         duration_minutes=60,
         minimum_percentage=75,
@@ -123,8 +128,16 @@ class SessionBody(Body):
     max_bytes: ClassVar[int] = MAX_SESSION_BODY
 
     room_name: Id | None = Field(None, description="By default the session's id.")
+    title: Name = Field(None, description="What people call it.")
     session_type: SessionType | None = None
     academy_id: Id | None = None
+    course_id: Id | None = Field(None, description="The course that it is a part of.")
+    hosts: Annotated[list[Id], Field(max_length=MAX_HOSTS)] | None = Field(
+        None, description="User ids of those who hold it: never late or absent, in no total."
+    )
+    labels: Annotated[list[Label], Field(max_length=MAX_LABELS)] | None = Field(
+        None, description="Words of your own."
+    )
     scheduled_at: Time | None = None
     duration_minutes: Annotated[int, Field(ge=1, le=MAX_MINUTES), Number] | None = None
     late_after_minutes: Annotated[int, Field(ge=0, le=1440), Number] | None = None

@@ -107,6 +107,7 @@ def _of(attribute: str, fields: Fields) -> list[Field]:
 
 
 SESSION = Fields(
+    Field("title", str | None, "Quran, week 3"),
     Field("session_type", SessionType | None, "individual"),
     Field("room_name", str | None, "quran-98"),
     Field("scheduled_at", AwareDatetime | None, "2026-11-23T14:10:00Z", write=instant),
@@ -183,6 +184,12 @@ PERSON = Fields(
         write=whole_seconds,
     ),
     Field("meets_minimum", bool | None, None, "Null without a minimum, or before `final`."),
+    Field(
+        "is_host",
+        bool,
+        False,
+        "A host of the session, such as its teacher: never late or absent, and in no total.",
+    ),
     Field("final", bool, False, "Nothing will change any more, unless LiveKit is very late."),
     Field(
         "confirmed",

@@ -99,7 +99,7 @@ class RosterSession(SessionBrief):
 
 
 class Summary(Reply):
-    """How many people, and how many of each status."""
+    """How many people, and how many of each status; hosts are not among them."""
 
     total: Count
     present: Count
@@ -154,6 +154,9 @@ SESSION = {
     "session_id": "98",
     **fields.SESSION.example,
     "academy_id": None,
+    "course_id": "quran-autumn",
+    "hosts": ["teacher-1"],
+    "labels": ["online"],
     "duration_minutes": 60,
     "late_after_minutes": 10,
     "expected": [{"user_id": "5", "name": "أحمد"}],
@@ -170,6 +173,9 @@ class Session(SessionBrief):
     session_id: str
     room_name: str
     academy_id: str | None
+    course_id: str | None
+    hosts: list[str] = Field(description="User ids of those who hold it, such as teachers.")
+    labels: list[str]
     duration_minutes: int
     late_after_minutes: int
     expected: list[ExpectedReply]

@@ -34,7 +34,8 @@ INSTANTS = {
     kind: [place for place, name in enumerate(names) if name.endswith("_at") or name in SPAN]
     for kind, names in NAMES.items()
 }
-STARTS, ROOMS = NAMES[Room].index("starts"), NAMES[Session].index("rooms")
+STARTS = NAMES[Room].index("starts")
+LISTS = {name: NAMES[Session].index(name) for name in ("rooms", "hosts", "labels")}
 
 
 class OtherFields(ValueError):
@@ -57,7 +58,7 @@ def meeting(packed: bytes) -> Meeting:
     if not isinstance(by_hand, dict):
         raise OtherFields
     return Meeting(
-        session=replace(_made(Session, session), expected=(), rooms=tuple(session[ROOMS])),
+        session=_session(session),
         rooms=tuple(_room(values) for values in rooms),
         by_hand={name: _made(ByHand, values) for name, values in by_hand.items()},
         calendars={name: _made_calendar(values) for name, values in calendars.items()},
@@ -103,6 +104,12 @@ def _parts(packed: bytes, count: int) -> list[Any]:
     if not isinstance(parts, list) or len(parts) != count:
         raise OtherFields
     return parts
+
+
+def _session(values: list[Any]) -> Session:
+    made = _made(Session, values)
+    rooms, hosts, labels = (tuple(values[place]) for place in LISTS.values())
+    return replace(made, expected=(), rooms=rooms, hosts=hosts, labels=labels)
 
 
 def _room(values: list[Any]) -> Room:
