@@ -28,7 +28,7 @@ from models.domain.event import Event
 from models.domain.facts import Cycle, Rules
 from models.settings.settings import Settings
 from models.storage import db
-from models.tables import cycle, named_room, room, session, session_facts, webhook_event
+from models.tables import cycle, named_room, room, session_facts, session_list, webhook_event
 from models.tables.cycle import cycles
 from models.tables.named_room import NamedRoom
 from models.tables.room import rooms
@@ -182,7 +182,8 @@ class Rollcall:
         kept = {table.name: rows(self.backend, table) for table in FACTS}
         with db.reading(self.backend.engine) as conn:
             owners = _owners(conn, self.backend.rules)
-            page, rules = session.page(conn, limit=10_000), self.backend.rules
+            wanted, rules = session_list.Wanted(datetime.now(UTC)), self.backend.rules
+            page = session_list.page(conn, wanted, limit=10_000)
             there = {one.id for one in session_facts.that_own(conn, page, rules=rules)}
         superseded = {
             life.sid: life.superseded_at for each in owners.values() for life in each.owners.rooms

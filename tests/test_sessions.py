@@ -18,13 +18,18 @@ from tests.doors import (
     problem,
     serving,
     session_url,
+    token,
     told,
 )
 
 FULL: dict[str, Any] = {
     "room_name": "quran-98",
+    "title": "Quran, week 3",
     "session_type": "individual",
     "academy_id": "7",
+    "course_id": "quran-autumn",
+    "hosts": ["teacher"],
+    "labels": ["online"],
     "scheduled_at": "2026-11-23T14:10:00Z",
     "duration_minutes": 45,
     "late_after_minutes": 0,
@@ -33,8 +38,12 @@ FULL: dict[str, Any] = {
 }
 DEFAULTS: dict[str, Any] = {
     "room_name": "98",
+    "title": None,
     "session_type": None,
     "academy_id": None,
+    "course_id": None,
+    "hosts": [],
+    "labels": [],
     "scheduled_at": None,
     "duration_minutes": 60,
     "late_after_minutes": 10,
@@ -62,7 +71,13 @@ def test_what_is_put_is_what_is_got(rollcall: Rollcall) -> None:
     put = rollcall.put("98", **FULL)
     assert put.status_code == 201
     expected = {**FULL, "session_id": "98", "ends_at": "2026-11-23T14:55:00Z"}
-    assert told(put) == {**expected, "made_by": "registered", "rooms": [], "overlaps": []}
+    assert told(put) == {
+        **expected,
+        "made_by": "registered",
+        "rooms": [],
+        "status": "over",
+        "overlaps": [],
+    }
     assert told(get(rollcall)) == told(put)
 
 
@@ -215,7 +230,8 @@ def test_sessions_come_by_id_a_page_at_a_time(timetable: Rollcall) -> None:
 def test_a_full_last_page_is_followed_by_an_empty_one(timetable: Rollcall) -> None:
     first = told(listed(timetable, limit="10"))
     assert len(first["sessions"]) == 10
-    assert told(listed(timetable, after=first["next"])) == {"sessions": [], "next": None}
+    last = told(listed(timetable, after=first["next"]))
+    assert (last["sessions"], last["next"]) == ([], None)
 
 
 def test_a_list_is_of_a_room_and_of_a_time(timetable: Rollcall) -> None:
@@ -224,6 +240,78 @@ def test_a_list_is_of_a_room_and_of_a_time(timetable: Rollcall) -> None:
     assert ids(listed(timetable, **morning)) == ["class 8", "class 9"]
     assert ids(listed(timetable, room_name="room-0", **morning)) == ["class 9"]
     assert ids(listed(timetable, room_name="nowhere")) == []
+
+
+def test_a_list_is_of_an_academy_a_course_and_a_label(rollcall: Rollcall) -> None:
+    rollcall.put("1", academy_id=7, course_id="quran", labels=["online", "بنات"])
+    rollcall.put("2", academy_id=7, course_id="math", labels=["online"])
+    rollcall.put("3", academy_id=8, course_id="quran")
+    assert ids(listed(rollcall, academy_id="7")) == ["1", "2"]
+    assert ids(listed(rollcall, course_id="quran")) == ["1", "3"]
+    assert ids(listed(rollcall, label="بنات")) == ["1"]
+    assert ids(listed(rollcall, label="online", course_id="math")) == ["2"]
+    assert ids(listed(rollcall, academy_id="nobody's")) == []
+
+
+def test_a_list_is_of_what_is_to_come_what_runs_and_what_is_over(rollcall: Rollcall) -> None:
+    for session, minutes_ago in (("over", 61), ("running", 59), ("upcoming", -1)):
+        rollcall.put(session, course_id="7", scheduled_at=ago(minutes_ago).isoformat())
+    rollcall.put("unscheduled", course_id="7")
+    rollcall.put("another course", course_id="8", scheduled_at=ago(500).isoformat())
+    everything = told(listed(rollcall, course_id="7"))
+    statuses = {one["session_id"]: one["status"] for one in everything["sessions"]}
+    assert statuses == {
+        "over": "over",
+        "running": "running",
+        "unscheduled": None,
+        "upcoming": "upcoming",
+    }
+    for status in ("over", "running", "upcoming"):
+        answer = listed(rollcall, course_id="7", status=status)
+        assert ids(answer) == [status]
+        assert told(answer)["counts"] == {"upcoming": 1, "running": 1, "over": 1}
+    assert told(listed(rollcall))["counts"]["over"] == 2
+
+
+def test_moving_a_class_moves_its_end(rollcall: Rollcall) -> None:
+    rollcall.put("98", scheduled_at=ago(61).isoformat(), duration_minutes=60)
+    rollcall.put("98", scheduled_at=ago(61).isoformat(), duration_minutes=90)
+    assert ids(listed(rollcall, status="running")) == ["98"]
+    rollcall.put("98")
+    assert told(listed(rollcall))["counts"] == {"upcoming": 0, "running": 0, "over": 0}
+
+
+def test_a_teacher_lists_the_sessions_of_their_own_room(rollcall: Rollcall) -> None:
+    rollcall.put("1", room_name="quran-98", expected=[{"user_id": "5"}])
+    rollcall.put("2", room_name="main", rooms=["quran-*"])
+    rollcall.put("3", room_name="math-7")
+    rollcall.deliver(
+        joined(ago(9), room="RM_7", room_name="math-7", names="4", room_created=ago(10)),
+        joined(ago(8), sid="PA_8", room="RM_8", names="5", room_created=ago(9)),
+    )
+    teacher = bearer(token("teacher", "quran-98", roomAdmin=True))
+    seen = rollcall.client.get("/api/sessions", headers=teacher)
+    assert ids(seen) == ["1", "2", "5"]
+    seen = rollcall.client.get("/api/sessions?room_name=math-7", headers=teacher)
+    assert ids(seen) == []
+    pupil = rollcall.client.get("/api/sessions", headers=bearer(token()))
+    assert problem(pupil) == (403, "forbidden")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "/api/sessions?acadamy_id=7",
+        session_url("98", "attendance-status", user_id="5", sesion="99"),
+        session_url("98", "attendance", formats="csv"),
+        session_url("98", _="1764369000"),
+    ],
+)
+@on_sqlite
+def test_a_word_in_the_query_that_nobody_knows_is_refused(rollcall: Rollcall, url: str) -> None:
+    rollcall.put("98")
+    answer = rollcall.client.get(url, headers=bearer(ops_token()))
+    assert problem(answer) == (400, "invalid")
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from sqlalchemy import (
     DateTime,
     Dialect,
     Engine,
+    Index,
     Integer,
     MetaData,
     Table,
@@ -30,6 +31,7 @@ from sqlalchemy import (
     cast,
     func,
     select,
+    text,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql import JSONB
@@ -68,6 +70,12 @@ class Instant(TypeDecorator[datetime]):
         if value is None or dialect.name != "sqlite":
             return value
         return value.replace(tzinfo=UTC)
+
+
+def partial(name: str, *columns: str) -> Index:
+    """An index of the rows in which its last column says something: few."""
+    says = text(f"{columns[-1]} IS NOT NULL")
+    return Index(name, *columns, postgresql_where=says, sqlite_where=says)
 
 
 @contextmanager

@@ -18,20 +18,13 @@ from sqlalchemy import (
     func,
     or_,
     select,
-    text,
 )
 
 from models.domain.facts import Cycle
-from models.storage.db import Instant, Key, among, metadata
+from models.storage.db import Instant, Key, among, metadata, partial
 from models.tables.room import begins_with, rooms
 
 FIELDS = tuple(field.name for field in fields(Cycle))
-
-
-def _partial(name: str, *columns: str) -> Index:
-    """An index of the rows in which its last column says something: few."""
-    says = text(f"{columns[-1]} IS NOT NULL")
-    return Index(name, *columns, postgresql_where=says, sqlite_where=says)
 
 
 cycles = Table(
@@ -61,10 +54,10 @@ cycles = Table(
     Column("session_type", Text),
     Column("academy_id", Text),
     Index("cycles_by_room", "room_sid", "user_id"),
-    _partial("cycles_by_named_session", "named_session"),
+    partial("cycles_by_named_session", "named_session"),
     Index("cycles_by_room_name", "room_name", "joined_at"),
     Index("cycles_by_left", "room_name", "left_at"),
-    _partial("cycles_by_seen", "room_name", "last_seen_at"),
+    partial("cycles_by_seen", "room_name", "last_seen_at"),
     Index("cycles_by_user", "user_id"),
 )
 

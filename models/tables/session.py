@@ -14,6 +14,7 @@ from typing import Any
 
 from sqlalchemy import (
     Column,
+    ColumnElement,
     CompoundSelect,
     Connection,
     Float,
@@ -44,6 +45,7 @@ from models.storage.db import (
     insert,
     is_sqlite,
     metadata,
+    partial,
 )
 
 LISTS = ("rooms", "hosts", "labels")
@@ -72,7 +74,10 @@ sessions = Table(
     Column("course_id", Text),
     Column("hosts", Json, nullable=False),
     Column("labels", Json, nullable=False),
+    Column("ends_at", Instant),
     Index("sessions_by_room_name", "room_name", "scheduled_at"),
+    partial("sessions_by_academy", "academy_id"),
+    partial("sessions_by_course", "course_id"),
 )
 
 session_rooms = Table(
@@ -195,31 +200,12 @@ def remove(conn: Connection, session_id: str) -> None:
     conn.execute(delete(sessions).where(sessions.c.id == session_id))
 
 
-def page(
-    conn: Connection,
-    *,
-    room_name: str | None = None,
-    since: datetime | None = None,
-    until: datetime | None = None,
-    after: str | None = None,
-    limit: int,
-) -> list[Session]:
-    """Up to `limit` sessions by id, those beyond `after`.
-
-    `since` and `until` (exclusive) bound the scheduled start, or for a session without one when
-    its row was made.
-    """
-    began_at = func.coalesce(sessions.c.scheduled_at, sessions.c.created_at)
-    statement = select(sessions).order_by(sessions.c.id).limit(limit)
-    if room_name is not None:
-        statement = statement.where(sessions.c.room_name == room_name)
-    if since is not None:
-        statement = statement.where(began_at >= since)
-    if until is not None:
-        statement = statement.where(began_at < until)
-    if after is not None:
-        statement = statement.where(sessions.c.id > after)
-    return [read(row) for row in conn.execute(statement)]
+def listing_room(conn: Connection, room_name: str) -> ColumnElement[bool]:
+    """Those whose room it is: by `room_name`, or by a name in `rooms`."""
+    listed = select(session_rooms.c.session_id).where(
+        among(conn, session_rooms.c.name, sorted(_patterns_of(room_name)))
+    )
+    return or_(sessions.c.room_name == room_name, sessions.c.id.in_(listed))
 
 
 def count(conn: Connection) -> int:
@@ -229,7 +215,7 @@ def count(conn: Connection) -> int:
 
 def read(row: Row[Any]) -> Session:
     values = dict(row._mapping)
-    del values["created_at"]
+    del values["created_at"], values["ends_at"]
     expected = tuple(Person(**person) for person in values.pop("expected"))
     lists = {name: tuple(values[name]) for name in LISTS}
     return Session(**values | lists, expected=expected)
@@ -238,7 +224,8 @@ def read(row: Row[Any]) -> Session:
 def as_row(session: Session, *, now: datetime) -> dict[str, Any]:
     expected = [asdict(person) for person in session.expected]
     lists = {name: list(getattr(session, name)) for name in LISTS}
-    return asdict(session) | lists | {"expected": expected, "created_at": now}
+    derived = {"ends_at": session.ends_at, "created_at": now}
+    return asdict(session) | lists | {"expected": expected} | derived
 
 
 def _patterns_of(name: str) -> Iterator[str]:

@@ -106,14 +106,22 @@ def uncounted(
         )
 
 
-def that_own(conn: Connection, sessions: Iterable[Session], *, rules: Rules) -> list[Session]:
-    """Those of the sessions that are there: registered, or made on the spot of something."""
+def that_own(
+    conn: Connection, sessions: Iterable[Session], *, rules: Rules, seen_from: str | None = None
+) -> list[Session]:
+    """Those of the sessions that are there: registered, or made on the spot of something. With
+    `seen_from`, as rooms of this name see them."""
     there = []
     for each in sessions:
         if each.registered:
             there.append(each)
-        elif (known := gather(conn, made_meetings.of_made(conn, each), rules=rules)) is not None:
-            there.append(known.meeting.session)
+            continue
+        known = gather(conn, made_meetings.of_made(conn, each), rules=rules)
+        meeting = known.meeting if known else None
+        if meeting is not None and seen_from is not None:
+            meeting = meeting.seen_from(seen_from)
+        if meeting is not None:
+            there.append(meeting.session)
     return there
 
 

@@ -13,6 +13,7 @@ import orjson
 from models.domain.attendance import Attendance
 from models.domain.counting import Uncounted
 from models.domain.facts import Meeting, Person, Session
+from models.tables import session_list
 from webhooks.api import fields
 from webhooks.api.fields import instant
 from webhooks.door.responses import Response
@@ -92,7 +93,7 @@ def expected_people(session: Session | None) -> dict[str, Person]:
     return {person.user_id: person for person in session.expected} if session else {}
 
 
-def session(registered: Session, overlaps: Sequence[str]) -> dict[str, Any]:
+def session(registered: Session, overlaps: Sequence[str], now: datetime) -> dict[str, Any]:
     """A session as operators put and get it; `overlaps`: classes of its rooms at the same time."""
     return {
         "session_id": registered.id,
@@ -107,6 +108,7 @@ def session(registered: Session, overlaps: Sequence[str]) -> dict[str, Any]:
             {"user_id": person.user_id, "name": person.name} for person in registered.expected
         ],
         "rooms": list(registered.rooms),
+        "status": session_list.status(registered, now=now),
         "overlaps": list(overlaps),
     }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import IO, Annotated, Any, ClassVar, Literal, Self
 
 import orjson
@@ -11,7 +11,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from models.tables.session import MAX_DURATION
-from webhooks.api.fields import SessionType
+from models.tables.session_list import Wanted
+from webhooks.api.fields import ScheduleStatus, SessionType
 from webhooks.door import address, auth
 from webhooks.door.problems import Problem
 from webhooks.door.values import (
@@ -151,9 +152,9 @@ class SessionBody(Body):
 
 
 class Query(BaseModel):
-    """What may stand after a path's `?`; what is unknown is ignored."""
+    """What may stand after a path's `?`: nothing else, since a misspelt filter would be none."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     @classmethod
     def of_request(cls) -> Self:
@@ -163,7 +164,7 @@ class Query(BaseModel):
         """
         given = request.args.to_dict(flat=False) if request.query_string else {}
         for named in request.view_args or ():
-            given.pop(named, None)
+            given.pop(address.query_of(named), None)
         return cls.model_validate(
             {name: values[0] if len(values) == 1 else values for name, values in given.items()}
         )
@@ -186,10 +187,20 @@ class RosterQuery(Query):
 
 
 class PageQuery(Query):
-    """Which sessions to list: a room's, begun in [from, to), beyond the `after` of a page."""
+    """Which sessions to list: by what they are registered with, begun in [from, to), beyond the
+    `after` of a page."""
 
     room_name: Word | None = None
+    academy_id: Word | None = None
+    course_id: Word | None = None
+    label: Word | None = Field(None, description="With this among its labels.")
+    status: ScheduleStatus | None = Field(None, description="Of classes, by their schedule.")
     since: Bound | None = Field(None, alias="from", description="Begun at or after.")
     until: Bound | None = Field(None, alias="to", description="Begun before.")
     after: Word | None = Field(None, description="The `next` of the page before.")
     limit: int = Field(100, ge=1, le=1000)
+
+    def wanted(self, now: datetime, *, of_room: str | None = None) -> Wanted:
+        """The sessions that it asks for; with `of_room`, of those of that room."""
+        filters = self.model_dump(exclude={"after", "limit"})
+        return Wanted(now=now, of_room=of_room, **filters)

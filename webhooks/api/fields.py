@@ -16,8 +16,10 @@ import pydantic
 from pydantic import AwareDatetime
 
 from models.domain.facts import MadeBy, Source
+from models.tables import session_list
 
 SessionType = Literal["individual", "academic", "group"]
+ScheduleStatus = session_list.Status
 AttendanceStatus = Literal["present", "completed", "absent", "left", "not_joined"]
 EndedBy = Literal[
     "left",

@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeVar
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, create_model
 
 from webhooks.api import fields
-from webhooks.api.fields import Count
+from webhooks.api.fields import Count, ScheduleStatus
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -161,6 +161,7 @@ SESSION = {
     "late_after_minutes": 10,
     "expected": [{"user_id": "5", "name": "أحمد"}],
     "rooms": [],
+    "status": "running",
     "overlaps": [],
 }
 
@@ -180,15 +181,30 @@ class Session(SessionBrief):
     late_after_minutes: int
     expected: list[ExpectedReply]
     rooms: list[str] = Field(description="Further rooms; `name*` means all that begin so.")
+    status: ScheduleStatus | None = Field(
+        description="Of a class, by its schedule; null without one."
+    )
     overlaps: list[str] = Field(description="Other classes of its rooms at the same time.")
+
+
+class Counts(Reply):
+    """How many classes there are, by their schedule."""
+
+    upcoming: Count
+    running: Count
+    over: Count
+
+
+COUNTS = {"upcoming": 0, "running": 1, "over": 0}
 
 
 class SessionsPage(Reply):
     """Sessions by id; `next` is the `after` of the next page, null when this is not full."""
 
-    model_config = _example({"sessions": [SESSION], "next": None})
+    model_config = _example({"sessions": [SESSION], "counts": COUNTS, "next": None})
 
     sessions: list[Session]
+    counts: Counts = Field(description="Of all pages, whatever `status` was asked for.")
     next: str | None
 
 

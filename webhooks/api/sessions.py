@@ -13,9 +13,17 @@ from models.domain.facts import Person, Session, made_for
 from models.ledger import made
 from models.settings.settings import Settings
 from models.storage import db
-from models.tables import cycle, made_meetings, made_session, room, session, session_facts
+from models.tables import (
+    cycle,
+    made_meetings,
+    made_session,
+    room,
+    session,
+    session_facts,
+    session_list,
+)
 from webhooks.api import answers, replies
-from webhooks.api.bodies import PageQuery, SessionBody
+from webhooks.api.bodies import PageQuery, Query, SessionBody
 from webhooks.door import address, auth
 from webhooks.door.context import backend, present
 from webhooks.door.operation import Answer, json, operation
@@ -37,13 +45,16 @@ sessions = Blueprint("sessions", __name__, url_prefix="/api/sessions")
 def put(session_id: str) -> Response:
     """Register a session, or change it: what happened in its rooms is its own from then on."""
     auth.operator()
+    Query.of_request()
     asked = _told(address.session_id(session_id), SessionBody.of_request(), backend().settings)
     _check_id(asked)
-    before = _change(asked.id, asked, present())
+    now = present()
+    before = _change(asked.id, asked, now)
     registered = before is not None and before.registered
     with db.reading(backend().engine) as conn:
         overlaps = session.overlapping(conn, [asked]).get(asked.id, [])
-    return answers.answer(answers.session(asked, overlaps), status=200 if registered else 201)
+    body = answers.session(asked, overlaps, now)
+    return answers.answer(body, status=200 if registered else 201)
 
 
 @sessions.get("/<session_id>")
@@ -51,13 +62,14 @@ def put(session_id: str) -> Response:
 def get(session_id: str) -> Response:
     """One session by its id."""
     auth.operator()
+    Query.of_request()
     with db.reading(backend().engine) as conn:
         known = session.find(conn, address.session_id(session_id))
         there = session_facts.that_own(conn, [known] if known else [], rules=backend().rules)
         overlaps = session.overlapping(conn, there)
     if not there:
         raise _unknown()
-    return answers.answer(answers.session(there[0], overlaps.get(there[0].id, [])))
+    return answers.answer(answers.session(there[0], overlaps.get(there[0].id, []), present()))
 
 
 @sessions.delete("/<session_id>")
@@ -65,6 +77,7 @@ def get(session_id: str) -> Response:
 def delete(session_id: str) -> Response:
     """Take a registration back. Attendance stays, and belongs to another session from then on."""
     auth.operator()
+    Query.of_request()
     before = _change(address.session_id(session_id), None, present())
     if before is None or not before.registered:
         raise _unknown()
@@ -73,19 +86,26 @@ def delete(session_id: str) -> Response:
 
 @sessions.get("")
 @operation(
-    tokens=("operator",), query=PageQuery, answers={200: json("A page.", replies.SessionsPage)}
+    tokens=("administrator", "operator"),
+    query=PageQuery,
+    answers={200: json("A page.", replies.SessionsPage)},
 )
 def index() -> Response:
-    """Sessions by id, a page at a time; `next` is the `after` of the next page."""
-    auth.operator()
-    asked = PageQuery.of_request()
+    """Sessions by id, a page at a time; `next` is the `after` of the next page.
+
+    The token of a room's admin lists the sessions of that room.
+    """
+    caller, asked, now = auth.administrator(), PageQuery.of_request(), present()
+    of_room = None if caller.operates else caller.room
+    wanted = asked.wanted(now, of_room=of_room)
     with db.reading(backend().engine) as conn:
-        page = session.page(conn, **asked.model_dump())
-        there = session_facts.that_own(conn, page, rules=backend().rules)
-        overlaps = session.overlapping(conn, there)
+        page = session_list.page(conn, wanted, after=asked.after, limit=asked.limit)
+        counts = session_list.counts(conn, wanted)
+        there = session_facts.that_own(conn, page, rules=backend().rules, seen_from=of_room)
+        overlaps = {} if of_room else session.overlapping(conn, there)
     following = page[-1].id if len(page) == asked.limit else None
-    listed = [answers.session(each, overlaps.get(each.id, [])) for each in there]
-    return answers.answer({"sessions": listed, "next": following})
+    listed = [answers.session(each, overlaps.get(each.id, []), now) for each in there]
+    return answers.answer({"sessions": listed, "counts": counts, "next": following})
 
 
 def _change(session_id: str, registered: Session | None, now: datetime) -> Session | None:

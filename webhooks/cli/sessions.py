@@ -8,13 +8,13 @@ import click
 
 from models.domain.facts import Session
 from models.storage import db
-from models.tables import session, session_facts
+from models.tables import session, session_facts, session_list
 from webhooks.api import answers
 from webhooks.api.bodies import PageQuery
 from webhooks.api.fields import instant
 from webhooks.cli import terminal
 from webhooks.cli.group import Group
-from webhooks.door.context import unhurried
+from webhooks.door.context import present, unhurried
 
 COLUMNS = ("session", "room", "begins", "minutes", "made by")
 
@@ -23,6 +23,10 @@ sessions = Group("sessions", help="Classes and meetings, and their attendance.")
 
 @sessions.command("list")
 @click.option("--room-name", help="Of this LiveKit room.")
+@click.option("--academy-id", help="Of this academy.")
+@click.option("--course-id", help="Of this course.")
+@click.option("--label", help="With this among its labels.")
+@click.option("--status", type=click.Choice(["upcoming", "running", "over"]), help="Of classes.")
 @click.option("--from", "from_", help="Begun at or after, such as 2026-11-23T14:00:00Z.")
 @click.option("--to", help="Begun before.")
 @click.option("--after", help="Beyond this session's id.")
@@ -33,14 +37,17 @@ def index(*, as_json: bool, from_: str | None, **options: Any) -> None:
     asked = terminal.asked(PageQuery, options | {"from": from_})
     if asked.since is not None and asked.until is not None and asked.until <= asked.since:
         raise click.UsageError("--to must be later than --from.")
+    now = present()
     with db.reading(unhurried().engine) as conn:
-        page = session.page(conn, **asked.model_dump())
+        wanted = asked.wanted(now)
+        page = session_list.page(conn, wanted, after=asked.after, limit=asked.limit)
+        counts = session_list.counts(conn, wanted)
         listed = session_facts.that_own(conn, page, rules=unhurried().rules)
         overlaps = session.overlapping(conn, listed)
     following = page[-1].id if len(page) == asked.limit else None
     if as_json:
-        as_put = [answers.session(each, overlaps.get(each.id, [])) for each in listed]
-        terminal.show_json({"sessions": as_put, "next": following})
+        as_put = [answers.session(each, overlaps.get(each.id, []), now) for each in listed]
+        terminal.show_json({"sessions": as_put, "counts": counts, "next": following})
         return
     if listed:
         terminal.show_table(COLUMNS, map(_row, listed), copied="session")

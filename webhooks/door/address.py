@@ -18,6 +18,11 @@ IN_QUERY = "-"
 """Stands in a path for what a path can't carry: a session with a slash, `.` or `..`."""
 
 
+def query_of(named: str) -> str:
+    """The query's parameter that says what the path's `named` can't carry."""
+    return "session" if named == "session_id" else named
+
+
 def of_path(named: str, *, query: str = "session") -> str:
     """The session (or what else) that the path names, or for `-` the query's parameter."""
     asked = request.args.get(query) if named == IN_QUERY else None

@@ -43,6 +43,13 @@ def operator() -> Caller:
     return holder
 
 
+def administrator() -> Caller:
+    """The holder of an operators' token, or of the token of a room's admin. Raises Problem: 401, or
+    403 with any other token."""
+    holder = caller()
+    return holder if holder.administers else operator()
+
+
 def participant(token: str | None = None) -> Caller:
     """The holder of a participant's token. Raises Problem: 401, or 403 with any other token."""
     holder = caller(token)

@@ -1,0 +1,112 @@
+"""Lists of sessions: by what is registered of them, a page at a time, with how many there are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    and_,
+    case,
+    func,
+    select,
+    type_coerce,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+from models.domain.facts import Session
+from models.storage.db import is_sqlite
+from models.tables.session import listing_room, read, sessions
+
+Status = Literal["upcoming", "running", "over"]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which sessions: None means any.
+
+    `since` and `until` (exclusive) bound the scheduled start, or for a session without one when its
+    row was made. `status` is by the schedule at `now`. With `of_room`, those that are registered
+    for rooms of this name, and those that were made on the spot in them.
+    """
+
+    now: datetime
+    room_name: str | None = None
+    academy_id: str | None = None
+    course_id: str | None = None
+    label: str | None = None
+    status: Status | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    of_room: str | None = None
+
+
+def status(session: Session, *, now: datetime) -> Status | None:
+    """Whether a class is still to come, running or over; None without a schedule."""
+    if session.scheduled_at is None or session.ends_at is None:
+        return None
+    if now < session.scheduled_at:
+        return "upcoming"
+    return "running" if now < session.ends_at else "over"
+
+
+def page(
+    conn: Connection, wanted: Wanted, *, after: str | None = None, limit: int
+) -> list[Session]:
+    """Up to `limit` sessions by id, those beyond `after`."""
+    statement = select(sessions).where(*_conditions(conn, wanted))
+    if wanted.status is not None:
+        statement = statement.where(_statuses(wanted.now)[wanted.status])
+    if after is not None:
+        statement = statement.where(sessions.c.id > after)
+    rows = conn.execute(statement.order_by(sessions.c.id).limit(limit))
+    return [read(row) for row in rows]
+
+
+def counts(conn: Connection, wanted: Wanted) -> dict[Status, int]:
+    """How many classes of each status there are, whatever `wanted.status` is."""
+    statuses = _statuses(wanted.now)
+    columns = [
+        func.coalesce(func.sum(case((is_so, 1), else_=0)), 0).label(word)
+        for word, is_so in statuses.items()
+    ]
+    statement: Select[Any] = select(*columns).where(*_conditions(conn, wanted))
+    return dict(zip(statuses, conn.execute(statement).one(), strict=True))
+
+
+def _conditions(conn: Connection, wanted: Wanted) -> list[ColumnElement[bool]]:
+    began_at = func.coalesce(sessions.c.scheduled_at, sessions.c.created_at)
+    asked = {
+        sessions.c[name]: getattr(wanted, name) for name in ("room_name", "academy_id", "course_id")
+    }
+    conditions = [column == value for column, value in asked.items() if value is not None]
+    if wanted.label is not None:
+        conditions.append(_has_label(conn, wanted.label))
+    if wanted.since is not None:
+        conditions.append(began_at >= wanted.since)
+    if wanted.until is not None:
+        conditions.append(began_at < wanted.until)
+    if wanted.of_room is not None:
+        conditions.append(listing_room(conn, wanted.of_room))
+    return conditions
+
+
+def _statuses(now: datetime) -> dict[Status, ColumnElement[bool]]:
+    """As `status` has it. A row without a schedule is none of them."""
+    start, end = sessions.c.scheduled_at, sessions.c.ends_at
+    return {
+        "upcoming": start > now,
+        "running": and_(start <= now, end > now),
+        "over": end <= now,
+    }
+
+
+def _has_label(conn: Connection, label: str) -> ColumnElement[bool]:
+    if not is_sqlite(conn):
+        return type_coerce(sessions.c.labels, JSONB).contains([label])
+    each = func.json_each(sessions.c.labels).table_valued("value")
+    return select(each).where(each.c.value == label).exists()
