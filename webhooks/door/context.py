@@ -9,6 +9,7 @@ from flask import current_app
 
 from webhooks.door.admission import Admission
 from webhooks.door.callers import Callers
+from webhooks.door.unsent import Unsent
 from worker.inbox.group_commit import GroupCommit
 from worker.inbox.rejections import Rejections
 from worker.inbox.spool_copier import SpoolCopier
@@ -32,6 +33,7 @@ class Context:
     spool_copier: SpoolCopier
     rejections: Rejections
     admission: Admission
+    unsent: Unsent
 
 
 def context() -> Context:
