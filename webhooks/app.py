@@ -22,6 +22,7 @@ from webhooks.door.callers import Callers
 from webhooks.door.context import EXTENSION, Context
 from webhooks.door.prefix import UnderPrefix
 from webhooks.door.responses import Response
+from webhooks.door.room_access import RoomAccess
 from webhooks.door.unsent import Unsent
 from webhooks.pages.docs import docs
 from webhooks.pages.manual import manual
@@ -55,6 +56,7 @@ def create_app(settings: Settings | None = None, timeouts: Timeouts = REQUEST) -
         rejections=Rejections(backend.redis, backend.keys),
         admission=Admission(settings.web_threads),
         unsent=Unsent(),
+        room_access=RoomAccess(backend.engine, backend.rules),
     )
     problems.register(app)
     api = (receiver, status, roster, join, sessions, events, users, health, metrics)

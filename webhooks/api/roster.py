@@ -20,7 +20,7 @@ from webhooks.api.bodies import RosterQuery
 from webhooks.api.replies import Roster
 from webhooks.door import address, auth
 from webhooks.door.callers import Caller
-from webhooks.door.context import backend, present
+from webhooks.door.context import backend, context, present
 from webhooks.door.operation import CSV, JSON, Answer, operation
 from webhooks.door.problems import forbidden
 from webhooks.door.sending import take_seat
@@ -55,6 +55,7 @@ def attendance_roster(session: str) -> Response:
     """Everyone expected, or with a counted visit."""
     now, caller, asked = present(), auth.caller(), address.of_path(session)
     wanted = RosterQuery.of_request()
+    context().room_access.check(caller, asked, None, now=now)
     if _is_csv(wanted):
         take_seat(caller)
         return _csv(caller, asked, now, visits=wanted.cycles)

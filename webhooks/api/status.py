@@ -17,7 +17,7 @@ from webhooks.api.bodies import StatusQuery
 from webhooks.api.replies import Status
 from webhooks.door import address, auth
 from webhooks.door.callers import Caller
-from webhooks.door.context import backend, present
+from webhooks.door.context import backend, context, present
 from webhooks.door.operation import json, operation
 from webhooks.door.problems import Problem, forbidden
 from webhooks.door.responses import Response
@@ -49,7 +49,8 @@ def attendance_status(session: str) -> Response:
     user_id = StatusQuery.of_request().user_id or caller.user_id
     if user_id is None:
         raise Problem(400, "no-user", "This token is nobody's own: say whose with ?user_id=.")
-    facts = cache.read(backend(), asked, user_id)
+    context().room_access.check(caller, asked, user_id, now=now)
+    facts = cache.read(backend(), asked, user_id, keep_unknown=user_id == caller.user_id)
     shown = _answer(facts, caller, asked, user_id, now)
     metrics.status_seconds.labels(facts.outcome).observe(perf_counter() - started)
     log.debug("status.served", outcome=facts.outcome)

@@ -9,6 +9,7 @@ from flask import current_app
 
 from webhooks.door.admission import Admission
 from webhooks.door.callers import Callers
+from webhooks.door.room_access import RoomAccess
 from webhooks.door.unsent import Unsent
 from worker.inbox.group_commit import GroupCommit
 from worker.inbox.rejections import Rejections
@@ -34,6 +35,7 @@ class Context:
     rejections: Rejections
     admission: Admission
     unsent: Unsent
+    room_access: RoomAccess
 
 
 def context() -> Context:

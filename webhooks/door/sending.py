@@ -28,10 +28,13 @@ SMALL_BYTES = 64 * 1024
 def take_seat(caller: Caller) -> None:
     """Take a seat for making something long for this caller, until it is handed over or sent.
 
-    Raises Problem 429 when there is none.
+    Who has one already keeps it. Raises Problem 429 when there is none.
     """
-    g.seat = ExitStack()
-    g.seat.enter_context(context().admission.export(caller.user_id or caller.room))
+    if "seat" in g:
+        return
+    seat = ExitStack()
+    seat.enter_context(context().admission.export(caller.user_id or caller.room))
+    g.seat = seat
 
 
 def hand_over(response: Response) -> Response:
