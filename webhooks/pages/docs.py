@@ -6,15 +6,16 @@ import re
 from typing import Any
 
 import orjson
-from flask import Blueprint, Response, current_app, request
+from flask import Blueprint, Response, current_app
 from markupsafe import Markup, escape
 
 from webhooks import pages
 from webhooks.api.answers import answer
+from webhooks.door.context import backend
 from webhooks.door.operation import HTML, JSON, Answer, operation
 from webhooks.openapi import document
 
-DOCUMENT = "openapi"
+DOCUMENT, DUMPED = "openapi", "openapi.json"
 
 POLICY = "; ".join(
     (
@@ -35,7 +36,7 @@ docs = Blueprint("docs", __name__)
 @operation(answers={200: Answer("OpenAPI 3.1.", {JSON: None})})
 def openapi_json() -> Response:
     """This description, for programs."""
-    return answer(_document() | {"servers": [{"url": request.script_root or "/"}]})
+    return answer(_dumped())
 
 
 @docs.get("/docs")
@@ -65,6 +66,16 @@ def model_name(ref: str) -> str:
 def pretty(value: object) -> str:
     """JSON as people read it."""
     return orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()
+
+
+def _dumped() -> orjson.Fragment:
+    """The document as JSON, made once as it is."""
+    made: orjson.Fragment | None = current_app.extensions.get(DUMPED)
+    if made is None:
+        root = backend().settings.path_prefix or "/"
+        made = orjson.Fragment(orjson.dumps(_document() | {"servers": [{"url": root}]}))
+        current_app.extensions[DUMPED] = made
+    return made
 
 
 def _document() -> dict[str, Any]:
