@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, bindparam, exists, or_, select
+from sqlalchemy import Column, ColumnElement, Connection, Select, bindparam, exists, or_, select
 
 from models.domain.facts import made_for
 from models.storage.db import among_bound, is_sqlite
@@ -61,7 +61,7 @@ def _by_id(on_sqlite: bool) -> list[ColumnElement[bool]]:
     return [
         exists().where(sessions.c.id == address, sessions.c.room_name == room_name),
         exists().where(session_rooms.c.session_id == address, listed),
-        exists().where(rooms.c.named_session == address, rooms.c.name == room_name),
+        exists().where(rooms.c.named_session == address, _is(rooms.c.name, room_name)),
         exists().where(joined.c.room_name == room_name),
     ]
 
@@ -90,11 +90,13 @@ def _by_metadata() -> list[ColumnElement[bool]]:
     of_address = select(rooms.c.named_session).where(rooms.c.name == address)
     latest = of_address.order_by(rooms.c.created_at.desc()).limit(LIVES).subquery()
     named = latest.c.named_session
-    by_both = exists().where(rooms.c.named_session == named, rooms.c.name == room_name)
     own = rooms.c.named_session
+    # With a limit PostgreSQL looks for each of the few, rather than read all lives of the room.
+    both = select(rooms.c.name).where(own == named, _is(rooms.c.name, room_name)).limit(1)
+    by_both = both.correlate(latest).scalar_subquery().is_not(None)
     return [
-        exists().where(or_(_made_for(named, room_name), by_both.correlate(latest))),
-        exists().where(rooms.c.name == room_name, _made_for(own, address)),
+        exists().where(or_(_made_for(named, room_name), by_both)),
+        exists().where(_made_for(own, address), _is(rooms.c.name, room_name)),
     ]
 
 
@@ -102,3 +104,8 @@ def _made_for(session_id: ColumnElement[Any], room_name: ColumnElement[Any]) -> 
     """Whether the id has the form in which sessions are made on the spot for this room."""
     begins = room_name.concat("@")
     return (session_id > begins) & (session_id < begins.concat("\U0010ffff"))
+
+
+def _is(name: Column[Any], value: ColumnElement[Any]) -> ColumnElement[bool]:
+    """Whether the name is this one, but never found by it: a room has many lives."""
+    return name.concat("") == value
