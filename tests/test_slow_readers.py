@@ -174,7 +174,7 @@ def test_beyond_what_memory_may_hold_few_read_slowly_and_everybody_else_is_answe
 def full(app: Flask) -> Flask:
     """The application while so much is unsent that nothing large may be handed over whole."""
     register(app.extensions[EXTENSION].backend.settings.database_url, SHORT_ROSTER + 1)
-    app.extensions[EXTENSION].unsent = Unsent(max_bytes=0)
+    app.extensions[EXTENSION].unsent = Unsent(max_bytes=0, connections=lambda: 0)
     app.test_client_class = FlaskClient  # the checked one would read the whole answer
     return app
 

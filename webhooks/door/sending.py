@@ -41,9 +41,12 @@ def hand_over(response: Response) -> Response:
     """After each request: its answer whole, or one that keeps its thread while it is sent, or the
     problem that too many do."""
     seat: ExitStack | None = g.pop("seat", None)
-    size, public = _size(response), _is_public()
+    size = _size(response)
+    if size <= SMALL_BYTES:
+        return _whole(response, seat or ExitStack())
+    public = _is_public()
     try:
-        if size <= SMALL_BYTES or context().unsent.take(size, public=public):
+        if context().unsent.take(size, public=public):
             return _whole(response, seat or ExitStack())
         return _sent_by_thread(response, seat or _seat(public=public), size)
     except Problem as busy:
