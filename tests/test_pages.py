@@ -104,6 +104,17 @@ def test_whatever_a_request_says_adds_no_page_to_those_that_are_kept(
     assert app.extensions[RENDERED] == before
 
 
+def test_pages_are_kept_for_few_prefixes(
+    app: Flask, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server says which; if it did so by a header, that could not fill the memory."""
+    monkeypatch.setattr("webhooks.pages.MOST", 3)
+    for number in range(10):
+        page = client.get("/manual/README.md", base_url=f"http://localhost/prefix-{number}").text
+        assert f'"/prefix-{number}/docs"' in page
+        assert len(app.extensions[RENDERED]) <= 3
+
+
 def test_a_page_says_what_its_own_request_asked(client: FlaskClient) -> None:
     client.get("/sessions/first?from=first")
     page = client.get("/sessions/-", query_string={"session": "\0session\0 second"}).text

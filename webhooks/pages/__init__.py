@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from typing import TypeVar
 
-from flask import Response, current_app, make_response, render_template
+from flask import Response, current_app, make_response, render_template, request
 from markupsafe import Markup, escape
 
-from webhooks.door.context import backend
-
 RENDERED = "rendered"
-"""Where the application keeps what was rendered: by template and variant, whoever asks."""
+"""Where the application keeps what was rendered: by template, variant and prefix, whoever asks."""
+
+MOST = 200
+"""What is kept; a site has some forty, under one prefix, which the server knows and no header."""
+
+T = TypeVar("T")
 
 
 def page(
@@ -26,7 +30,7 @@ def page(
     `values` are the same each time that template and `variant` are; `asked` are words of the
     request's own, which stand in the page as text or in an attribute.
     """
-    text = _rendered(template, variant, asked or {}, values)
+    text = once(template, variant, lambda: _render(template, asked or {}, values))
     for name, value in (asked or {}).items():
         text = text.replace(_place(name), escape(value))
     made = make_response(text)
@@ -37,18 +41,21 @@ def page(
     return made
 
 
-def _rendered(
-    template: str, variant: str, asked: Mapping[str, str], values: Mapping[str, object]
-) -> str:
-    """The page with places for what is asked. What a request says is no part of the key."""
-    rendered: dict[tuple[str, str], str] = current_app.extensions.setdefault(RENDERED, {})
-    key = template, variant
+def once(name: str, variant: str, make: Callable[[], T]) -> T:
+    """What `make` makes, made once for this name and variant under each prefix of the site."""
+    rendered: dict[tuple[str, str, str], T] = current_app.extensions.setdefault(RENDERED, {})
+    key = name, variant, request.script_root
     if key not in rendered:
-        places = {name: Markup(_place(name)) for name in asked}  # noqa: S704  (ours)
-        rendered[key] = render_template(
-            template, root=backend().settings.path_prefix, **places, **values
-        )
+        if len(rendered) >= MOST:
+            rendered.clear()
+        rendered[key] = make()
     return rendered[key]
+
+
+def _render(template: str, asked: Iterable[str], values: Mapping[str, object]) -> str:
+    """The page, with a place for each word that is asked."""
+    places = {name: Markup(_place(name)) for name in asked}  # noqa: S704  (ours)
+    return render_template(template, root=request.script_root, **places, **values)
 
 
 def _place(name: str) -> str:

@@ -6,16 +6,15 @@ import re
 from typing import Any
 
 import orjson
-from flask import Blueprint, Response, current_app
+from flask import Blueprint, Response, current_app, request
 from markupsafe import Markup, escape
 
 from webhooks import pages
 from webhooks.api.answers import answer
-from webhooks.door.context import backend
 from webhooks.door.operation import HTML, JSON, Answer, operation
 from webhooks.openapi import document
 
-DOCUMENT, DUMPED = "openapi", "openapi.json"
+DOCUMENT = "openapi"
 
 POLICY = "; ".join(
     (
@@ -36,7 +35,7 @@ docs = Blueprint("docs", __name__)
 @operation(answers={200: Answer("OpenAPI 3.1.", {JSON: None})})
 def openapi_json() -> Response:
     """This description, for programs."""
-    return answer(_dumped())
+    return answer(pages.once("openapi.json", "", _dump))
 
 
 @docs.get("/docs")
@@ -68,14 +67,10 @@ def pretty(value: object) -> str:
     return orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()
 
 
-def _dumped() -> orjson.Fragment:
-    """The document as JSON, made once as it is."""
-    made: orjson.Fragment | None = current_app.extensions.get(DUMPED)
-    if made is None:
-        root = backend().settings.path_prefix or "/"
-        made = orjson.Fragment(orjson.dumps(_document() | {"servers": [{"url": root}]}))
-        current_app.extensions[DUMPED] = made
-    return made
+def _dump() -> orjson.Fragment:
+    """The document as JSON, to be answered as it is."""
+    servers = [{"url": request.script_root or "/"}]
+    return orjson.Fragment(orjson.dumps(_document() | {"servers": servers}))
 
 
 def _document() -> dict[str, Any]:
