@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import gzip
 import re
+from collections.abc import Iterator
 from typing import Any, get_args
 
 import pytest
+from flask import Flask, template_rendered
 from flask.testing import FlaskClient
 
 from webhooks.api.fields import AttendanceStatus, EndedBy
-from webhooks.pages import pages
+from webhooks.pages import RENDERED, pages
 
 ELEMENT = "/static/attendance-status.js"
 SESSION = '<img src=x onerror=alert(1)> "98" ملاك'
@@ -49,6 +51,76 @@ def test_what_the_address_says_is_text(client: FlaskClient) -> None:
     page = client.get("/sessions/-", query_string={"session": SESSION}).text
     assert "<img src=x" not in page
     assert "&lt;img src=x onerror=alert(1)&gt; &#34;98&#34; ملاك" in page
+
+
+# --- rendered once --------------------------------------------------------------------------------
+
+EVERY_PAGE = ("/", "/sessions/98", "/ops", "/docs", "/manual/README.md")
+
+
+@pytest.fixture
+def renderings(app: Flask) -> Iterator[list[str]]:
+    """The templates that are rendered meanwhile."""
+    seen: list[str] = []
+
+    def rendered(_app: Flask, template: Any, **_: Any) -> None:
+        seen.append(template.name)
+
+    with template_rendered.connected_to(rendered, app):
+        yield seen
+
+
+@pytest.mark.parametrize("path", EVERY_PAGE)
+def test_a_page_is_rendered_once_in_each_language(
+    client: FlaskClient, renderings: list[str], path: str
+) -> None:
+    first = client.get(path, query_string={"lang": "en"})
+    assert renderings
+    once = list(renderings)
+    assert client.get(path, query_string={"lang": "en"}).data == first.data
+    assert renderings == once
+
+
+def test_whatever_a_request_says_adds_no_page_to_those_that_are_kept(
+    app: Flask, client: FlaskClient
+) -> None:
+    for path in (*EVERY_PAGE, "/openapi.json"):
+        for language in pages.LANGUAGES:
+            client.get(path, query_string={"lang": language})
+    before = dict(app.extensions[RENDERED])
+    for number in range(20):
+        hostile = {
+            "X-Forwarded-Prefix": f"/prefix-{number}",
+            "X-Script-Name": f"/prefix-{number}",
+            "Accept-Language": f"x-{number}, ar;q=0.{number % 10}",
+            "Host": f"host-{number}.example",
+        }
+        for path in ("/", f"/sessions/{number}", "/ops", "/docs", "/openapi.json"):
+            query = {"lang": f"{number}", "theme": f"{number}", f"{number}": "\0session\0"}
+            page = client.get(path, headers=hostile, query_string=query).text
+            assert f"prefix-{number}" not in page
+            assert f"host-{number}" not in page
+        assert client.get(f"/manual/{number}.md").status_code == 404
+    assert app.extensions[RENDERED] == before
+
+
+def test_pages_are_kept_for_few_prefixes(
+    app: Flask, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server says which; if it did so by a header, that could not fill the memory."""
+    monkeypatch.setattr("webhooks.pages.MOST", 3)
+    for number in range(10):
+        page = client.get("/manual/README.md", base_url=f"http://localhost/prefix-{number}").text
+        assert f'"/prefix-{number}/docs"' in page
+        assert len(app.extensions[RENDERED]) <= 3
+
+
+def test_a_page_says_what_its_own_request_asked(client: FlaskClient) -> None:
+    client.get("/sessions/first?from=first")
+    page = client.get("/sessions/-", query_string={"session": "\0session\0 second"}).text
+    assert "first" not in page
+    assert "\ufffdsession\ufffd second" in page
+    assert "\0" not in page
 
 
 @pytest.mark.parametrize(

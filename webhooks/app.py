@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from flask import Flask
 from flask_cors import CORS
 
@@ -14,12 +16,14 @@ from webhooks.api.roster import roster
 from webhooks.api.sessions import sessions
 from webhooks.api.status import status
 from webhooks.api.users import users
-from webhooks.door import problems
+from webhooks.door import problems, sending
 from webhooks.door.admission import Admission
 from webhooks.door.callers import Callers
 from webhooks.door.context import EXTENSION, Context
 from webhooks.door.prefix import UnderPrefix
 from webhooks.door.responses import Response
+from webhooks.door.room_access import RoomAccess
+from webhooks.door.unsent import Unsent
 from webhooks.pages.docs import docs
 from webhooks.pages.manual import manual
 from webhooks.pages.pages import pages
@@ -51,6 +55,8 @@ def create_app(settings: Settings | None = None, timeouts: Timeouts = REQUEST) -
         spool_copier=SpoolCopier(settings, local_drain.wake),
         rejections=Rejections(backend.redis, backend.keys),
         admission=Admission(settings.web_threads),
+        unsent=Unsent(),
+        room_access=RoomAccess(backend.engine, backend.rules),
     )
     problems.register(app)
     api = (receiver, status, roster, join, sessions, events, users, health, metrics)
@@ -61,6 +67,7 @@ def create_app(settings: Settings | None = None, timeouts: Timeouts = REQUEST) -
         app.wsgi_app = UnderPrefix(app.wsgi_app, settings.path_prefix)  # type: ignore[method-assign]
     if settings.cors_origins:
         _allow_origins(app, settings)
+    app.after_request(sending.hand_over)  # the first of them: they run from the last to the first
     return app
 
 
@@ -70,8 +77,11 @@ def create_served_app() -> Flask:
     It looks into the spool from its start: a process before it may have left events there.
     """
     settings = _settings()
-    ConnectionReaper(settings.port).start()
+    reaper = ConnectionReaper(settings.port)
+    reaper.start()
     app = create_app(settings)
+    if sys.platform == "linux":
+        app.extensions[EXTENSION].unsent.connections = reaper.unsent
     app.extensions[EXTENSION].spool_copier.start()
     return app
 

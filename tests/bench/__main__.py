@@ -23,6 +23,7 @@ from tests.bench.mail import get, pupil_token
 from tests.bench.memory import memory
 from tests.bench.polling import polling
 from tests.bench.receiving import receiving
+from tests.bench.refusing import refusing
 from tests.bench.registering import registering
 from tests.bench.replaying import replaying
 from tests.bench.rush import rush
@@ -40,6 +41,7 @@ class Bench(Protocol):
 BENCHES: dict[str, Bench] = {
     "receiving": receiving,
     "polling": polling,
+    "refusing": refusing,
     "crowd": crowd,
     "draining": draining,
     "crew": crew,

@@ -24,6 +24,7 @@ events = Blueprint("events", __name__, url_prefix="/api/events")
     tokens=("operator",),
     query=EventsQuery,
     answers={200: json("A page.", event_replies.EventsPage)},
+    problems=(429,),
 )
 def index() -> Response:
     """The events that were received, the newest first, a page at a time."""

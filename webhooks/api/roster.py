@@ -10,7 +10,7 @@ from tempfile import SpooledTemporaryFile
 from flask import Blueprint, Response, request, send_file
 from sqlalchemy import Connection
 
-from models.domain.facts import Meeting, Session
+from models.domain.facts import Cycle, Meeting, Session
 from models.storage import db
 from models.tables import reach as reaching
 from models.tables import session_facts
@@ -21,14 +21,18 @@ from webhooks.api.bodies import RosterQuery
 from webhooks.api.replies import Roster
 from webhooks.door import address, auth
 from webhooks.door.callers import Caller
-from webhooks.door.context import backend, present
+from webhooks.door.context import backend, context, present
 from webhooks.door.operation import CSV, JSON, Answer, operation
+from webhooks.door.sending import take_seat
 
 EXPORT_TIMEOUT_SECONDS = 10.0
 """What the database has for the first row of an export: it sorts everybody's visits before."""
 
 IN_MEMORY_BYTES = 1024 * 1024
 """A larger export is written to a temporary file."""
+
+SHORT_ROSTER = 1_000
+"""Visits, or people who are expected. A longer roster takes a seat, as an export does."""
 
 roster = Blueprint("roster", __name__, url_prefix="/api/sessions")
 
@@ -45,16 +49,19 @@ roster = Blueprint("roster", __name__, url_prefix="/api/sessions")
             {"Content-Disposition": "For CSV: a file name."},
         )
     },
+    problems=(429,),
 )
 def attendance_roster(session: str) -> Response:
     """Everyone expected, or with a counted visit."""
     now, caller, asked = present(), auth.caller(), address.of_path(session)
     wanted = RosterQuery.of_request()
+    context().room_access.check(caller, asked, None, now=now)
     if _is_csv(wanted):
+        take_seat(caller)
         return _csv(caller, asked, now, visits=wanted.cycles)
     with db.reading(backend().engine) as conn:
         known = _facts(conn, caller, asked, now)
-        cycles = session_facts.cycles_by_user(conn, known.reach) if known else {}
+        cycles = _cycles(conn, known, caller) if known else {}
     people, rules = sorted(cycles.items()), backend().rules
     seen = list(session_facts.everyone(known, people, now=now, rules=rules)) if known else []
     body = answers.roster(known.meeting if known else None, seen, now)
@@ -65,6 +72,15 @@ def attendance_roster(session: str) -> Response:
     sent = answers.answer(body)
     sent.vary.add("Accept")
     return sent
+
+
+def _cycles(conn: Connection, known: Facts, caller: Caller) -> dict[str, list[Cycle]]:
+    """Everybody's cycles. Raises Problem 429 when they are many and there is no seat for that."""
+    cycles = reaching.within(conn, known.reach, most=SHORT_ROSTER + 1)
+    if max(len(cycles), len(known.meeting.session.expected)) > SHORT_ROSTER:
+        take_seat(caller)
+        cycles = reaching.within(conn, known.reach)
+    return session_facts.by_user(cycles)
 
 
 def _is_csv(wanted: RosterQuery) -> bool:

@@ -17,7 +17,7 @@ from webhooks.api.bodies import StatusQuery
 from webhooks.api.replies import Status
 from webhooks.door import address, auth
 from webhooks.door.callers import Caller
-from webhooks.door.context import backend, present
+from webhooks.door.context import backend, context, present
 from webhooks.door.operation import json, operation
 from webhooks.door.problems import Problem
 from webhooks.door.responses import Response
@@ -49,9 +49,11 @@ def attendance_status(session: str) -> Response:
     user_id = StatusQuery.of_request().user_id or caller.user_id
     if user_id is None:
         raise Problem(400, "no-user", "This token is nobody's own: say whose with ?user_id=.")
-    facts = cache.read(backend(), asked, user_id)
+    context().room_access.check(caller, asked, user_id, now=now)
+    own = user_id == caller.user_id
+    facts = cache.read(backend(), asked, user_id, keep_unknown=own)
     if address.is_another_rooms(caller, facts.meeting, asked):
-        facts = cache.read_of_room(backend(), asked, user_id)
+        facts = cache.read_of_room(backend(), asked, user_id, keep_unknown=own)
     shown = _answer(facts, caller, asked, user_id, now)
     metrics.status_seconds.labels(facts.outcome).observe(perf_counter() - started)
     log.debug("status.served", outcome=facts.outcome)

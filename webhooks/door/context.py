@@ -9,6 +9,8 @@ from flask import current_app
 
 from webhooks.door.admission import Admission
 from webhooks.door.callers import Callers
+from webhooks.door.room_access import RoomAccess
+from webhooks.door.unsent import Unsent
 from worker.inbox.group_commit import GroupCommit
 from worker.inbox.rejections import Rejections
 from worker.inbox.spool_copier import SpoolCopier
@@ -32,6 +34,8 @@ class Context:
     spool_copier: SpoolCopier
     rejections: Rejections
     admission: Admission
+    unsent: Unsent
+    room_access: RoomAccess
 
 
 def context() -> Context:

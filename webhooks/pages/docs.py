@@ -35,7 +35,7 @@ docs = Blueprint("docs", __name__)
 @operation(answers={200: Answer("OpenAPI 3.1.", {JSON: None})})
 def openapi_json() -> Response:
     """This description, for programs."""
-    return answer(_document() | {"servers": [{"url": request.script_root or "/"}]})
+    return answer(pages.once("openapi.json", "", _dump))
 
 
 @docs.get("/docs")
@@ -65,6 +65,12 @@ def model_name(ref: str) -> str:
 def pretty(value: object) -> str:
     """JSON as people read it."""
     return orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()
+
+
+def _dump() -> orjson.Fragment:
+    """The document as JSON, to be answered as it is."""
+    servers = [{"url": request.script_root or "/"}]
+    return orjson.Fragment(orjson.dumps(_document() | {"servers": servers}))
 
 
 def _document() -> dict[str, Any]:

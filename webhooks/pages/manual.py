@@ -38,7 +38,7 @@ def read(name: str) -> Response:
     if name not in PAGES:
         abort(404)
     title, body = _rendered(name)
-    return page("manual.html", POLICY, title=title, body=body, name=name)
+    return page("manual.html", POLICY, variant=name, title=title, body=body, name=name)
 
 
 @cache

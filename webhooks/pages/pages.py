@@ -6,6 +6,7 @@ Whatever a name contains, it is shown as text: nothing here runs but our own fil
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, get_args
@@ -57,7 +58,7 @@ def home() -> Response:
 @operation(answers={200: PAGE}, problems=(400,))
 def roster(session: str) -> Response:
     """A session's roster and timeline; whether there is such a session, the API says."""
-    return _page("roster.html", session=address.session_id(session))
+    return _page("roster.html", asked={"session": address.session_id(session)})
 
 
 @pages.get("/ops")
@@ -84,12 +85,12 @@ def static(filename: str) -> Response:
     return sent
 
 
-def _page(template: str, **more: object) -> Response:
+def _page(template: str, asked: Mapping[str, str] | None = None, **more: object) -> Response:
     language = _language()
     said = words(language)
     other = urlencode(request.args.to_dict() | {"lang": said["other"]["lang"]})
-    values = {"lang": language, "words": said, "other_language": f"?{other}", **more}
-    made = page(template, POLICY, **values)
+    own = {"other_language": f"?{other}", **(asked or {})}
+    made = page(template, POLICY, variant=language, asked=own, lang=language, words=said, **more)
     made.headers["Vary"] = "Accept-Language"
     return made
 

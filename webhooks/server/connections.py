@@ -2,7 +2,8 @@
 
 Beside the requests, and without their knowledge: the kernel knows of each connection when data last
 came and went. A request that stays unanswered for too long is one that its sender never completed,
-for whatever of ours takes long has a limit of its own. Linux only; elsewhere connections just stay.
+for whatever of ours takes long has a limit of its own. An answer of which the reader takes next to
+nothing lies in the memory until it is shut. Linux only; elsewhere connections just stay.
 """
 
 from __future__ import annotations
@@ -27,15 +28,19 @@ REQUEST_SECONDS = 60.0
 IDLE_SECONDS = 120.0
 """Without a byte either way. LiveKit's client gives an idle connection up after 90."""
 
+READER_SECONDS, READER_BYTES = 60.0, 480 * 1024
+"""Who is sent an answer has to take this much of it in this time, or all that there is. (8 KiB/s.)
+"""
+
 EVERY_SECONDS = 5.0
 DESCRIPTORS = Path("/proc/self/fd")
-ESTABLISHED = 1
+ESTABLISHED, CLOSE_WAIT = 1, 8
 
-# struct tcp_info (linux/tcp.h): eight bytes, then words of 32 and of 64 bits; ages are in
+# struct tcp_info (linux/tcp.h): eight bytes, then words of 32, of 64 and of 32 bits; ages are in
 # milliseconds, as coarse as the kernel's clock.
-_TCP_INFO = struct.Struct("=8B24I4Q")
-_LAST_DATA_SENT, _LAST_DATA_RECEIVED = 8 + 9, 8 + 11
-_BYTES_ACKED, _BYTES_RECEIVED = 8 + 24 + 2, 8 + 24 + 3
+_TCP_INFO = struct.Struct("=8B24I4Q3I")
+_UNACKED, _LAST_DATA_SENT, _LAST_DATA_RECEIVED = 8 + 4, 8 + 9, 8 + 11
+_BYTES_ACKED, _BYTES_RECEIVED, _NOT_SENT = 8 + 24 + 2, 8 + 24 + 3, 8 + 24 + 4 + 2
 
 log = structlog.get_logger()
 
@@ -49,6 +54,9 @@ class Talk:
     received: float
     sent: float
     only_received: bool
+    acked_bytes: int
+    unsent: bool
+    """Whether the client has yet to take something of what was said."""
 
     @property
     def asks(self) -> bool:
@@ -65,10 +73,13 @@ class ConnectionReaper:
         *,
         request_seconds: float = REQUEST_SECONDS,
         idle_seconds: float = IDLE_SECONDS,
+        reader_seconds: float = READER_SECONDS,
     ) -> None:
         self._port = port
         self._request_seconds, self._idle_seconds = request_seconds, idle_seconds
+        self._reader_seconds = reader_seconds
         self._asking: dict[Peer, float] = {}
+        self._reading: dict[Peer, tuple[float, int]] = {}
 
     def start(self, *, every: float = EVERY_SECONDS) -> None:
         """Reap in a thread, for as long as the process lives."""
@@ -80,22 +91,40 @@ class ConnectionReaper:
 
     def reap(self) -> int:
         """Shut what has to be; how many connections."""
-        now, asking, shut = monotonic(), {}, 0
+        asking, self._asking = self._asking, {}
+        reading, self._reading = self._reading, {}
+        now, shut = monotonic(), 0
         for connection, peer in self._connections():
             talk = _talk(connection)
             if talk is None:
                 continue
-            if talk.asks:
-                since = asking[peer] = max(self._asking.get(peer, now), now - talk.sent)
+            if talk.unsent:
+                overdue = self._reads_too_slowly(peer, talk, reading.get(peer), now)
+            elif talk.asks:
+                since = self._asking[peer] = max(asking.get(peer, now), now - talk.sent)
                 overdue = now - since >= self._request_seconds
             else:
-                overdue = talk.received >= self._idle_seconds
+                overdue = min(talk.received, talk.sent) >= self._idle_seconds
             if overdue:
                 with suppress(OSError):
                     connection.shutdown(socket.SHUT_RDWR)
                 shut += 1
-        self._asking = asking
         return shut
+
+    def unsent(self) -> int:
+        """On how many connections the client has yet to take something."""
+        talks = (_talk(connection) for connection, _ in self._connections())
+        return sum(talk is not None and talk.unsent for talk in talks)
+
+    def _reads_too_slowly(
+        self, peer: Peer, talk: Talk, before: tuple[float, int] | None, now: float
+    ) -> bool:
+        """`before` is since when something was unsent at every look, and what had been acked."""
+        since, acked_bytes = before or (now, talk.acked_bytes)
+        over = now - since >= self._reader_seconds
+        slow = talk.acked_bytes - acked_bytes < READER_BYTES
+        self._reading[peer] = (now, talk.acked_bytes) if over else (since, acked_bytes)
+        return over and slow
 
     def _run(self, every: float) -> None:
         pause = threading.Event()
@@ -135,11 +164,13 @@ def _talk(connection: socket.socket) -> Talk | None:
         words = _TCP_INFO.unpack(packed)
     except (OSError, struct.error):
         return None
-    if words[0] != ESTABLISHED:
+    if words[0] not in (ESTABLISHED, CLOSE_WAIT):  # who closed one half may still read
         return None
     return Talk(
         received=words[_LAST_DATA_RECEIVED] / 1000,
         sent=words[_LAST_DATA_SENT] / 1000,
         # Acknowledging our half of the handshake counts as a byte.
         only_received=words[_BYTES_RECEIVED] > 0 and words[_BYTES_ACKED] <= 1,
+        acked_bytes=words[_BYTES_ACKED],
+        unsent=words[_UNACKED] > 0 or words[_NOT_SENT] > 0,
     )

@@ -63,18 +63,22 @@ class Facts:
     expecting: frozenset[str] = frozenset()
 
 
-def read(backend: Backend, address: str, user_id: str) -> Facts:
+def read(backend: Backend, address: str, user_id: str, *, keep_unknown: bool = False) -> Facts:
     """The facts of one person in the session that `address` (an id or a room's name) means.
 
-    Never older than CACHE_TTL_SECONDS. Raises what the database raises when it has to be asked.
+    Never older than CACHE_TTL_SECONDS. `keep_unknown`: of a large session, it is also kept that
+    nothing is known of this person. Who may ask for anybody can make people up.
+
+    Raises what the database raises when it has to be asked.
     """
     try:
-        return _hit(backend, address, user_id) or _miss(backend, address, user_id)
+        hit = _hit(backend, address, user_id)
+        return hit or _miss(backend, address, user_id, keep_unknown=keep_unknown)
     except RedisError:
         return _bypass(backend, address, user_id)
 
 
-def read_of_room(backend: Backend, room_name: str, user_id: str) -> Facts:
+def read_of_room(backend: Backend, room_name: str, user_id: str, *, keep_unknown: bool) -> Facts:
     """The same of the session that the room's name means, where it is another session's id too."""
     try:
         named = _unpack_named(backend, entry.fresh(backend.redis, "name", room_name, [NAMED]))
@@ -88,7 +92,9 @@ def read_of_room(backend: Backend, room_name: str, user_id: str) -> Facts:
         with db.reading(backend.engine) as conn:
             named = named_room.of_name(conn, room_name, now=now, rules=backend.rules)
         session_id = named.session_id(user_id, now=now)
-    return Facts(None, (), "miss") if session_id is None else read(backend, session_id, user_id)
+    if session_id is None:
+        return Facts(None, (), "miss")
+    return read(backend, session_id, user_id, keep_unknown=keep_unknown)
 
 
 def clear(redis: Redis, keys: Iterable[str]) -> bool:
@@ -142,7 +148,7 @@ def _unpack_named(backend: Backend, values: Values) -> NamedRoom | None:
         return None
 
 
-def _miss(backend: Backend, address: str, user_id: str) -> Facts:
+def _miss(backend: Backend, address: str, user_id: str, *, keep_unknown: bool) -> Facts:
     """Ask the database, one reader of an address at a time; others wait a moment."""
     filler = entry.place("filler", address)
     if not backend.redis.set(filler, b"1", nx=True, px=FILLER_LIFE_MS):
@@ -150,7 +156,8 @@ def _miss(backend: Backend, address: str, user_id: str) -> Facts:
         if filled is not None:
             return filled
     try:
-        return _revalidated(backend, address, user_id) or _fill(backend, address, user_id)
+        kept = _revalidated(backend, address, user_id)
+        return kept or _fill(backend, address, user_id, keep_unknown=keep_unknown)
     finally:
         backend.redis.delete(filler)
 
@@ -222,20 +229,20 @@ def _check_of_facts(ticket: Ticket, values: Values) -> _Check:
     return _Check(ticket, "facts", number, keys)
 
 
-def _fill(backend: Backend, address: str, user_id: str) -> Facts:
+def _fill(backend: Backend, address: str, user_id: str, *, keep_unknown: bool) -> Facts:
     """What the address means as an id, as nearly every one does, else as a room's name.
 
     Each look at the database is one of its own: SQLite shows a transaction the moment of its first
     statement, which must not be before the ticket for the facts was drawn.
     """
-    facts = _fill_facts(backend, address, user_id)
+    facts = _fill_facts(backend, address, user_id, keep_unknown=keep_unknown)
     if facts.meeting is not None:
         return facts
     session_id = _resolve(backend, address, user_id)
     if session_id is None:
         return facts
     kept = _revalidated(backend, session_id, user_id)
-    return kept or _fill_facts(backend, session_id, user_id)
+    return kept or _fill_facts(backend, session_id, user_id, keep_unknown=keep_unknown)
 
 
 def _resolve(backend: Backend, address: str, user_id: str) -> str | None:
@@ -259,7 +266,7 @@ def _resolve(backend: Backend, address: str, user_id: str) -> str | None:
     return session_id
 
 
-def _fill_facts(backend: Backend, session_id: str, user_id: str) -> Facts:
+def _fill_facts(backend: Backend, session_id: str, user_id: str, *, keep_unknown: bool) -> Facts:
     """Read the revision first: a commit in between costs one more fill later, and no truth."""
     ticket, _ = entry.draw(backend.redis, session_id)
     with db.reading(backend.engine) as conn:
@@ -271,6 +278,9 @@ def _fill_facts(backend: Backend, session_id: str, user_id: str) -> Facts:
         if facts is None:
             return Facts(None, (), "miss")
         by_user, is_whole = _cycles(conn, facts.reach, user_id)
+    own, expecting = by_user.get(user_id, ()), facts.expected_by(user_id)
+    if not (is_whole or own or expecting or keep_unknown):
+        by_user = {}
     entry.store(
         backend.redis,
         ticket,
@@ -280,8 +290,7 @@ def _fill_facts(backend: Backend, session_id: str, user_id: str) -> Facts:
         fresh_ms=_fresh_ms(backend),
         kept_ms=_kept_ms(backend),
     )
-    own = by_user.get(user_id, ())
-    return Facts(facts.meeting, own, "miss", facts.expected_by(user_id))
+    return Facts(facts.meeting, own, "miss", expecting)
 
 
 def _cycles(conn: Connection, reach: Reach, user_id: str) -> tuple[dict[str, list[Cycle]], bool]:
