@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from typing import cast
 
 import pytest
 from redis import Redis
@@ -185,8 +186,7 @@ def test_who_may_ask_for_anybody_fills_the_cache_with_nobody(
 
 
 def fields(redis: Redis) -> set[bytes]:
-    found: list[bytes] = redis.hkeys(entry.place("kept-facts", "large"))  # type: ignore[assignment]
-    return set(found)
+    return set(cast("list[bytes]", redis.hkeys(entry.place("kept-facts", "large"))))
 
 
 def test_who_has_yet_to_come_into_a_large_session_is_kept_for_themselves(
