@@ -204,6 +204,7 @@ def test_a_leave_ends_its_visit_exactly(planned: Rollcall) -> None:
     assert without(cycle, "joined_at", "left_at") == {
         "participant_sid": None,
         "source": "client",
+        "kind": "STANDARD",
         "disconnect_reason": None,
         "estimated": False,
         "ended_by": "client_left",

@@ -117,11 +117,12 @@ def doors(rollcall: Rollcall) -> dict[str, Ask]:
         "own status": lambda address: rollcall.status(address, of=PARTICIPANT),
         "another's status": lambda address: rollcall.status(address, of=TEACHER, user_id="7"),
         "roster": lambda address: rollcall.roster(address, of=TEACHER),
+        "join": lambda address: rollcall.join(address, of=PARTICIPANT),
         "export": export,
     }
 
 
-DOORS = ("own status", "another's status", "roster", "export")
+DOORS = ("own status", "another's status", "roster", "join", "export")
 
 
 @pytest.mark.parametrize("door", DOORS)

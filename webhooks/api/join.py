@@ -29,7 +29,7 @@ from webhooks.api.bodies import JoinBody, LeaveBody
 from webhooks.api.replies import JoinStatus, Status
 from webhooks.door import address, auth
 from webhooks.door.callers import Caller
-from webhooks.door.context import backend, present
+from webhooks.door.context import backend, context, present
 from webhooks.door.operation import json, operation
 from webhooks.door.problems import Problem, forbidden
 from webhooks.door.responses import Response
@@ -64,6 +64,7 @@ def record_join() -> Response:
     if backend().rules.manual_joins == "off":
         detail = "This server takes no manual joins: LiveKit alone says who is inside."
         raise Problem(409, "manual-joins-off", detail)
+    context().room_access.check(caller, asked.session_id, caller.user_id, now=now)
     with changing(backend()) as change:
         conn = change.conn
         db.lock(conn, [f"person:{caller.user_id}"])
