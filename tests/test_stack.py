@@ -22,6 +22,7 @@ from honcho.printer import Message
 from models.settings.settings import Settings
 from tests.build import KEY, SECRET
 from tests.faults import free_port, until
+from tests.processes import listens
 from tests.stack import PATIENCE_SECONDS, ROOT, started
 from webhooks.__main__ import STOP_SECONDS
 from webhooks.stack.processes import Terminal
@@ -35,6 +36,7 @@ def test_the_demo_is_a_living_class_and_ends_without_a_trace(tmp_path: Path) -> 
         found = stack.says(r"http://127\.0\.0\.1:(\d+)/sessions/([\w-]+)#token=(\S+)")
         assert found[1] == str(port)
         until(lambda: _present(port, found[2], found[3]) >= 2, seconds=PATIENCE_SECONDS)
+        assert not listens(port, "127.0.0.2"), "it listens for this machine alone"
         assert len(stack.alive()) >= 6  # the stack, its Valkey, and the four that it looks after
         stack.process.send_signal(signal.SIGTERM)
         assert stack.process.wait(PATIENCE_SECONDS) == 0

@@ -78,13 +78,14 @@ def run(data: Path) -> int:
     known = dotenv_values(".env") | os.environ
     with ExitStack() as until_stopped:
         until_stopped.enter_context(_only_one_in(data))
-        port.check(settings.port)
+        port.check(settings.host, settings.port)
         if not _names(known, "DATABASE_URL"):
             os.environ["DATABASE_URL"] = _sqlite_in(data)
         if not _names(known, "REDIS_URL"):
             kept = valkey.running(data / "valkey", port=DEFAULT_REDIS_PORT)
             os.environ["REDIS_URL"] = until_stopped.enter_context(kept)
-        click.echo(f"Rollcall starts on http://127.0.0.1:{settings.port}/. Ctrl-C stops it.")
+        url = port.own_url(settings.host, settings.port)
+        click.echo(f"Rollcall starts on {url}/. Ctrl-C stops it.")
         click.echo(next_steps.sentences(settings, on_terminal=sys.stdout.isatty()))
         return _work(_procfile(), settings)
 
@@ -98,7 +99,7 @@ def demo(data: Path) -> int:
         until_stopped.enter_context(_only_one_in(data))
         os.environ.update(_demo_environment(data))
         settings = load()
-        port.check(settings.port)
+        port.check(settings.host, settings.port)
         if not _names(os.environ, "REDIS_URL"):
             kept = valkey.running(data / "valkey", durable=False)
             os.environ["REDIS_URL"] = until_stopped.enter_context(kept)
@@ -114,6 +115,7 @@ def _demo_environment(data: Path) -> dict[str, str]:
         "LIVEKIT_API_KEY": "demo",
         "LIVEKIT_API_SECRET": secrets.token_urlsafe(32),
         "DATABASE_URL": _sqlite_in(data),
+        "HOST": "127.0.0.1",  # whoever has the printed URL is an operator
         "OVERRUN_MINUTES": "1440",  # the class goes on for as long as somebody looks
         "RETENTION_DAYS": "1",
         "LOG_LEVEL": "warning",  # the URL to look at stays in sight
