@@ -34,7 +34,9 @@ from worker.process import metrics_dir
 
 ROOT = Path(__file__).parents[2]
 RELEASE = "release"
-DEFAULT_REDIS_PORT = 6379
+OTHERS = 0o077
+"""What a process's umask takes from others: they read nothing of ours."""
+
 WHERE_SETTINGS_STAND = "Settings come from the environment or the file .env: see .env.example."
 STOPPED = {how["rc"] for how in SIGNALS.values()}
 """What Honcho calls the end that a signal asked for."""
@@ -56,7 +58,7 @@ def main(*, simulate: bool, data: Path | None) -> None:
     data = data or Path("var/demo" if simulate else "var")
     os.chdir(ROOT)
     os.environ.setdefault(metrics_dir.VARIABLE, str(data / "metrics"))
-    (data / "metrics").mkdir(parents=True, exist_ok=True)
+    _keep_from_others(data)
     _let_signals_interrupt()
     try:
         code = demo(data) if simulate else run(data)
@@ -67,6 +69,19 @@ def main(*, simulate: bool, data: Path | None) -> None:
     except KeyboardInterrupt:
         code = 0
     sys.exit(code)
+
+
+def _keep_from_others(data: Path) -> None:
+    """Have all files and directories in `data` be their owner's alone, those of before included.
+
+    Not `data` itself, which may be a `var/` in which others keep something too.
+    """
+    data.mkdir(parents=True, exist_ok=True)
+    os.umask(OTHERS)
+    (data / "metrics").mkdir(exist_ok=True)
+    for path in (*data.glob("rollcall.db*"), *data.glob("lock"), *data.glob("valkey")):
+        path.chmod(path.stat().st_mode & ~OTHERS)
+    (data / "metrics").chmod(0o700)
 
 
 def run(data: Path) -> int:
@@ -82,7 +97,7 @@ def run(data: Path) -> int:
         if not _names(known, "DATABASE_URL"):
             os.environ["DATABASE_URL"] = _sqlite_in(data)
         if not _names(known, "REDIS_URL"):
-            kept = valkey.running(data / "valkey", port=DEFAULT_REDIS_PORT)
+            kept = valkey.running(data / "valkey")
             os.environ["REDIS_URL"] = until_stopped.enter_context(kept)
         url = port.own_url(settings.host, settings.port)
         click.echo(f"Rollcall starts on {url}/. Ctrl-C stops it.")
