@@ -9,7 +9,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from models.domain.facts import Cycle, Room
+from models.domain.facts import Cycle, Room, Rules, Session
 from models.ledger import made
 from models.settings.settings import Settings
 from models.tables import room, session
@@ -53,6 +53,15 @@ def by(
     ids |= {each.named_session for each in some_cycles if each.named_session}
     ids |= room.named_near(conn, names, since=since)
     return Touched(ids, names)
+
+
+def by_expectation(conn: Connection, expecting: Session, rules: Rules) -> set[str]:
+    """Everything that a cache may know the facts by of which it is part whom this session
+    expects: its own, and those of the sessions whose neighbour it is."""
+    names = expecting.exact_names | room.names_of(conn, expecting.prefixes)
+    moments = [at for at in (expecting.scheduled_at, expecting.ends_at) if at is not None]
+    near = session.that_reach(conn, names, moments, reach=rules.max_cycle)
+    return {expecting.id} | names | near
 
 
 def earlier_lives(conn: Connection, moved: Sequence[Room]) -> list[Room]:

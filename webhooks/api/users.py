@@ -26,9 +26,9 @@ users = Blueprint("users", __name__, url_prefix="/api/users")
     answers={200: json("Erased: how much there was.", event_replies.Erased)},
 )
 def delete(user_id: str) -> Response:
-    """Erase a person: a random pseudonym takes their place everywhere, and their names go.
+    """Erase a person: random pseudonyms take their place, one for each session; their names go.
 
-    Totals of the sessions stay. Events that come later for a visit of theirs take the pseudonym.
+    Totals of the sessions stay. Events that come later for a visit of theirs take its pseudonym.
     Without Redis, where events of them may wait, nothing is erased (503, `redis-down`).
     """
     auth.operator()

@@ -29,10 +29,10 @@ users = Group("users", help="People.")
 @terminal.yes
 @terminal.as_json
 def erase(user_id: str, *, dry_run: bool, yes: bool, as_json: bool) -> None:
-    """Put a random pseudonym into a person's place everywhere, and forget their names.
+    """Put random pseudonyms into a person's place, one for each session, and forget their names.
 
     It can't be undone. Sums stay as they are: somebody was there. Events that come later for a
-    visit of theirs take the pseudonym too.
+    visit of theirs take its pseudonym too.
     """
     complete = _fetched()
     known = erasing.known(unhurried(), user_id)

@@ -1,20 +1,22 @@
-"""Erasing a person: in short transactions, so that nobody waits, and in an order that survives.
+"""Erasing a person: in an order that survives, and so that nobody waits for long.
 
-First it is remembered which cycles are theirs: from that commit on no fold brings the person back.
-Whatever stops it later, running it again finishes with the same pseudonym.
+First it is remembered which cycles are theirs, and the sessions no longer expect them: from that
+commit on no fold brings the person back. The rest is many short transactions. Whatever stops it
+later, running it again finishes with the same pseudonyms.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
 import structlog
 
-from models.ledger import erasure, touched
+from models.ledger import erasure, identities, touched
 from models.storage import db
 from models.storage.bulk import chunks
-from worker.cache.change import changing
+from worker.cache.change import Change, changing
 from worker.inbox import spool
 from worker.process.backend import Backend
 
@@ -54,45 +56,63 @@ def known(backend: Backend, user_id: str) -> Erased:
 
 
 def erase(backend: Backend, user_id: str) -> Erased:
-    """Put one random pseudonym into the person's place in cycles, expectations and the ledger.
+    """Put random pseudonyms into the person's place in cycles, expectations and the ledger: one for
+    each session (`identities`).
 
     How much of them there was. Events that come later for their cycles take the pseudonym too.
     """
     with db.reading(backend.engine) as conn:
         session_ids = erasure.expecting(conn, user_id)
-    with db.writing(backend.engine) as conn:
-        # Their manual joins, and the drains that look up who was erased, are before or after this.
-        db.lock(conn, [f"person:{user_id}"])
-        erasure.hold_drains(conn)
-        guarded = erasure.cycles_of(conn, user_id)
-        pseudonym = erasure.remember(conn, guarded)
-    if pseudonym == user_id:
+    with changing(backend) as change:
+        hidden = _remember(change, user_id, session_ids, backend)
+    if user_id in hidden.values():
         return Erased(0, 0, 0)
-    for session_id in session_ids:
-        with db.writing(backend.engine) as conn:
-            erasure.rename_expected(conn, session_id, user_id, pseudonym)
-    _rename_cycles(backend, guarded, pseudonym)
-    events = _rewrite_events(backend, user_id, pseudonym)
-    done = Erased(len(guarded), events, len(session_ids))
+    _rename_cycles(backend, hidden)
+    done = Erased(len(hidden), _rewrite_events(backend, user_id), len(session_ids))
     log.info("user.erased", **asdict(done))
     return done
 
 
-def _rename_cycles(backend: Backend, ids: set[str], pseudonym: str) -> None:
-    for chunk in chunks(sorted(ids), CYCLES_AT_ONCE):
+def _remember(
+    change: Change, user_id: str, session_ids: Sequence[str], backend: Backend
+) -> dict[str, str]:
+    """Have the person's cycles known by pseudonyms, by cycle id, and the sessions that expect them
+    expect those.
+
+    All in one transaction: what a session expects decides what it owns, and so which cycles have
+    its pseudonym.
+    """
+    conn, rules = change.conn, backend.rules
+    # Their manual joins, and the drains that look up who was erased, are before or after this.
+    db.lock(conn, [f"person:{user_id}"])
+    erasure.hold_drains(conn)
+    theirs = erasure.cycles_of(conn, user_id)
+    owned = identities.owned_by(conn, theirs, user_id, now=datetime.now(UTC), rules=rules)
+    found = identities.identities(theirs, owned, session_ids, rules=rules)
+    hidden = erasure.remember(conn, found)
+    for each in found:
+        pseudonym = erasure.pseudonym_of(each, hidden)
+        for session_id in sorted(each.session_ids.intersection(session_ids)):
+            expecting = erasure.rename_expected(conn, session_id, user_id, pseudonym)
+            change.keys |= touched.by_expectation(conn, expecting, rules) if expecting else set()
+    return hidden
+
+
+def _rename_cycles(backend: Backend, hidden: Mapping[str, str]) -> None:
+    for chunk in chunks(sorted(hidden), CYCLES_AT_ONCE):
         with changing(backend) as change:
-            renamed = erasure.rename_cycles(change.conn, chunk, pseudonym)
+            renamed = erasure.rename_cycles(change.conn, {key: hidden[key] for key in chunk})
             reached = touched.by(
                 change.conn, [], renamed, now=datetime.now(UTC), settings=backend.settings
             )
             change.keys.update(reached.keys)
 
 
-def _rewrite_events(backend: Backend, user_id: str, pseudonym: str) -> int:
+def _rewrite_events(backend: Backend, user_id: str) -> int:
     rewritten = 0
     while True:
         with db.writing(backend.engine) as conn:
-            count = erasure.rewrite_events(conn, user_id, pseudonym, limit=EVENTS_AT_ONCE)
+            count = erasure.rewrite_events(conn, user_id, limit=EVENTS_AT_ONCE)
         rewritten += count
         if count < EVENTS_AT_ONCE:
             return rewritten
