@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import pytest
 
 from models.domain.attendance import Attendance
 from models.domain.facts import Person, Session
 from models.ledger.identities import Identity, identities, owners_of, stays
-from tests.build import Folded, at, client_joined, client_left, folded, joined, left, session
+from tests.build import Folded, folded
 from tests.test_reach import IDS, NAMES, USERS, school
 
 
@@ -85,7 +85,7 @@ def compare(known: Folded, user: str, *, now: datetime) -> list[str]:
     return wrong
 
 
-@pytest.mark.parametrize("seed", range(560, 660))
+@pytest.mark.parametrize("seed", [*range(40), 565, 649, 827, 2026, 2391, 2396])
 def test_every_session_tells_the_same_of_them_by_one_pseudonym(seed: int) -> None:
     made = school(seed)
     known = folded(made.events, registered=made.classes, rules=made.settings.rules)

@@ -17,7 +17,7 @@ from operator import attrgetter
 from sqlalchemy import Connection
 
 from models.domain import visit
-from models.domain.facts import Cycle, Rules
+from models.domain.facts import Cycle, Room, Rules
 from models.domain.ownership import Owners
 from models.domain.timetable import Calendar
 from models.tables import named_room
@@ -39,11 +39,13 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class Stay:
-    """A cycle from its beginning to the last moment at which it may have ended."""
+    """A cycle from its beginning to its end. When nobody told that (not `ended`): to the last
+    moment that it may have had where no class goes on."""
 
     cycle: Cycle
     start: datetime
     end: datetime
+    ended: bool
 
     @property
     def id(self) -> str:
@@ -96,11 +98,11 @@ def owned_by(
 
 def stays(cycles: Iterable[Cycle], rules: Rules) -> list[Stay]:
     """The cycles of which any time is known, by their beginning."""
-    found = [
-        Stay(cycle, began_at, _last_moment(cycle, began_at, rules))
+    found = (
+        _stay(cycle, began_at, rules)
         for cycle in cycles
         if (began_at := _began_at(cycle)) is not None
-    ]
+    )
     return sorted(found, key=lambda stay: (stay.start, stay.id))
 
 
@@ -111,8 +113,20 @@ def owners_of(owners: Owners, stay: Stay, *, now: datetime) -> Iterator[str]:
         return
     life = next((room for room in owners.rooms if room.sid == stay.cycle.room_sid), None)
     by_date = owners.made(life.created_at if life else stay.start)
-    for owner, _, _ in owners.pieces(life, stay.start, stay.end, now=now):
+    for owner, _, _ in owners.pieces(life, stay.start, _last_moment(owners, stay, life), now=now):
         yield _unregistered(owners, stay) if owner == by_date else owner
+
+
+def _last_moment(owners: Owners, stay: Stay, life: Room | None) -> datetime:
+    """Until when the stay may have lasted: of whom nobody told the end may have sat through the
+    classes that it reaches into, and through those that follow each other then."""
+    end, before = stay.end, None
+    while not stay.ended and end != before:
+        before = end
+        reached = [owners.own_class(life.named_session)] if life and life.named_session else []
+        reached += [*owners.classes_within(stay.start, end), owners.class_at(end)]
+        end = max([end, *(each.end + owners.rules.overrun for each in reached if each)])
+    return end
 
 
 def _unregistered(owners: Owners, stay: Stay) -> str:
@@ -161,14 +175,14 @@ def _began_at(cycle: Cycle) -> datetime | None:
     return cycle.began_at or cycle.left_at or cycle.client_left_at or cycle.last_seen_at
 
 
-def _last_moment(cycle: Cycle, began_at: datetime, rules: Rules) -> datetime:
+def _stay(cycle: Cycle, began_at: datetime, rules: Rules) -> Stay:
     told = cycle.aborted_at if cycle.left_inferred else cycle.left_at or cycle.aborted_at
     exact = cycle.client_leave if cycle.provisional else told
     if exact is not None:
-        return max(exact, began_at)
+        return Stay(cycle, began_at, max(exact, began_at), ended=True)
     ends = [began_at + rules.max_cycle]
     ends += [cycle.last_seen_at + rules.stale_after] if cycle.last_seen_at else []
-    return max(ends)
+    return Stay(cycle, began_at, max(ends), ended=False)
 
 
 class _Links:
