@@ -49,8 +49,7 @@ def mail(seed: int) -> list[Event]:
 
 
 def bytes_of(path: Path) -> bytes:
-    """All of a file, or of the files in a directory: but for one that is renamed meanwhile, which is
-    read again under its new name."""
+    """All of a file, or of the files in a directory; again when one is renamed meanwhile."""
     try:
         files = [path, *path.rglob("*")]
         return b"".join(each.read_bytes() for each in files if each.is_file())
