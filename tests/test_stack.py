@@ -159,6 +159,9 @@ def test_its_valkey_asks_for_a_password_that_commands_find(
         monkeypatch.setenv("REDIS_URL", "redis://elsewhere")
         own_redis.use(os.environ)
         assert load(**LOADED).redis_url == "redis://elsewhere"
+    monkeypatch.delenv("REDIS_URL")
+    own_redis.use(os.environ)
+    assert load(**LOADED).redis_url == "redis://127.0.0.1:6379/0", "it runs no more"
     with valkey.running(Path("var/valkey")) as again:
         assert urlsplit(again).password == address.password
 

@@ -49,8 +49,8 @@ def running(
     server, port = _started(data, port=port, modes=modes, password=password)
     try:
         url = f"redis://:{password}@{HOST}:{port}/0"
-        own_redis.write(data, url)
-        yield url
+        with own_redis.told(data, url):
+            yield url
     finally:
         _stop(server)
 
