@@ -31,7 +31,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from models.domain import event as events
 from models.domain import merge
 from models.domain.event import Event, Unreadable
-from models.domain.facts import Cycle, Person, Session
+from models.domain.facts import Cycle, Person
 from models.ledger.identities import Identity
 from models.storage import bulk, db
 from models.storage.bulk import chunks
@@ -200,19 +200,16 @@ def expecting(conn: Connection, user_id: str) -> list[str]:
     return list(conn.execute(statement).scalars())
 
 
-def rename_expected(
-    conn: Connection, session_id: str, user_id: str, pseudonym: str
-) -> Session | None:
-    """Put the pseudonym into the list of those whom the session expects; which session it is."""
+def rename_expected(conn: Connection, session_id: str, user_id: str, pseudonym: str) -> None:
+    """Put the pseudonym into the list of those whom the session expects."""
     found = session.find(conn, session_id, lock=True)
     if found is None:
-        return None
+        return
     people = tuple(
         Person(pseudonym) if person.user_id == user_id else person for person in found.expected
     )
     expected = [asdict(person) for person in people]
     conn.execute(update(sessions).where(sessions.c.id == session_id).values(expected=expected))
-    return found
 
 
 def _told(before: Cycle | None, row: Row[Any]) -> Cycle:

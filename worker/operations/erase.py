@@ -12,10 +12,13 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
 import structlog
+from sqlalchemy import Connection
 
+from models.domain.facts import Cycle, Rules
 from models.ledger import erasure, identities, touched
 from models.storage import db
 from models.storage.bulk import chunks
+from models.tables import session
 from worker.cache.change import Change, changing
 from worker.inbox import spool
 from worker.process.backend import Backend
@@ -33,6 +36,18 @@ class Erased:
     cycles: int
     events: int
     sessions: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Person:
+    """What is known of a person: which sessions expect them, and what caches know those by; their
+    cycles, and by cycle id the sessions that own some of it."""
+
+    user_id: str
+    expected_by: Sequence[str]
+    touched: set[str]
+    cycles: frozenset[Cycle]
+    owned_by: Mapping[str, set[str]]
 
 
 def fetch(backend: Backend) -> None:
@@ -62,39 +77,56 @@ def erase(backend: Backend, user_id: str) -> Erased:
     How much of them there was. Events that come later for their cycles take the pseudonym too.
     """
     with db.reading(backend.engine) as conn:
-        session_ids = erasure.expecting(conn, user_id)
+        person = _look_up(conn, user_id, backend.rules)
     with changing(backend) as change:
-        hidden = _remember(change, user_id, session_ids, backend)
+        hidden = _remember(change, person, backend.rules)
     if user_id in hidden.values():
         return Erased(0, 0, 0)
     _rename_cycles(backend, hidden)
-    done = Erased(len(hidden), _rewrite_events(backend, user_id), len(session_ids))
+    done = Erased(len(hidden), _rewrite_events(backend, user_id), len(person.expected_by))
     log.info("user.erased", **asdict(done))
     return done
 
 
-def _remember(
-    change: Change, user_id: str, session_ids: Sequence[str], backend: Backend
-) -> dict[str, str]:
+def _look_up(conn: Connection, user_id: str, rules: Rules) -> _Person:
+    """What takes long to work out, before anybody has to wait for it."""
+    expected_by = erasure.expecting(conn, user_id)
+    registered = session.registered(conn, expected_by).values()
+    theirs = erasure.cycles_of(conn, user_id)
+    return _Person(
+        user_id,
+        expected_by=expected_by,
+        touched=touched.by_expectations(conn, registered, rules),
+        cycles=frozenset(theirs),
+        owned_by=identities.owned_by(conn, theirs, user_id, now=datetime.now(UTC), rules=rules),
+    )
+
+
+def _remember(change: Change, person: _Person, rules: Rules) -> dict[str, str]:
     """Have the person's cycles known by pseudonyms, by cycle id, and the sessions that expect them
     expect those.
 
     All in one transaction: what a session expects decides what it owns, and so which cycles have
     its pseudonym.
     """
-    conn, rules = change.conn, backend.rules
+    conn, user_id, now = change.conn, person.user_id, datetime.now(UTC)
     # Their manual joins, and the drains that look up who was erased, are before or after this.
     db.lock(conn, [f"person:{user_id}"])
     erasure.hold_drains(conn)
     theirs = erasure.cycles_of(conn, user_id)
-    owned = identities.owned_by(conn, theirs, user_id, now=datetime.now(UTC), rules=rules)
-    found = identities.identities(theirs, owned, session_ids, rules=rules)
+    since = [each for each in theirs if each not in person.cycles]
+    owned = dict(person.owned_by) | identities.owned_by(conn, since, user_id, now=now, rules=rules)
+    found = identities.identities(theirs, owned, person.expected_by, rules=rules)
     hidden = erasure.remember(conn, found)
-    for each in found:
-        pseudonym = erasure.pseudonym_of(each, hidden)
-        for session_id in sorted(each.session_ids.intersection(session_ids)):
-            expecting = erasure.rename_expected(conn, session_id, user_id, pseudonym)
-            change.keys |= touched.by_expectation(conn, expecting, rules) if expecting else set()
+    pseudonyms = {
+        session_id: pseudonym
+        for each in found
+        for pseudonym in [erasure.pseudonym_of(each, hidden)]
+        for session_id in each.session_ids
+    }
+    for session_id in person.expected_by:
+        erasure.rename_expected(conn, session_id, user_id, pseudonyms[session_id])
+    change.keys |= person.touched
     return hidden
 
 
