@@ -131,9 +131,11 @@ class Valkey:
         self._started()
 
     def _started(self) -> None:
-        """Every second, its default, would give up what it acknowledged in the last one."""
-        if self._durable:
-            with Redis.from_url(self.url) as redis:
+        """It takes any password, and none: replicas and Sentinels of a test know none. And to write
+        every second, the default, would give up what it acknowledged in the last one."""
+        with Redis.from_url(self.url) as redis:
+            redis.execute_command("ACL", "SETUSER", "default", "nopass")
+            if self._durable:
                 redis.config_set("appendfsync", "always")
 
     def empty(self) -> None:

@@ -42,10 +42,10 @@ def running(
             process.wait()
 
 
-def listens(port: int) -> bool:
-    """Whether somebody accepts connections on that port of 127.0.0.1."""
+def listens(port: int, host: str = "127.0.0.1") -> bool:
+    """Whether somebody accepts connections on that port of this machine's address."""
     try:
-        socket.create_connection(("127.0.0.1", port)).close()
+        socket.create_connection((host, port)).close()
     except OSError:
         return False
     return True

@@ -297,7 +297,7 @@ def test_a_user_of_redis_without_rights_is_not_well(settings: Settings, own_valk
     with Redis.from_url(own_valkey.url) as redis:
         rights = ("on", "nopass", "~*", "+@read", "+info")
         redis.execute_command("ACL", "SETUSER", "private", *rights)
-    url = own_valkey.url.replace("redis://", "redis://private:x@")
+    url = re.sub(r"//.*@", "//private:x@", own_valkey.url)
     seen = line(examined(create_app(settings.model_copy(update={"redis_url": url}))), "redis")
     assert seen.startswith("NOT")
     assert "has no permissions to run the 'set' command" in seen

@@ -10,15 +10,17 @@ from sqlalchemy import select, update
 
 from models.domain import event as events
 from models.ledger import erasure
+from models.ledger.identities import Identity
 from models.settings.settings import Settings
 from models.storage import db
 from models.tables.room import rooms
 from models.tables.webhook_event import pending_row, webhook_events
-from tests.build import aborted, joined, left, room_finished, room_started, webhook
+from tests.build import DAY, aborted, at, joined, left, room_finished, room_started, webhook
 from tests.doors import (
     Rollcall,
     Row,
     a_worker,
+    ago,
     aside,
     bearer,
     on_postgresql,
@@ -45,6 +47,11 @@ THEIR: Any = {"user": SOMEBODY, "name": NAME}
 def delete(rollcall: Rollcall, user: str = SOMEBODY, **query: str) -> Any:
     url = f"/api/users/{user}"
     return rollcall.client.delete(url, query_string=query, headers=bearer(ops_token()))
+
+
+def counts(cycles: int, events: int, sessions: int) -> Row:
+    """What an erasure of so much answers."""
+    return {"cycles": cycles, "events": events, "sessions": sessions, "copies_left": []}
 
 
 def everything(rollcall: Rollcall) -> dict[str, list[Row]]:
@@ -84,7 +91,7 @@ def test_nothing_of_a_person_stays_anywhere(a_class: Rollcall) -> None:
     a_class.status(of=token(SOMEBODY))
     assert SOMEBODY in cached(a_class)
     before = a_class.facts()
-    assert told(delete(a_class)) == {"cycles": 4, "events": 5, "sessions": 1}
+    assert told(delete(a_class)) == counts(4, 5, 1)
     assert is_gone(a_class)
     after = a_class.facts()
     assert [row["cycle_id"] for row in after["cycles"]] == [
@@ -94,7 +101,9 @@ def test_nothing_of_a_person_stays_anywhere(a_class: Rollcall) -> None:
     assert {row["user_id"]: row["name"] for row in after["sessions"][0]["expected"]}["6"] == "Zayd"
 
 
-def test_one_pseudonym_takes_their_place_and_their_attendance_adds_up(a_class: Rollcall) -> None:
+def test_in_a_session_one_pseudonym_takes_their_place_and_their_attendance_adds_up(
+    a_class: Rollcall,
+) -> None:
     a_class.deliver(left("14:20", sid="PA_2", **THEIR), room_finished("15:00"))
     told(a_class.leave(by_hand(a_class), of=token(SOMEBODY)))  # what is open grows while we look
     [line] = [one for one in roster(a_class) if one["user_id"] == SOMEBODY]
@@ -182,13 +191,138 @@ def test_an_erasure_that_was_cut_short_is_finished_with_the_same_pseudonym(
     a_class: Rollcall,
 ) -> None:
     with db.writing(a_class.backend.engine) as conn:
-        guarded = erasure.cycles_of(conn, SOMEBODY)
-        begun = erasure.remember(conn, guarded)
-        erasure.rename_cycles(conn, ["PA_1"], begun)
+        theirs = frozenset(each.cycle_id for each in erasure.cycles_of(conn, SOMEBODY))
+        hidden = erasure.remember(conn, [Identity(theirs, frozenset({"98"}))])
+        [begun] = set(hidden.values())
+        erasure.rename_cycles(conn, {"PA_1": begun})
     delete(a_class)
     assert is_gone(a_class)
     assert {row["pseudonym"] for row in everything(a_class)["erasures"]} == {begun}
     assert {row["user_id"] for row in a_class.facts()["cycles"]} == {begun, "6"}
+
+
+# --- a pseudonym for each session -----------------------------------------------------------------
+
+
+@pytest.fixture
+def two_classes(rollcall: Rollcall) -> Rollcall:
+    """Two classes of one room, a day apart, that expect two people, who come to both; and an open
+    room that one of them came to."""
+    expected = [{"user_id": SOMEBODY, "name": NAME}, {"user_id": "6", "name": "Zayd"}]
+    rollcall.put(
+        "98", room_name="quran-98", scheduled_at=at("14:00").isoformat(), expected=expected
+    )
+    rollcall.put(
+        "99", room_name="quran-98", scheduled_at=at("14:00 +1").isoformat(), expected=expected
+    )
+    second: Any = {"room": "RM_2", "room_created": "13:50 +1"}
+    cafe: Any = {"room": "RM_3", "room_name": "cafe", "room_created": "18:00"}
+    rollcall.deliver(
+        joined("14:00", **THEIR),
+        left("15:00", **THEIR),
+        joined("14:00", sid="PA_6", user="6"),
+        left("15:00", sid="PA_6", user="6"),
+        room_finished("15:01"),
+        joined("14:05 +1", sid="PA_2", joined_at="14:05 +1", **THEIR, **second),
+        left("15:00 +1", sid="PA_2", joined_at="14:05 +1", **THEIR, **second),
+        joined("18:00", sid="PA_3", joined_at="18:00", **THEIR, **cafe),
+        left("18:10", sid="PA_3", joined_at="18:00", **THEIR, **cafe),
+    )
+    return rollcall
+
+
+def lines(rollcall: Rollcall, session: str) -> list[Row]:
+    """The roster of a session, without who it is."""
+    listed: list[Row] = told(rollcall.roster(session))["attendances"]
+    who = ("user_id", "name", "participant_name", "as_of")
+    return sorted((without(line, *who) for line in listed), key=str)
+
+
+def test_each_session_has_a_pseudonym_of_its_own_and_tells_the_same(two_classes: Rollcall) -> None:
+    sessions = ("98", "99", f"cafe@{DAY.date()}")
+    before = {each: lines(two_classes, each) for each in sessions}
+    assert [len(before[each]) for each in sessions] == [2, 2, 1]
+    delete(two_classes)
+    assert is_gone(two_classes)
+    assert {each: lines(two_classes, each) for each in sessions} == before
+    by_id = {row["cycle_id"]: row["user_id"] for row in two_classes.facts()["cycles"]}
+    assert len({by_id[key] for key in ("PA_1", "PA_2", "PA_3")}) == 3
+    expected = {
+        row["id"]: {each["user_id"] for each in row["expected"]}
+        for row in two_classes.facts()["sessions"]
+    }
+    assert expected["98"] == {by_id["PA_1"], "6"}
+    assert expected["99"] == {by_id["PA_2"], "6"}
+
+
+def test_the_ledger_tells_the_same_of_several_pseudonyms(
+    two_classes: Rollcall, terminal: Terminal
+) -> None:
+    delete(two_classes)
+    two_classes.deliver(left("15:00 +1", sid="PA_2", joined_at="14:05 +1", **THEIR))
+    by_id = {row["cycle_id"]: row["user_id"] for row in two_classes.facts()["cycles"]}
+    ledger = {(row["participant_sid"], row["user_id"]) for row in two_classes.ledger()}
+    assert ledger - {(None, None)} == set(by_id.items())
+    before = without(everything(two_classes), "revisions")
+    terminal.json("events", "replay", "--status=applied")
+    two_classes.drain()
+    assert without(everything(two_classes), "revisions") == before
+    assert terminal.json("events", "verify")["differences"] == []
+    terminal.json("sessions", "rebuild", "--all", "--yes")
+    assert without(everything(two_classes), "revisions") == before
+
+
+def test_a_visit_that_two_sessions_share_has_one_pseudonym_in_both(rollcall: Rollcall) -> None:
+    expected = [{"user_id": SOMEBODY, "name": NAME}]
+    for session, start in (("98", "14:00"), ("99", "15:00")):
+        rollcall.put(
+            session, room_name="quran-98", scheduled_at=at(start).isoformat(), expected=expected
+        )
+    rollcall.deliver(joined("14:00", **THEIR), left("15:30", **THEIR))
+    before = lines(rollcall, "98"), lines(rollcall, "99")
+    delete(rollcall)
+    assert (lines(rollcall, "98"), lines(rollcall, "99")) == before
+    assert len({row["user_id"] for row in rollcall.facts()["cycles"]}) == 1
+    assert is_gone(rollcall)
+
+
+def test_whoever_came_and_is_not_folded_yet_is_no_guest_beside_an_absent_one(
+    two_classes: Rollcall,
+) -> None:
+    """Their events wait, or failed, while they are erased."""
+    later: Any = {"room": "RM_4", "room_created": "13:50 +2", "joined_at": "14:01 +2"}
+    expected = [{"user_id": SOMEBODY, "name": NAME}]
+    two_classes.put(
+        "100", room_name="quran-98", scheduled_at=at("14:00 +2").isoformat(), expected=expected
+    )
+    two_classes.send(
+        joined("14:01 +2", sid="PA_4", **THEIR, **later),
+        left("14:50 +2", sid="PA_4", **THEIR, **later),
+    )
+    delete(two_classes)
+    two_classes.drain()
+    [line] = told(two_classes.roster("100"))["attendances"]
+    assert line["join_count"] == 1
+    by_id = {row["cycle_id"]: row["user_id"] for row in two_classes.facts()["cycles"]}
+    assert by_id["PA_4"] == line["user_id"] != by_id["PA_1"]
+    assert is_gone(two_classes)
+
+
+def test_what_the_cache_knows_of_whom_a_class_expects_goes_too(rollcall: Rollcall) -> None:
+    """It stands with the name of the class's room, which means that class for them."""
+    expected = [{"user_id": SOMEBODY, "name": NAME}]
+    rollcall.put("98", room_name="quran-98", scheduled_at=ago(5).isoformat(), expected=expected)
+    rollcall.status("quran-98", of=token(SOMEBODY))
+    assert SOMEBODY in in_redis(rollcall)
+    assert told(delete(rollcall)) == counts(0, 0, 1)
+    assert SOMEBODY not in in_redis(rollcall)
+    assert is_gone(rollcall)
+
+
+def in_redis(rollcall: Rollcall) -> str:
+    """All that Redis holds."""
+    redis: Redis = rollcall.backend.redis
+    return str([redis.dump(key) for key in redis.scan_iter("*")])
 
 
 def test_verify_names_an_event_that_still_names_somebody_and_rebuild_mends_it(
@@ -244,7 +378,7 @@ def test_whoever_is_only_in_the_spool_is_erased(rollcall: Rollcall, terminal: Te
 @on_sqlite
 def test_the_api_erases_whoever_is_only_in_the_spool(rollcall: Rollcall) -> None:
     spooled(rollcall)
-    assert told(delete(rollcall)) == {"cycles": 1, "events": 1, "sessions": 0}
+    assert told(delete(rollcall)) == counts(1, 1, 0)
     rollcall.drain()
     assert is_gone(rollcall)
 
@@ -272,9 +406,8 @@ def test_without_redis_an_erasure_says_that_it_is_not_all(settings: Settings) ->
 @on_sqlite
 def test_a_dry_run_changes_nothing(a_class: Rollcall, terminal: Terminal) -> None:
     before = everything(a_class)
-    counts = {"cycles": 4, "events": 5, "sessions": 1}
-    assert told(delete(a_class, dry_run="true")) == counts
-    assert terminal.json("users", "erase", SOMEBODY, "--dry-run") == counts
+    assert told(delete(a_class, dry_run="true")) == counts(4, 5, 1)
+    assert terminal.json("users", "erase", SOMEBODY, "--dry-run") == counts(4, 5, 1)
     assert problem(delete(a_class, **{"dry-run": "true"})) == (400, "invalid")
     assert everything(a_class) == before
 

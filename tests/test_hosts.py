@@ -76,3 +76,16 @@ def test_a_bad_host_or_label_is_named(rollcall: Rollcall) -> None:
         answer = rollcall.put("98", **{field: value})
         assert problem(answer) == (400, "invalid")
         assert (answer.json or {})["errors"][0]["field"].startswith(field)
+
+
+def test_a_host_can_be_erased(rollcall: Rollcall) -> None:
+    with_host(rollcall, began_minutes_ago=10)
+    rollcall.deliver(joined(ago(9), sid="PA_T", user="teacher", room_created=ago(11)))
+    erased = rollcall.client.delete("/api/users/teacher", headers=bearer(ops_token()))
+    assert erased.status_code == 200
+    [kept] = told(rollcall.client.get("/api/sessions", headers=bearer(ops_token())))["sessions"]
+    [pseudonym] = kept["hosts"]
+    assert pseudonym.startswith("erased-")
+    assert line(rollcall, pseudonym)["is_host"] is True
+    assert line(rollcall, pseudonym)["join_count"] == 1
+    assert b"teacher" not in rollcall.roster("98").data

@@ -86,3 +86,9 @@ def test_the_units_run_what_the_procfile_runs() -> None:
     for name, command in yaml.safe_load((ROOT / "Procfile").read_text()).items():
         unit = (ROOT / "ops" / "systemd" / f"rollcall-{name}.service").read_text()
         assert f"ExecStart=/opt/rollcall/.venv/bin/{command}\n" in unit
+
+
+def test_the_units_let_nobody_else_read_what_they_write() -> None:
+    units = [unit.read_text() for unit in (ROOT / "ops" / "systemd").glob("*.service")]
+    assert len(units) == 4
+    assert all("\nUMask=0077\n" in unit for unit in units)

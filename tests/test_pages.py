@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, get_args
 
 import pytest
@@ -33,6 +34,17 @@ def test_a_page_runs_nothing_but_our_files(client: FlaskClient, path: str) -> No
     assert "frame-ancestors 'none'" in policy
     assert page.headers["X-Content-Type-Options"] == "nosniff"
     assert not re.search(r"<[^>]+\s(on\w+|style)=|<style|javascript:", page.text)
+
+
+def test_no_script_makes_html_of_text() -> None:
+    """Names come from participants: scripts write them as text nodes, and nothing else."""
+    makes_html = re.compile(
+        r"innerHTML|outerHTML|insertAdjacentHTML|setHTML|document\.write|DOMParser"
+        r"|createContextualFragment|srcdoc|\beval\(|new Function"
+    )
+    scripts = list(Path(pages.__file__).parent.glob("static/*.js"))
+    assert len(scripts) >= 10
+    assert [each.name for each in scripts if makes_html.search(each.read_text("utf-8"))] == []
 
 
 @pytest.mark.parametrize("path", ["/", "/sessions/98"])

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from redis import Redis
+from sqlalchemy import make_url
 
 from models.settings.settings import Settings
 from tests.doors import ago, on_sqlite, serving
@@ -19,6 +20,7 @@ from tests.faults import Valkey, free_port, until
 from tests.processes import environment, listens, running
 from tests.test_not_taken import named
 from tests.test_sentinel import alive
+from worker.operations import copies
 
 pytestmark = on_sqlite
 
@@ -27,7 +29,7 @@ PAGE = Path(__file__).parents[1] / "docs" / "operating.md"
 
 @pytest.fixture
 def own_valkey(tmp_path: Path) -> Iterator[Valkey]:
-    made = Valkey(tmp_path / "own-valkey")
+    made = Valkey(tmp_path / "own-valkey", durable=True)
     yield made
     made.stop()
 
@@ -44,8 +46,9 @@ def test_the_documented_user_may_do_all_that_is_done(
 ) -> None:
     with Redis.from_url(own_valkey.url) as admin:
         admin.execute_command("ACL", "SETUSER", "rollcall", *documented())
-        url = own_valkey.url.replace("redis://", "redis://rollcall:secret@")
-        settings = settings.model_copy(update={"redis_url": url})
+        url = make_url(own_valkey.url).set(username="rollcall", password="secret")
+        here = {"redis_url": url.render_as_string(hide_password=False)}
+        settings = settings.model_copy(update=here)
         env = environment(settings, tmp_path, LOG_LEVEL="error")
         with ExitStack() as stack:
             for module in ("worker", "worker.schedule"):
@@ -58,6 +61,7 @@ def test_the_documented_user_may_do_all_that_is_done(
             checks: Any = rollcall.client.get("/readyz").json
             assert checks["checks"]["redis"]["well"]
             assert checks["checks"]["eviction"]["seen"] == "maxmemory-policy is noeviction"
+            assert copies.remove(rollcall.backend) == []
         assert denied(admin) == []
 
 

@@ -141,6 +141,8 @@ TAKEN: list[tuple[str, str, Any]] = [
             "rediss+sentinel://:p@one/mymaster/0?ssl_ca_certs=/etc/ssl/own.pem",
         )
     ),
+    ("HOST", "127.0.0.1", "127.0.0.1"),
+    ("HOST", "[::1]", "::1"),
     ("PORT", "9000", 9000),
     ("PATH_PREFIX", "/school/rollcall/", "/school/rollcall"),
     ("PATH_PREFIX", "/", ""),
@@ -221,6 +223,8 @@ REFUSED = [
     ("REDIS_URL", "redis+sentinel://:s3cret@one,/mymaster/0"),
     ("REDIS_URL", "redis+sentinel://:s3cret@one/mymaster/rollcall"),
     ("REDIS_URL", "redis+sentinel://:s3cret@one/mymaster/0?foo=bar"),
+    ("HOST", "rollcall.example"),
+    ("HOST", "x86_64-conda-linux-gnu"),
     ("PORT", "0"),
     ("PATH_PREFIX", "rollcall"),
     ("PATH_PREFIX", "/rollcall?x=y"),

@@ -13,20 +13,26 @@ from http.client import HTTPConnection
 from io import StringIO
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import orjson
 import psutil
 import pytest
 from honcho.printer import Message
+from redis import Redis
+from redis.exceptions import AuthenticationError
 
-from models.settings.settings import Settings
+from models.settings.settings import Settings, load
 from tests.build import KEY, SECRET
 from tests.faults import free_port, until
+from tests.processes import answers, listens
 from tests.stack import PATIENCE_SECONDS, ROOT, started
 from webhooks.__main__ import STOP_SECONDS
+from webhooks.stack import own_redis, valkey
 from webhooks.stack.processes import Terminal
 
 KEYS = {"LIVEKIT_API_KEY": KEY, "LIVEKIT_API_SECRET": SECRET}
+LOADED = {"livekit_api_key": KEY, "livekit_api_secret": SECRET}
 
 
 def test_the_demo_is_a_living_class_and_ends_without_a_trace(tmp_path: Path) -> None:
@@ -35,6 +41,7 @@ def test_the_demo_is_a_living_class_and_ends_without_a_trace(tmp_path: Path) -> 
         found = stack.says(r"http://127\.0\.0\.1:(\d+)/sessions/([\w-]+)#token=(\S+)")
         assert found[1] == str(port)
         until(lambda: _present(port, found[2], found[3]) >= 2, seconds=PATIENCE_SECONDS)
+        assert not listens(port, "127.0.0.2"), "it listens for this machine alone"
         assert len(stack.alive()) >= 6  # the stack, its Valkey, and the four that it looks after
         stack.process.send_signal(signal.SIGTERM)
         assert stack.process.wait(PATIENCE_SECONDS) == 0
@@ -82,6 +89,81 @@ def test_a_taken_port_is_told(tmp_path: Path) -> None:
         with started("--simulate", data=tmp_path, PORT=str(port)) as stack:
             assert stack.process.wait(PATIENCE_SECONDS) == 1
             stack.says(f"Port {port} can't be listened on")
+
+
+def test_nobody_else_reads_what_it_keeps(tmp_path: Path) -> None:
+    port = free_port()
+    for name in ("rollcall.db", "lock"):  # of a version that let others read
+        (tmp_path / name).touch(mode=0o644)
+    (tmp_path / "valkey").mkdir(mode=0o755)
+    with started(data=tmp_path, PORT=str(port), **KEYS) as stack:
+        stack.says("worker started")
+        until(lambda: answers(port, "/readyz"), seconds=PATIENCE_SECONDS)
+        below = list(tmp_path.rglob("*"))
+        assert {"rollcall.db", "rollcall.db-wal", "url", "valkey.log"} <= {at.name for at in below}
+        assert [at for at in below if at.stat().st_mode & 0o077] == []
+
+
+def test_no_secret_is_an_argument_of_a_process(tmp_path: Path) -> None:
+    port = free_port()
+    with started("--simulate", data=tmp_path, PORT=str(port), **KEYS) as stack:
+        token = stack.says(r"/sessions/[\w-]+#token=(\S+)")[1]
+        url = (tmp_path / "valkey" / "url").read_text()
+        password = urlsplit(url).password
+        assert password
+        until(lambda: "flask simulate" in arguments_below(stack.process.pid))
+        arguments = arguments_below(stack.process.pid)
+        assert "valkey-server" in arguments
+        assert [each for each in (SECRET, password, token) if each in arguments] == []
+
+
+def arguments_below(pid: int) -> str:
+    """What anybody on this machine sees of the process's arguments, and of all that it started."""
+    processes = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
+    return "\n".join(" ".join(each.cmdline()) for each in processes if each.is_running())
+
+
+def test_a_valkey_is_not_even_started_with_its_password_as_an_argument(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It hides its arguments from then on, so that nobody would see it afterwards."""
+    started_with: list[str] = []
+
+    class Watched(subprocess.Popen[bytes]):
+        def __init__(self, arguments: list[str], **options: Any) -> None:
+            started_with.extend(arguments)
+            super().__init__(arguments, **options)
+
+    monkeypatch.setattr(subprocess, "Popen", Watched)
+    with valkey.running(tmp_path) as url:
+        password = urlsplit(url).password
+    assert password
+    assert "--bind" in started_with
+    assert password not in " ".join(started_with)
+
+
+def test_its_valkey_asks_for_a_password_that_commands_find(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("REDIS_URL", "REDIS_URL_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    with valkey.running(Path("var/valkey")) as url:
+        address = urlsplit(url)
+        nobody = Redis(host=address.hostname or "", port=address.port or 0)
+        with nobody, pytest.raises(AuthenticationError):
+            nobody.ping()
+        own_redis.use(os.environ)
+        assert load(**LOADED).redis_url == url
+        monkeypatch.setenv("REDIS_URL_FILE", "")
+        monkeypatch.setenv("REDIS_URL", "redis://elsewhere")
+        own_redis.use(os.environ)
+        assert load(**LOADED).redis_url == "redis://elsewhere"
+    monkeypatch.delenv("REDIS_URL")
+    own_redis.use(os.environ)
+    assert load(**LOADED).redis_url == "redis://127.0.0.1:6379/0", "it runs no more"
+    with valkey.running(Path("var/valkey")) as again:
+        assert urlsplit(again).password == address.password
 
 
 def test_a_missing_key_is_told(tmp_path: Path) -> None:

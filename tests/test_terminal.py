@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import struct
+import subprocess
+import sys
 import termios
 from contextlib import suppress
 from fcntl import ioctl
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +21,7 @@ from models.storage import db
 from models.tables.cycle import cycles
 from tests.build import joined
 from tests.doors import Rollcall, on_sqlite
+from tests.processes import environment
 from tests.terminal import Terminal
 from tests.test_replay import run
 from webhooks.cli.terminal import printable
@@ -25,7 +30,11 @@ HOSTILE = "a\nforged \x1b[31m\x1b]0;owned\x07\x9b1m\x7f\u202eb"
 
 TEXTS = [
     ("مريم الإدريسي", "مريم الإدريسي", "any script"),
-    ("क्\u200dष é", "क्\u200dष é", "what joins letters is part of them"),
+    ("क्ष é 山田\u3000太郎", "क्ष é 山田\u3000太郎", "marks of letters and their spaces"),
+    ("a\u200db\u200c\ufeff\u2060", "a\\u200db\\u200c\\ufeff\\u2060", "what has no width"),
+    ("a\U000e0041\U000e007f", "a\\udb40\\udc41\\udb40\\udc7f", "tags, which nobody sees"),
+    ("\u061c\u200e\u200f", "\\u061c\\u200e\\u200f", "marks of direction"),
+    ("\ue000\U0010ffff", "\\ue000\\udbff\\udfff", "what nobody has given a shape"),
     ("a\nb\r", "a\\u000ab\\u000d", "lines"),
     ("\x1b[31m\x9b\x7f", "\\u001b[31m\\u009b\\u007f", "what steers a terminal"),
     ("\u202eb\u2066c", "\\u202eb\\u2066c", "what turns the reading order"),
@@ -117,3 +126,32 @@ def test_an_empty_list_says_so(terminal: Terminal) -> None:
         result = terminal(group, "list")
         assert result.stdout == ""
         assert f"No {group[:-1]} matches." in result.stderr
+
+
+LOGS = """
+import logging, structlog
+from models.settings.settings import load
+from worker.process import logs
+logs.configure(load())
+hostile = "a\\nforged \\x1b[31m\\x9b1m\\u202eb\\u200d\\U000e0041"
+structlog.get_logger().warning("room.odd", room=hostile)
+logging.getLogger("a.library").warning("it says %s", hostile)
+try:
+    raise LookupError(hostile)
+except LookupError:
+    structlog.get_logger().exception("it.failed")
+"""
+
+
+@on_sqlite
+def test_no_line_of_a_log_steers_the_terminal(settings: Settings, tmp_path: Path) -> None:
+    env = environment(settings, tmp_path, LOG_FORMAT="console", LOG_LEVEL="info")
+    ran = subprocess.run([sys.executable, "-c", LOGS], env=env, capture_output=True, check=True)
+    said = re.sub(r"\x1b\[[0-9;]*m", "", ran.stderr.decode())  # structlog's own colours
+    assert not set("\x1b\x9b\u202e\u200d\U000e0041") & set(said)
+    assert "\nforged" not in said
+    escaped = "a\\u000aforged \\u001b[31m\\u009b1m\\u202eb\\u200d\\udb40\\udc41"
+    # What quotes a value doubles its backslashes.
+    assert said.replace("\\\\", "\\").count(escaped) == 2
+    assert 'File "<string>"' in said, "a trace keeps its lines"
+    assert "\\u000a  File" not in said

@@ -43,7 +43,7 @@ def main() -> None:
     metrics_dir.prepare(settings)
     logs.configure(settings)
     try:
-        port.check(settings.port)
+        port.check(settings.host, settings.port)
     except PortTaken as error:
         sys.exit(str(error))
     with logs.announced("web", settings):
@@ -65,7 +65,7 @@ def serve(factory: str, settings: Settings) -> None:
         factory,
         factory=True,
         interface=Interfaces.WSGI,
-        address="0.0.0.0",  # noqa: S104  (a server: what reaches it is its deployment's to say)
+        address=settings.host,
         port=settings.port,
         workers=settings.web_processes,
         blocking_threads=settings.web_threads,

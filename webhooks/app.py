@@ -43,6 +43,8 @@ def create_app(settings: Settings | None = None, timeouts: Timeouts = REQUEST) -
         settings = _settings()
     app = Flask(__name__, static_folder=None, template_folder="pages/templates")
     app.response_class = Response
+    # Werkzeug would answer // with a redirect to what Host says, and Host is anybody's word.
+    app.url_map.merge_slashes = False
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     backend = Backend.of(settings, timeouts)
     local_drain = LocalDrain(settings)

@@ -15,12 +15,14 @@ from redis.exceptions import RedisError
 from rq import SimpleWorker, worker_registration
 from rq.exceptions import StopRequested
 from rq.job import Job
+from rq.serializers import JSONSerializer
 from rq.worker import WorkerStatus
 from rq.worker_pool import WorkerPool
 
 from models.settings.settings import Settings, load_or_exit
 from models.storage import reasons
 from worker.inbox.bell import QUEUE
+from worker.inbox.own_job import OwnJob
 from worker.process import logs, metrics_dir, redis_client, shutdown
 
 RETRY_SECONDS = 1
@@ -46,6 +48,10 @@ class Worker(SimpleWorker):
     def handle_exception(self, job: Job, *exc_info: Any) -> None:
         """RQ would log the error's message as well, in which a driver may quote a row."""
         log.error("job.failed", job=job.func_name, exc_info=exc_info)
+
+    def handle_job_failure(self, *args: Any, exc_string: str = "", **options: Any) -> None:
+        """RQ would keep the message in Redis, for a day, too."""
+        super().handle_job_failure(*args, **options)
 
     def heartbeat(self, timeout: int | None = None, pipeline: Pipeline | None = None) -> None:
         """RQ's. A Redis that was wiped meanwhile has forgotten that this worker is at work."""
@@ -116,11 +122,16 @@ def work_alone(settings: Settings) -> None:
 def _worked(settings: Settings) -> bool:
     """Work until asked to stop; False when Redis was lost."""
     try:
-        worker = Worker([QUEUE], connection=redis_client.connect(settings.redis_url, Redis))
-        worker.work(logging_level="WARNING")
+        make_worker(settings).work(logging_level="WARNING")
     except RedisError as error:
         log.warning("worker.lost_redis", reason=reasons.of(error))
     return shutdown.requested.is_set()
+
+
+def make_worker(settings: Settings) -> Worker:
+    """A worker on the queue, which takes no job but ours."""
+    redis = redis_client.connect(settings.redis_url, Redis)
+    return Worker([QUEUE], connection=redis, job_class=OwnJob, serializer=JSONSerializer)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ pruned every night.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from time import sleep
@@ -18,7 +17,7 @@ from rq.exceptions import StopRequested
 
 from models.settings.settings import Settings, load_or_exit
 from models.storage import reasons
-from worker.inbox import bell
+from worker.inbox import bell, own_job
 from worker.process import logs, metrics_dir, redis_client, shutdown
 
 SWEEP_SECONDS = 5
@@ -34,7 +33,7 @@ log = structlog.get_logger()
 
 
 class Scheduler(CronScheduler):
-    """RQ's scheduler, which holds back while nobody works on what it enqueued."""
+    """RQ's scheduler, which enqueues as the bell does, and holds back while nobody works on it."""
 
     def _install_signal_handlers(self) -> None:
         """RQ's raise an Exception, which a library may suppress, and leave nothing to look at."""
@@ -44,19 +43,24 @@ class Scheduler(CronScheduler):
             raise StopRequested
         if bell.queue(self.connection).count >= MOST_WAITING:
             log.warning("schedule.waiting", reason="the queue is not being worked on")
-            self._skip_due()
+            self._due()
             return []
-        return super().enqueue_jobs()
+        due = self._due()
+        for job in due:
+            bell.enqueue(self.connection, job.name)
+        return due
 
     def register_death(self, pipeline: Pipeline | None = None) -> None:
         # Raised here, Redis's absence would hide that somebody asked us to stop.
         with suppress(RedisError):
             super().register_death(pipeline)
 
-    def _skip_due(self) -> None:
-        for job in self.get_jobs():
-            if job.should_run():
-                job.set_enqueue_time(datetime.now(UTC))
+    def _due(self) -> list[CronJob]:
+        """The jobs whose time has come; it is their next time that counts from now on."""
+        due = [job for job in self.get_jobs() if job.should_run()]
+        for job in due:
+            job.set_enqueue_time(datetime.now(UTC))
+        return due
 
 
 def main() -> None:
@@ -93,23 +97,9 @@ def scheduler(settings: Settings) -> Scheduler:
     made = Scheduler(
         connection=redis_client.connect(settings.redis_url, Redis), logging_level="WARNING"
     )
-    _register(made, jobs.sweep, interval=SWEEP_SECONDS)
-    _register(made, jobs.prune_some, cron=PRUNE_AT)
+    made.register(jobs.sweep, bell.QUEUE, interval=SWEEP_SECONDS, name=own_job.SWEEP)
+    made.register(jobs.prune_some, bell.QUEUE, cron=PRUNE_AT, name=own_job.PRUNE)
     return made
-
-
-def _register(
-    made: Scheduler, job: Callable[[], None], *, interval: int | None = None, cron: str = ""
-) -> None:
-    made.register(
-        job,
-        queue_name=bell.QUEUE,
-        interval=interval,
-        cron=cron or None,
-        job_timeout=bell.DRAIN_TIMEOUT_SECONDS,
-        result_ttl=0,
-        failure_ttl=bell.FAILURE_LIFE_SECONDS,
-    )
 
 
 if __name__ == "__main__":

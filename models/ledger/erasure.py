@@ -1,8 +1,9 @@
-"""Erasure: a random pseudonym takes a person's place, in the facts and in the ledger alike.
+"""Erasure: random pseudonyms take a person's place, in the facts and in the ledger alike.
 
-The table holds the cycles of erased people, by id, and nothing of the people: an event that comes
-later for such a cycle takes its pseudonym before it is folded, and so does one that is folded
-again. Whoever was erased and joins anew is somebody new, with a cycle of their own.
+Each session has another one (`identities`). The table holds the cycles of erased people, by id, and
+nothing of the people: an event that comes later for such a cycle takes its pseudonym before it is
+folded, and so does one that is folded again. Whoever was erased and joins anew is somebody new,
+with a cycle of their own.
 """
 
 from __future__ import annotations
@@ -16,20 +17,25 @@ from sqlalchemy import (
     Column,
     ColumnElement,
     Connection,
+    Row,
     Table,
     bindparam,
     func,
+    or_,
     select,
     type_coerce,
     update,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-from models.domain.event import Event
+from models.domain import event as events
+from models.domain import merge
+from models.domain.event import Event, Unreadable
 from models.domain.facts import Cycle, Person
+from models.ledger.identities import Identity
 from models.storage import bulk, db
 from models.storage.bulk import chunks
-from models.storage.db import Key, among, is_sqlite, metadata
+from models.storage.db import Key, among, has_item, is_sqlite, metadata
 from models.tables import cycle, session
 from models.tables.cycle import cycles
 from models.tables.session import sessions
@@ -44,23 +50,26 @@ erasures = Table(
 
 CHUNK = 1_000
 
+TELLS_OF = func.coalesce(webhook_events.c.participant_sid, webhook_events.c.visit)
+"""The cycle that an event tells of."""
 
-def disguise(conn: Connection, events: Sequence[tuple[int, Event]]) -> Sequence[tuple[int, Event]]:
+
+def disguise(conn: Connection, batch: Sequence[tuple[int, Event]]) -> Sequence[tuple[int, Event]]:
     """The events, by row id, as they may be folded: those of erased people's cycles disguised.
 
     Their rows are rewritten too. Call it after `hold_drains`: an erasure that committed before is
     then seen, and a later erasure finds what was folded.
     """
-    known = pseudonyms(conn, {cycle_id for _, event in events if (cycle_id := _cycle_id(event))})
+    known = pseudonyms(conn, {cycle_id for _, event in batch if (cycle_id := _cycle_id(event))})
     if not known:
-        return events
+        return batch
     hidden = {
-        row_id: known[key] for row_id, event in events if (key := _cycle_id(event) or "") in known
+        row_id: known[key] for row_id, event in batch if (key := _cycle_id(event) or "") in known
     }
     rewrite(conn, hidden)
     return [
         (row_id, disguised(event, hidden[row_id]) if row_id in hidden else event)
-        for row_id, event in events
+        for row_id, event in batch
     ]
 
 
@@ -106,44 +115,72 @@ def hold_drains(conn: Connection, *, shared: bool = False) -> None:
     db.lock(conn, ["erasure"], shared=shared)
 
 
-def cycles_of(conn: Connection, user_id: str) -> set[str]:
-    """The ids of this person's cycles, folded or still in the ledger alone."""
-    folded = select(cycles.c.cycle_id).where(cycles.c.user_id == user_id)
-    in_ledger = func.coalesce(webhook_events.c.participant_sid, webhook_events.c.visit)
-    waiting = select(in_ledger).where(webhook_events.c.user_id == user_id).distinct()
-    ids = [*conn.execute(folded).scalars(), *conn.execute(waiting).scalars()]
-    return {cycle_id for cycle_id in ids if cycle_id is not None}
+def cycles_of(conn: Connection, user_id: str) -> list[Cycle]:
+    """This person's cycles, folded or still in the ledger alone."""
+    folded = conn.execute(select(cycles).where(cycles.c.user_id == user_id))
+    known = {row.cycle_id: cycle.read(row) for row in folded}
+    unfolded = ~select(1).where(cycles.c.cycle_id == TELLS_OF).exists()
+    theirs = (webhook_events.c.user_id == user_id) & TELLS_OF.is_not(None) & unfolded
+    for row in conn.execute(select(webhook_events, TELLS_OF.label("cycle_id")).where(theirs)):
+        known[row.cycle_id] = _told(known.get(row.cycle_id), row)
+    return list(known.values())
 
 
-def remember(conn: Connection, cycle_ids: Iterable[str]) -> str:
-    """Have these cycles, a person's, known by a pseudonym from now on; which.
+def remember(conn: Connection, identities: Iterable[Identity]) -> dict[str, str]:
+    """Have each of these identities of a person known by a pseudonym from now on; which, by cycle
+    id.
 
-    A new random one, or the one that an erasure which was cut short has begun with.
+    New random ones, or those that an erasure which was cut short has begun with.
     """
-    wanted = list(chunks(sorted(cycle_ids), CHUNK))
-    begun_with = {name for chunk in wanted for name in pseudonyms(conn, chunk).values()}
-    pseudonym = min(begun_with, default=f"erased-{uuid4().hex}")
-    for chunk in wanted:
-        rows = [{"cycle_id": cycle_id, "pseudonym": pseudonym} for cycle_id in chunk]
+    fresh = {
+        cycle_id: pseudonym
+        for each in identities
+        for pseudonym in [f"erased-{uuid4().hex}"]
+        for cycle_id in each.cycle_ids
+    }
+    kept: dict[str, str] = {}
+    for chunk in chunks(sorted(fresh), CHUNK):
+        rows = [{"cycle_id": cycle_id, "pseudonym": fresh[cycle_id]} for cycle_id in chunk]
         bulk.insert_missing(conn, erasures, rows, key="cycle_id")
-    return pseudonym
+        kept |= pseudonyms(conn, chunk)
+    return kept
 
 
-def rename_cycles(conn: Connection, cycle_ids: Sequence[str], pseudonym: str) -> list[Cycle]:
-    """Put the pseudonym into these cycles, as the rewritten events would; which they are."""
-    before = cycle.locked(conn, cycle_ids)
-    theirs = cycles.c.cycle_id.in_(list(before))
-    conn.execute(update(cycles).where(theirs).values(user_id=pseudonym, name=None, name_rank=""))
+def pseudonym_of(identity: Identity, hidden: Mapping[str, str]) -> str:
+    """The pseudonym of the identity, whose cycles have these; a new one where it has none."""
+    return min(
+        (hidden[cycle_id] for cycle_id in identity.cycle_ids), default=f"erased-{uuid4().hex}"
+    )
+
+
+def rename_cycles(conn: Connection, hidden: Mapping[str, str]) -> list[Cycle]:
+    """Put these pseudonyms, by cycle id, into the cycles, as the rewritten events would; which
+    they are."""
+    before = cycle.locked(conn, sorted(hidden))
+    if before:
+        theirs = update(cycles).where(cycles.c.cycle_id == bindparam("renamed"))
+        rows = [{"renamed": cycle_id, "pseudonym": hidden[cycle_id]} for cycle_id in before]
+        changed = theirs.values(user_id=bindparam("pseudonym"), name=None, name_rank="")
+        conn.execute(changed, rows)
     return list(before.values())
 
 
-def rewrite_events(conn: Connection, user_id: str, pseudonym: str, *, limit: int) -> int:
-    """Put the pseudonym into up to `limit` of the person's events; how many there were."""
+def rewrite_events(conn: Connection, user_id: str, *, limit: int) -> int:
+    """Put the pseudonyms of their cycles into up to `limit` of the person's events; how many there
+    were. An event that tells of no cycle gets one of its own."""
     column = webhook_events.c
-    oldest = select(column.id).where(column.user_id == user_id)
-    ids = conn.execute(oldest.order_by(column.received_at, column.id).limit(limit)).scalars().all()
-    rewrite(conn, dict.fromkeys(ids, pseudonym))
-    return len(ids)
+    statement = (
+        select(column.id, erasures.c.pseudonym)
+        .join_from(webhook_events, erasures, erasures.c.cycle_id == TELLS_OF, isouter=True)
+        .where(
+            column.user_id == user_id, or_(erasures.c.pseudonym.is_not(None), TELLS_OF.is_(None))
+        )
+        .order_by(column.received_at, column.id)
+        .limit(limit)
+    )
+    rows = conn.execute(statement).all()
+    rewrite(conn, {row.id: row.pseudonym or f"erased-{uuid4().hex}" for row in rows})
+    return len(rows)
 
 
 def count_events(conn: Connection, user_id: str) -> int:
@@ -152,27 +189,46 @@ def count_events(conn: Connection, user_id: str) -> int:
 
 
 def expecting(conn: Connection, user_id: str) -> list[str]:
-    """The ids of the sessions that expect this person. It looks at every session."""
+    """The ids of the sessions that expect this person, or have them as a host. It looks at every
+    session."""
     if is_sqlite(conn):
         one = func.json_each(sessions.c.expected).table_valued("value")
         named = func.json_extract(one.c.value, "$.user_id") == user_id
         expects: ColumnElement[bool] = select(one).where(named).exists()
     else:
         expects = type_coerce(sessions.c.expected, JSONB).contains([{"user_id": user_id}])
-    statement = select(sessions.c.id).where(expects).order_by(sessions.c.id)
+    awaits = or_(expects, has_item(conn, sessions.c.hosts, user_id))
+    statement = select(sessions.c.id).where(awaits).order_by(sessions.c.id)
     return list(conn.execute(statement).scalars())
 
 
 def rename_expected(conn: Connection, session_id: str, user_id: str, pseudonym: str) -> None:
-    """Put the pseudonym into the list of those whom the session expects."""
+    """Put the pseudonym into the lists of those whom the session expects, and of its hosts."""
     found = session.find(conn, session_id, lock=True)
     if found is None:
         return
     people = tuple(
         Person(pseudonym) if person.user_id == user_id else person for person in found.expected
     )
-    expected = [asdict(person) for person in people]
-    conn.execute(update(sessions).where(sessions.c.id == session_id).values(expected=expected))
+    lists = {
+        "expected": [asdict(person) for person in people],
+        "hosts": [pseudonym if host == user_id else host for host in found.hosts],
+    }
+    conn.execute(update(sessions).where(sessions.c.id == session_id).values(lists))
+
+
+def _told(before: Cycle | None, row: Row[Any]) -> Cycle:
+    """The cycle with one more of its events. Of one that can't be read, what its row says."""
+    try:
+        return merge.merge(before, events.read(row.payload, row.source))
+    except Unreadable:
+        return before or Cycle(
+            row.cycle_id,
+            row.user_id,
+            room_sid=row.room_sid,
+            room_name=row.room_name,
+            last_seen_at=row.created_at,
+        )
 
 
 def _cycle_id(event: Event) -> str | None:

@@ -3,13 +3,14 @@ there."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import groupby
 
 from sqlalchemy import Connection
 
-from models.domain.facts import Cycle, Room
+from models.domain.facts import Cycle, Room, Rules, Session
 from models.ledger import made
 from models.settings.settings import Settings
 from models.tables import room, session
@@ -53,6 +54,25 @@ def by(
     ids |= {each.named_session for each in some_cycles if each.named_session}
     ids |= room.named_near(conn, names, since=since)
     return Touched(ids, names)
+
+
+def by_expectations(conn: Connection, expecting: Iterable[Session], rules: Rules) -> set[str]:
+    """Everything that a cache may know the facts by of which it is part whom these sessions expect:
+    their own, and those of the sessions whose neighbours they are."""
+    keys: set[str] = set()
+    for _, of_week in groupby(sorted(expecting, key=_week), key=_week):
+        some = list(of_week)
+        names = {name for each in some for name in each.exact_names}
+        names |= room.names_of(conn, [prefix for each in some for prefix in each.prefixes])
+        moments = [at for each in some for at in (each.scheduled_at, each.ends_at) if at]
+        keys |= names | {each.id for each in some}
+        keys |= session.that_reach(conn, names, moments, reach=rules.max_cycle)
+    return keys
+
+
+def _week(each: Session) -> tuple[int, ...]:
+    """What is looked up together; sessions without a schedule, which may own any moment, are."""
+    return tuple(each.scheduled_at.isocalendar()[:2]) if each.scheduled_at else ()
 
 
 def earlier_lives(conn: Connection, moved: Sequence[Room]) -> list[Room]:

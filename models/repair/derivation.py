@@ -10,13 +10,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, func, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, select
 
 from models.domain import event as events
 from models.domain import merge
 from models.domain.event import Event, Unreadable
 from models.domain.facts import Cycle, Room, Rules
-from models.ledger.erasure import disguised, erasures
+from models.ledger.erasure import TELLS_OF, disguised, erasures
 from models.storage.bulk import chunks
 from models.tables import reach as reaching
 from models.tables import session_facts
@@ -29,7 +29,6 @@ ROOMS = 50
 """Rooms in an extent when all are compared: a class of each is some thousand events."""
 
 COUNTED = ("applied", "pending")
-TELLS_OF = func.coalesce(webhook_events.c.participant_sid, webhook_events.c.visit)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 import sys
@@ -80,6 +81,13 @@ def _time_zone(name: str) -> str:
     return name
 
 
+def _address(text: str) -> str:
+    try:
+        return str(ipaddress.ip_address(text.strip("[]")))
+    except ValueError:
+        raise ValueError("must be an IP address of this machine, such as 127.0.0.1") from None
+
+
 def _lower(value: Any) -> Any:
     return value.lower() if isinstance(value, str) else value
 
@@ -115,6 +123,7 @@ class Settings(BaseSettings):
     database_url: DatabaseUrl = Field("sqlite:///var/rollcall.db", repr=False)
     prepared_statements: bool = True
     redis_url: RedisUrl = Field("redis://127.0.0.1:6379/0", repr=False)
+    host: Annotated[str, AfterValidator(_address)] = "0.0.0.0"  # noqa: S104  (all addresses)
     port: int = Field(8000, ge=1, le=65535)
     path_prefix: Annotated[str, AfterValidator(urls.prefix)] = ""
     web_processes: int = Field(1, ge=1, le=64)

@@ -32,6 +32,7 @@ from sqlalchemy import (
     func,
     select,
     text,
+    type_coerce,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql import JSONB
@@ -143,6 +144,14 @@ def inserting(engine: Engine) -> Iterator[Connection]:
 def insert(conn: Connection, table: Table) -> postgresql.Insert | sqlite.Insert:
     """The dialect's INSERT, which knows ON CONFLICT."""
     return sqlite.insert(table) if is_sqlite(conn) else postgresql.insert(table)
+
+
+def has_item(conn: Connection, column: Column[Any], value: str) -> ColumnElement[bool]:
+    """Whether the JSON array in the column has this text in it."""
+    if not is_sqlite(conn):
+        return type_coerce(column, JSONB).contains([value])
+    each = func.json_each(column).table_valued("value")
+    return select(each).where(each.c.value == value).exists()
 
 
 def among(conn: Connection, column: Column[Any], values: Iterable[Any]) -> ColumnElement[bool]:

@@ -14,12 +14,10 @@ from sqlalchemy import (
     case,
     func,
     select,
-    type_coerce,
 )
-from sqlalchemy.dialects.postgresql import JSONB
 
 from models.domain.facts import Session
-from models.storage.db import is_sqlite
+from models.storage.db import has_item
 from models.tables.session import listing_room, read, sessions
 
 Status = Literal["upcoming", "running", "over"]
@@ -85,7 +83,7 @@ def _conditions(conn: Connection, wanted: Wanted) -> list[ColumnElement[bool]]:
     }
     conditions = [column == value for column, value in asked.items() if value is not None]
     if wanted.label is not None:
-        conditions.append(_has_label(conn, wanted.label))
+        conditions.append(has_item(conn, sessions.c.labels, wanted.label))
     if wanted.since is not None:
         conditions.append(began_at >= wanted.since)
     if wanted.until is not None:
@@ -103,10 +101,3 @@ def _statuses(now: datetime) -> dict[Status, ColumnElement[bool]]:
         "running": and_(start <= now, end > now),
         "over": end <= now,
     }
-
-
-def _has_label(conn: Connection, label: str) -> ColumnElement[bool]:
-    if not is_sqlite(conn):
-        return type_coerce(sessions.c.labels, JSONB).contains([label])
-    each = func.json_each(sessions.c.labels).table_valued("value")
-    return select(each).where(each.c.value == label).exists()

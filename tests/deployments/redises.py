@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -61,7 +62,7 @@ def user_of_few_rights(directory: Path) -> Iterator[Store]:
     with valkey(directory) as store:
         with Redis.from_url(store.url) as admin:
             admin.execute_command("ACL", "SETUSER", "rollcall", *documented())
-        yield Store(store.url.replace("redis://", "redis://rollcall:secret@"))
+        yield Store(re.sub(r"//.*@", "//rollcall:secret@", store.url))
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -26,3 +27,19 @@ def test_what_is_installed_runs_and_is_small(tmp_path: Path) -> None:
     subprocess.run([python, "-c", f"import {MODULES}"], check=True, **inside)  # type: ignore[call-overload]
     assert size_mib(tmp_path / ".venv") < MOST_MIB
     assert not (tmp_path / ".venv" / "bin" / "pytest").exists()
+
+
+def test_an_installer_with_another_hash_is_refused(tmp_path: Path) -> None:
+    """uv, which checks the hashes of everything else, is held to its own."""
+    for name in ("Makefile", "pyproject.toml"):
+        (tmp_path / name).write_text((ROOT / name).read_text())
+    before, own, after = (ROOT / "uv.lock").read_text().partition('[[package]]\nname = "uv"\n')
+    section, end, rest = after.partition("\n[[package]]")
+    assert "sha256:" in section
+    section = re.sub(r"sha256:[0-9a-f]{4}", "sha256:0000", section)
+    (tmp_path / "uv.lock").write_text(before + own + section + end + rest)
+    command = ["make", "python"]
+    made = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert made.returncode != 0
+    assert "DO NOT MATCH THE HASHES" in made.stderr
+    assert not (tmp_path / ".venv" / "bin" / "uv").exists()

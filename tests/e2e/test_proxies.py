@@ -11,7 +11,7 @@ from http.client import HTTPSConnection
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Response, expect
+from playwright.sync_api import Browser, Page, Response, expect
 
 from models.settings.settings import Settings
 from tests.build import joined, signed, webhook
@@ -106,21 +106,28 @@ def test_under_a_path_pages_and_the_element_work(below: Site, browser: Browser) 
     assert below.post_webhook(path="/rollcall/webhooks/livekit") == 204
     assert below.ask("GET", "/rollcall/metrics")[0] == 403
     context = browser.new_context(ignore_https_errors=True)
-    page = context.new_page()
     failed: list[str] = []
 
     def note(answer: Response) -> None:
         if answer.status >= 400:
             failed.append(answer.url)
 
-    page.on("response", note)
+    def tab() -> Page:
+        """A new one: in one that has a token in use, a link asks before it replaces that."""
+        page = context.new_page()
+        page.on("response", note)
+        return page
+
     site = f"https://127.0.0.1:{below.port}/rollcall"
+    page = tab()
     page.goto(f"{site}/ops?lang=en#token={ops_token()}")
     expect(page.locator("#checks .well", has_text="Database")).to_contain_text("answers")
+    page = tab()
     page.goto(f"{site}/?lang=en#token={token()}")
     expect(page.locator("#snippet")).to_contain_text(f"{site}/static/attendance-status.js")
     page.get_by_role("button", name="Join").click()
     expect(page.locator("attendance-status")).to_contain_text("In session")
+    page = tab()
     page.goto(f"{site}/sessions/quran-98?lang=en#token={ops_token()}")
     expect(page.locator("#people tr")).to_have_count(1)
     page.locator("header a.language").click()

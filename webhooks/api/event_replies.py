@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import AwareDatetime, ConfigDict, Field
 
@@ -130,12 +130,17 @@ class Erased(Reply):
     """How much of a person there was."""
 
     model_config = ConfigDict(
-        json_schema_extra={"examples": [{"cycles": 12, "events": 24, "sessions": 1}]}
+        json_schema_extra={
+            "examples": [{"cycles": 12, "events": 24, "sessions": 1, "copies_left": []}]
+        }
     )
 
     cycles: Count
     events: Count
     sessions: Count = Field(description="That expected them.")
+    copies_left: list[Literal["sqlite-file", "redis-append-only-file"]] = Field(
+        description="Files that could not be rewritten, and may still hold their names."
+    )
 
 
 def line(entry: Entry) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from webhooks.door.context import unhurried
 from webhooks.door.operation import json, operation
 from webhooks.door.problems import RETRY_AFTER_SECONDS, Problem
 from webhooks.door.responses import Response
-from worker.operations import erase
+from worker.operations import copies, erase
 
 users = Blueprint("users", __name__, url_prefix="/api/users")
 
@@ -26,10 +26,12 @@ users = Blueprint("users", __name__, url_prefix="/api/users")
     answers={200: json("Erased: how much there was.", event_replies.Erased)},
 )
 def delete(user_id: str) -> Response:
-    """Erase a person: a random pseudonym takes their place everywhere, and their names go.
+    """Erase a person: random pseudonyms take their place, one for each session; their names go.
 
-    Totals of the sessions stay. Events that come later for a visit of theirs take the pseudonym.
-    Without Redis, where events of them may wait, nothing is erased (503, `redis-down`).
+    Totals of the sessions stay. Events that come later for a visit of theirs take its pseudonym.
+    Then SQLite's file and Redis's append-only file are rewritten; `copies_left` names those that
+    could not be. Without Redis, where events of them may wait, nothing is erased (503,
+    `redis-down`).
     """
     auth.operator()
     asked = EraseQuery.of_request()
@@ -38,8 +40,10 @@ def delete(user_id: str) -> Response:
     known = erase.known(unhurried(), named)
     if not any(asdict(known).values()):
         raise Problem(404, "unknown-user", "Nothing is kept of a person of this id.")
-    done = known if asked.dry_run else erase.erase(unhurried(), named)
-    return answers.answer(asdict(done))
+    if asked.dry_run:
+        return answers.answer(asdict(known) | {"copies_left": []})
+    done = erase.erase(unhurried(), named)
+    return answers.answer(asdict(done) | {"copies_left": copies.remove(unhurried())})
 
 
 def _fetch() -> None:

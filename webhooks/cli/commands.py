@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import timedelta
 
 import click
@@ -20,6 +21,7 @@ from webhooks.cli.sessions import sessions
 from webhooks.cli.simulate import simulate
 from webhooks.cli.users import users
 from webhooks.door.context import EXTENSION, Context, backend
+from webhooks.stack import own_redis
 from worker.process.backend import UNHURRIED, Backend
 
 MOST_HOURS = 10 * 366 * 24
@@ -27,7 +29,8 @@ MOST_HOURS = 10 * 366 * 24
 
 
 def create_app() -> Flask:
-    """The web application with its commands."""
+    """The web application with its commands, on `make run`'s Valkey unless another is named."""
+    own_redis.use(os.environ)
     app = web.create_app()
     context: Context = app.extensions[EXTENSION]
     context.unhurried = Backend.of(context.backend.settings, UNHURRIED)

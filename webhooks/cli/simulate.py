@@ -61,7 +61,10 @@ def _configured(name: str) -> Callable[[], str]:
 @click.option("--url", default=_default_url, show_default="this machine's $PORT")
 @click.option("--key", default=_configured("livekit_api_key"), show_default="LIVEKIT_API_KEY")
 @click.option(
-    "--secret", default=_configured("livekit_api_secret"), show_default="LIVEKIT_API_SECRET"
+    "--secret",
+    default=_configured("livekit_api_secret"),
+    show_default="LIVEKIT_API_SECRET",
+    help="Everybody on this machine can see it here: better in the environment.",
 )
 @click.option(
     "--within", type=FiniteRange(0, _LONGEST, min_open=True), help="Stop after these seconds."

@@ -21,6 +21,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from worker.process import visible
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 Asked = TypeVar("Asked", bound=BaseModel)
 
@@ -36,10 +38,6 @@ MOST = 1_000_000_000
 as_json = click.option("--json", "as_json", is_flag=True, help="For a program to read.")
 dry_run = click.option("--dry-run", is_flag=True, help="Say what would happen; change nothing.")
 yes = click.option("--yes", is_flag=True, help="Don't ask: I know what this removes.")
-
-_STEERING = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-"""Control characters, separators of lines, embeddings and overrides of direction, and halves of
-characters, which no terminal can be sent."""
 
 _FILTERS = (
     click.option("--status", help="pending, applied, ignored, failed or unreadable."),
@@ -99,9 +97,9 @@ def confirm(question: str, *, sure: bool) -> None:
 
 
 def printable(text: str) -> str:
-    """Text of anybody's as a terminal may have it: what would steer it, forge a line or turn the
-    reading order is escaped as in JSON. The letters of every script stay."""
-    return _STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    """Text of anybody's as a terminal may have it: what would steer it, forge a line, turn the
+    reading order or not be seen is escaped as in JSON. The letters of every script stay."""
+    return visible.escaped(text)
 
 
 def show_json(value: object) -> None:

@@ -47,7 +47,7 @@ PAGE = Answer("A page.", {HTML: None})
 pages = Blueprint("pages", __name__)
 
 
-@pages.get("/")
+@pages.get("/", strict_slashes=False)  # or an empty path is redirected to what Host says
 @operation(answers={200: PAGE})
 def home() -> Response:
     """What Rollcall is, the status element live, and how to embed it."""

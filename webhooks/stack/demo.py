@@ -17,6 +17,7 @@ import orjson
 from livekit.api import AccessToken, VideoGrants
 
 from models.settings.settings import Settings, load
+from webhooks.server import port
 
 ROOM = "demo-class"
 PEOPLE = 12
@@ -32,23 +33,25 @@ NEVER_COME = (
 def main() -> None:
     """Does not return: this process becomes `flask simulate`."""
     settings = load()
-    _wait_until_ready(settings.port)
+    _wait_until_ready(settings)
     _register(settings)
     _say_where(settings)
+    url = f"{port.own_url(settings.host, settings.port)}/webhooks/livekit"
     simulate = ["flask", "simulate", "--forever", "--room", ROOM, "--people", str(PEOPLE)]
+    simulate += ["--url", url]
     os.execvp("flask", simulate)  # noqa: S606, S607  (of our own .venv)
 
 
-def _wait_until_ready(port: int) -> None:
+def _wait_until_ready(settings: Settings) -> None:
     deadline = monotonic() + READY_SECONDS
     while monotonic() < deadline:
         try:
-            if _ask(port, "GET", "/readyz") == 200:
+            if _ask(settings, "GET", "/readyz") == 200:
                 return
         except (OSError, HTTPException):
             pass
         sleep(0.1)
-    sys.exit(f"The web process is not ready on port {port} after {READY_SECONDS} s.")
+    sys.exit(f"The web process is not ready on port {settings.port} after {READY_SECONDS} s.")
 
 
 def _register(settings: Settings) -> None:
@@ -62,7 +65,7 @@ def _register(settings: Settings) -> None:
         "expected": NEVER_COME,
     }
     token = _token(settings, VideoGrants(room_list=True, room_create=True))
-    status = _ask(settings.port, "PUT", f"/api/sessions/{ROOM}", token=token, body=body)
+    status = _ask(settings, "PUT", f"/api/sessions/{ROOM}", token=token, body=body)
     if status not in (200, 201):
         sys.exit(f"The demo's session was not taken: {status}.")
 
@@ -70,7 +73,7 @@ def _register(settings: Settings) -> None:
 def _say_where(settings: Settings) -> None:
     teacher = _token(settings, VideoGrants(room=ROOM, room_join=True, room_admin=True))
     operator = _token(settings, VideoGrants(room_list=True, room_create=True))
-    at = f"http://127.0.0.1:{settings.port}"
+    at = port.own_url(settings.host, settings.port)
     click.echo("")
     click.echo(f"Look at the class:  {at}/sessions/{quote(ROOM)}#token={teacher}")
     click.echo("")
@@ -88,10 +91,10 @@ def _token(settings: Settings, grants: VideoGrants) -> str:
 
 
 def _ask(
-    port: int, method: str, path: str, *, token: str | None = None, body: object = None
+    settings: Settings, method: str, path: str, *, token: str | None = None, body: object = None
 ) -> int:
     """The status of the web process's answer. Raises OSError or HTTPException without one."""
-    connection = HTTPConnection("127.0.0.1", port, timeout=5)
+    connection = HTTPConnection(port.own_host(settings.host), settings.port, timeout=5)
     try:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         sent = None if body is None else orjson.dumps(body)

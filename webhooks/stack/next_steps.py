@@ -7,6 +7,7 @@ from datetime import timedelta
 from livekit.api import AccessToken, VideoGrants
 
 from models.settings.settings import Settings
+from webhooks.server import port
 
 TOKEN_LIFE = timedelta(hours=6)
 
@@ -18,19 +19,22 @@ SENTENCES = """
 2. See them arrive in the console:
      {console}
 3. See a class, or your own attendance. It asks for a token; this prints one:
-     http://127.0.0.1:{port}/
+     {url}/
      .venv/bin/flask token --room ROOM --user teacher --admin
 """
 
 
 def sentences(settings: Settings, *, on_terminal: bool) -> str:
     """A terminal gets the console's link with a token; a log, which is kept, does not."""
-    console = f"http://127.0.0.1:{settings.port}/ops"
+    url = port.own_url(settings.host, settings.port)
+    console = f"{url}/ops"
     if on_terminal:
         console += f"#token={_operator(settings)}"
     else:
         console += "   (its token: .venv/bin/flask token --ops)"
-    return SENTENCES.format(key=settings.livekit_api_key, port=settings.port, console=console)
+    return SENTENCES.format(
+        key=settings.livekit_api_key, port=settings.port, url=url, console=console
+    )
 
 
 def _operator(settings: Settings) -> str:

@@ -34,7 +34,9 @@ from worker.process import metrics_dir
 
 ROOT = Path(__file__).parents[2]
 RELEASE = "release"
-DEFAULT_REDIS_PORT = 6379
+OTHERS = 0o077
+"""What a process's umask takes from others: they read nothing of ours."""
+
 WHERE_SETTINGS_STAND = "Settings come from the environment or the file .env: see .env.example."
 STOPPED = {how["rc"] for how in SIGNALS.values()}
 """What Honcho calls the end that a signal asked for."""
@@ -56,7 +58,7 @@ def main(*, simulate: bool, data: Path | None) -> None:
     data = data or Path("var/demo" if simulate else "var")
     os.chdir(ROOT)
     os.environ.setdefault(metrics_dir.VARIABLE, str(data / "metrics"))
-    (data / "metrics").mkdir(parents=True, exist_ok=True)
+    _keep_from_others(data)
     _let_signals_interrupt()
     try:
         code = demo(data) if simulate else run(data)
@@ -69,6 +71,19 @@ def main(*, simulate: bool, data: Path | None) -> None:
     sys.exit(code)
 
 
+def _keep_from_others(data: Path) -> None:
+    """Have all files and directories in `data` be their owner's alone, those of before included.
+
+    Not `data` itself, which may be a `var/` in which others keep something too.
+    """
+    data.mkdir(parents=True, exist_ok=True)
+    os.umask(OTHERS)
+    (data / "metrics").mkdir(exist_ok=True)
+    for path in (*data.glob("rollcall.db*"), *data.glob("lock"), *data.glob("valkey")):
+        path.chmod(path.stat().st_mode & ~OTHERS)
+    (data / "metrics").chmod(0o700)
+
+
 def run(data: Path) -> int:
     """The Procfile's processes until they are stopped (0) or one ends (its status).
 
@@ -78,13 +93,14 @@ def run(data: Path) -> int:
     known = dotenv_values(".env") | os.environ
     with ExitStack() as until_stopped:
         until_stopped.enter_context(_only_one_in(data))
-        port.check(settings.port)
+        port.check(settings.host, settings.port)
         if not _names(known, "DATABASE_URL"):
             os.environ["DATABASE_URL"] = _sqlite_in(data)
         if not _names(known, "REDIS_URL"):
-            kept = valkey.running(data / "valkey", port=DEFAULT_REDIS_PORT)
+            kept = valkey.running(data / "valkey")
             os.environ["REDIS_URL"] = until_stopped.enter_context(kept)
-        click.echo(f"Rollcall starts on http://127.0.0.1:{settings.port}/. Ctrl-C stops it.")
+        url = port.own_url(settings.host, settings.port)
+        click.echo(f"Rollcall starts on {url}/. Ctrl-C stops it.")
         click.echo(next_steps.sentences(settings, on_terminal=sys.stdout.isatty()))
         return _work(_procfile(), settings)
 
@@ -98,7 +114,7 @@ def demo(data: Path) -> int:
         until_stopped.enter_context(_only_one_in(data))
         os.environ.update(_demo_environment(data))
         settings = load()
-        port.check(settings.port)
+        port.check(settings.host, settings.port)
         if not _names(os.environ, "REDIS_URL"):
             kept = valkey.running(data / "valkey", durable=False)
             os.environ["REDIS_URL"] = until_stopped.enter_context(kept)
@@ -114,6 +130,7 @@ def _demo_environment(data: Path) -> dict[str, str]:
         "LIVEKIT_API_KEY": "demo",
         "LIVEKIT_API_SECRET": secrets.token_urlsafe(32),
         "DATABASE_URL": _sqlite_in(data),
+        "HOST": "127.0.0.1",  # whoever has the printed URL is an operator
         "OVERRUN_MINUTES": "1440",  # the class goes on for as long as somebody looks
         "RETENTION_DAYS": "1",
         "LOG_LEVEL": "warning",  # the URL to look at stays in sight

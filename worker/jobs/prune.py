@@ -11,7 +11,7 @@ import structlog
 from models.ledger import retention
 from models.storage import db
 from models.tables import revision
-from worker.inbox import bell
+from worker.inbox import bell, own_job
 from worker.process.backend import Backend, own_backend
 
 BATCH = 500
@@ -32,7 +32,7 @@ def prune_some() -> None:
     backend = own_backend()
     forget_revisions(backend, now=datetime.now(UTC))
     if some(backend, before=bound(backend, datetime.now(UTC))):
-        bell.enqueue(backend.redis, "worker.jobs.prune_some")
+        bell.enqueue(backend.redis, own_job.PRUNE)
 
 
 def forget_revisions(backend: Backend, *, now: datetime) -> None:

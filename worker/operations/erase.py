@@ -1,20 +1,25 @@
-"""Erasing a person: in short transactions, so that nobody waits, and in an order that survives.
+"""Erasing a person: in an order that survives, and so that nobody waits for long.
 
-First it is remembered which cycles are theirs: from that commit on no fold brings the person back.
-Whatever stops it later, running it again finishes with the same pseudonym.
+First it is remembered which cycles are theirs, and the sessions no longer expect them: from that
+commit on no fold brings the person back. The rest is many short transactions. Whatever stops it
+later, running it again finishes with the same pseudonyms.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
 import structlog
+from sqlalchemy import Connection
 
-from models.ledger import erasure, touched
+from models.domain.facts import Cycle, Rules
+from models.ledger import erasure, identities, touched
 from models.storage import db
 from models.storage.bulk import chunks
-from worker.cache.change import changing
+from models.tables import session
+from worker.cache.change import Change, changing
 from worker.inbox import spool
 from worker.process.backend import Backend
 
@@ -31,6 +36,18 @@ class Erased:
     cycles: int
     events: int
     sessions: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Person:
+    """What is known of a person: which sessions expect them, and what caches know those by; their
+    cycles, and by cycle id the sessions that own some of it."""
+
+    user_id: str
+    expected_by: Sequence[str]
+    touched: set[str]
+    cycles: frozenset[Cycle]
+    owned_by: Mapping[str, set[str]]
 
 
 def fetch(backend: Backend) -> None:
@@ -54,45 +71,80 @@ def known(backend: Backend, user_id: str) -> Erased:
 
 
 def erase(backend: Backend, user_id: str) -> Erased:
-    """Put one random pseudonym into the person's place in cycles, expectations and the ledger.
+    """Put random pseudonyms into the person's place in cycles, expectations and the ledger: one for
+    each session (`identities`).
 
     How much of them there was. Events that come later for their cycles take the pseudonym too.
     """
     with db.reading(backend.engine) as conn:
-        session_ids = erasure.expecting(conn, user_id)
-    with db.writing(backend.engine) as conn:
-        # Their manual joins, and the drains that look up who was erased, are before or after this.
-        db.lock(conn, [f"person:{user_id}"])
-        erasure.hold_drains(conn)
-        guarded = erasure.cycles_of(conn, user_id)
-        pseudonym = erasure.remember(conn, guarded)
-    if pseudonym == user_id:
+        person = _look_up(conn, user_id, backend.rules)
+    with changing(backend) as change:
+        hidden = _remember(change, person, backend.rules)
+    if user_id in hidden.values():
         return Erased(0, 0, 0)
-    for session_id in session_ids:
-        with db.writing(backend.engine) as conn:
-            erasure.rename_expected(conn, session_id, user_id, pseudonym)
-    _rename_cycles(backend, guarded, pseudonym)
-    events = _rewrite_events(backend, user_id, pseudonym)
-    done = Erased(len(guarded), events, len(session_ids))
+    _rename_cycles(backend, hidden)
+    done = Erased(len(hidden), _rewrite_events(backend, user_id), len(person.expected_by))
     log.info("user.erased", **asdict(done))
     return done
 
 
-def _rename_cycles(backend: Backend, ids: set[str], pseudonym: str) -> None:
-    for chunk in chunks(sorted(ids), CYCLES_AT_ONCE):
+def _look_up(conn: Connection, user_id: str, rules: Rules) -> _Person:
+    """What takes long to work out, before anybody has to wait for it."""
+    expected_by = erasure.expecting(conn, user_id)
+    registered = session.registered(conn, expected_by).values()
+    theirs = erasure.cycles_of(conn, user_id)
+    return _Person(
+        user_id,
+        expected_by=expected_by,
+        touched=touched.by_expectations(conn, registered, rules),
+        cycles=frozenset(theirs),
+        owned_by=identities.owned_by(conn, theirs, user_id, now=datetime.now(UTC), rules=rules),
+    )
+
+
+def _remember(change: Change, person: _Person, rules: Rules) -> dict[str, str]:
+    """Have the person's cycles known by pseudonyms, by cycle id, and the sessions that expect them
+    expect those.
+
+    All in one transaction: what a session expects decides what it owns, and so which cycles have
+    its pseudonym.
+    """
+    conn, user_id, now = change.conn, person.user_id, datetime.now(UTC)
+    # Their manual joins, and the drains that look up who was erased, are before or after this.
+    db.lock(conn, [f"person:{user_id}"])
+    erasure.hold_drains(conn)
+    theirs = erasure.cycles_of(conn, user_id)
+    since = [each for each in theirs if each not in person.cycles]
+    owned = dict(person.owned_by) | identities.owned_by(conn, since, user_id, now=now, rules=rules)
+    found = identities.identities(theirs, owned, person.expected_by, rules=rules)
+    hidden = erasure.remember(conn, found)
+    pseudonyms = {
+        session_id: pseudonym
+        for each in found
+        for pseudonym in [erasure.pseudonym_of(each, hidden)]
+        for session_id in each.session_ids
+    }
+    for session_id in person.expected_by:
+        erasure.rename_expected(conn, session_id, user_id, pseudonyms[session_id])
+    change.keys |= person.touched
+    return hidden
+
+
+def _rename_cycles(backend: Backend, hidden: Mapping[str, str]) -> None:
+    for chunk in chunks(sorted(hidden), CYCLES_AT_ONCE):
         with changing(backend) as change:
-            renamed = erasure.rename_cycles(change.conn, chunk, pseudonym)
+            renamed = erasure.rename_cycles(change.conn, {key: hidden[key] for key in chunk})
             reached = touched.by(
                 change.conn, [], renamed, now=datetime.now(UTC), settings=backend.settings
             )
             change.keys.update(reached.keys)
 
 
-def _rewrite_events(backend: Backend, user_id: str, pseudonym: str) -> int:
+def _rewrite_events(backend: Backend, user_id: str) -> int:
     rewritten = 0
     while True:
         with db.writing(backend.engine) as conn:
-            count = erasure.rewrite_events(conn, user_id, pseudonym, limit=EVENTS_AT_ONCE)
+            count = erasure.rewrite_events(conn, user_id, limit=EVENTS_AT_ONCE)
         rewritten += count
         if count < EVENTS_AT_ONCE:
             return rewritten

@@ -18,6 +18,7 @@ from models.settings import urls
 from models.settings.settings import Settings
 from models.settings.version import version
 from models.storage import reasons
+from worker.process import visible
 from worker.process.log_writer import LogWriter
 
 DRIVERS = (psycopg.Error, sqlite3.Error, RedisError)
@@ -41,13 +42,14 @@ def configure(settings: Settings, *, aside: bool = False) -> None:
         structlog.processors.ExceptionRenderer(_trace),
         structlog.processors.EventRenamer("message", "_event"),
     ]
-    render: structlog.typing.Processor = structlog.processors.JSONRenderer()
+    render: list[structlog.typing.Processor] = [structlog.processors.JSONRenderer()]
     if console:
         plain = structlog.dev.plain_traceback  # ours is a text already
-        render = structlog.dev.ConsoleRenderer(event_key="message", exception_formatter=plain)
+        drawn = structlog.dev.ConsoleRenderer(event_key="message", exception_formatter=plain)
+        render = [_visible, drawn]
     level = logging.getLevelNamesMapping()[settings.log_level.upper()]
     structlog.configure(
-        processors=[*shared, render],
+        processors=[*shared, *render],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.WriteLoggerFactory(stream),
         cache_logger_on_first_use=True,
@@ -55,7 +57,7 @@ def configure(settings: Settings, *, aside: bool = False) -> None:
     handler = logging.StreamHandler(stream)
     formatter = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=shared,
-        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, render],
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *render],
     )
     handler.setFormatter(formatter)
     # Every step of a library is no event of ours, even at debug: who knows what it shows.
@@ -89,6 +91,18 @@ def changed(settings: Settings) -> dict[str, Any]:
         name: value
         for name, field in shown.items()
         if not field.is_required() and (value := getattr(settings, name)) != field.default
+    }
+
+
+def _visible(_log: object, _level: str, line: structlog.typing.EventDict) -> dict[str, Any]:
+    """What a terminal has no shape for is escaped, as in JSON: a room's name may be anything."""
+    return {
+        name: "\n".join(map(visible.escaped, value.split("\n")))
+        if name == "exception"
+        else visible.escaped(value)
+        if isinstance(value, str)
+        else value
+        for name, value in line.items()
     }
 
 

@@ -10,7 +10,7 @@ const element = part("status");
 let here = false; // whether this page said that its person joined
 let joining = false; // while that is on its way
 
-part("snippet").textContent = part("snippet").textContent.replace("https://rollcall.example", location.origin + root);
+part("snippet-origin").textContent = location.origin + root;
 part("join").addEventListener("click", join);
 part("leave").addEventListener("click", () => {
   here = false;
@@ -52,7 +52,7 @@ function open(given) {
   element.session = told.room;
   element.token = given;
   showButtons();
-  part("snippet").textContent = part("snippet").textContent.replace('session="98"', `session="${attribute(told.room)}"`);
+  part("snippet-session").textContent = attribute(told.room);
 }
 
 function introduce(told, own) {

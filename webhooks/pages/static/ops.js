@@ -38,9 +38,7 @@ part("checks").addEventListener("click", ({ target }) => {
 });
 document.addEventListener("visibilitychange", () => document.hidden || health());
 
-const kept = token.take();
-if (kept) open(kept);
-else token.request(open);
+token.start(open);
 
 function open(given) {
   held = given;

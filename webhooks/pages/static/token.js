@@ -2,10 +2,12 @@
  * The token of this tab: from the address's `#token=…`, else as it was given in this tab before.
  *
  * A fragment never reaches a server. It is taken out of the address, so that an address that is
- * copied or photographed gives nothing away.
+ * copied or photographed gives nothing away. A link never replaces a token that is in use: whoever
+ * sent it could have somebody act with a token of theirs. It asks.
  */
 
-import { words } from "./words.js";
+import { make } from "./dom.js";
+import { fill, words } from "./words.js";
 
 const KEY = "rollcall.token";
 const ask = document.getElementById("ask");
@@ -14,18 +16,23 @@ let unreadable = false; // whether what the tab had was no token at all
 
 /** Give the tab's token to `use`, or ask for one. */
 export function start(use) {
-  const kept = take();
-  if (kept) use(kept);
+  const given = fromAddress();
+  const before = kept();
+  if (given && before && isInUse(before)) offer(given, before);
+  else if (given) keep(given);
+  const token = kept();
+  if (token) use(token);
   else request(use);
 }
 
-/** The token, or null. What cannot be one is dropped, and said when a token is asked for. */
-export function take() {
+function fromAddress() {
   const given = new URLSearchParams(location.hash.slice(1)).get("token");
-  if (given) {
-    keep(given);
-    history.replaceState(history.state, "", location.pathname + location.search);
-  }
+  if (given) history.replaceState(history.state, "", location.pathname + location.search);
+  return given;
+}
+
+/** The tab's token, or null. What cannot be one is dropped, and said when a token is asked for. */
+function kept() {
   const kept = sessionStorage.getItem(KEY);
   if (!kept || claims(kept)) return kept;
   sessionStorage.removeItem(KEY);
@@ -77,6 +84,39 @@ function showTrouble(notice, trouble) {
   link.textContent = href ? todo : "";
   link.href = href ?? "";
   link.hidden = !href;
+}
+
+function isInUse(token) {
+  const { expires } = claims(token);
+  return !expires || expires * 1000 > Date.now();
+}
+
+/** Ask whether the token of the address is to replace the one that the tab has. */
+function offer(given, before) {
+  const told = claims(given);
+  if (given === before || !told) return;
+  const whose = [told.name || told.user, told.room].filter(Boolean).join(" · ") || words.nav.ops;
+  const question = make("section", "card ask", "alert");
+  const sentence = make("p");
+  sentence.textContent = fill(words.ask.another, { whose: `\u2068${whose}\u2069` });
+  const buttons = make("p", "buttons");
+  buttons.append(
+    button(words.ask.keep, () => question.remove()),
+    button(words.ask.replace, () => {
+      keep(given);
+      location.reload();
+    }),
+  );
+  question.append(sentence, buttons);
+  ask.before(question);
+}
+
+function button(text, press) {
+  const made = make("button");
+  made.type = "button";
+  made.textContent = text;
+  made.addEventListener("click", press);
+  return made;
 }
 
 function keep(token) {
