@@ -5,6 +5,8 @@ What can't work is refused with a sentence, before a class is the first to notic
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg
@@ -12,7 +14,7 @@ from sqlalchemy import Connection, Engine, func, select
 from sqlalchemy.dialects.postgresql.base import PGIdentifierPreparer
 from sqlalchemy.exc import DBAPIError
 
-from models.storage import errors, reasons
+from models.storage import errors, postgres, reasons
 from models.storage.db import OUTAGES, is_sqlite, reading
 
 ENCODINGS = ("UTF8", "SQL_ASCII")
@@ -72,8 +74,7 @@ def _loses_statements(engine: Engine, conn: Connection) -> bool:
     A transaction of another client holds the connection that the first one had, if a pooler gave it
     away. Then the first one gets another.
     """
-    with reading(engine) as other:
-        mine, its = (_driver(each) for each in (conn, other))
+    with reading(engine) as other, _hurried(conn) as mine, _hurried(other) as its:
         if mine.prepare_threshold is None:
             return False  # the driver prepares nothing
         try:
@@ -87,10 +88,14 @@ def _loses_statements(engine: Engine, conn: Connection) -> bool:
     return False
 
 
-def _driver(conn: Connection) -> psycopg.Connection[Any]:
+@contextmanager
+def _hurried(conn: Connection) -> Iterator[postgres.TimedConnection]:
     driver: Any = conn.connection.driver_connection
-    driver.limit = PROBE_SECONDS
-    return driver  # type: ignore[no-any-return]  # SQLAlchemy knows no driver's type
+    usual, driver.timeout = driver.timeout, PROBE_SECONDS
+    try:
+        yield driver
+    finally:
+        driver.timeout = usual
 
 
 _WRONG_ENCODING = (
