@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
@@ -16,6 +17,7 @@ from sqlalchemy.exc import DBAPIError
 
 from models.storage import errors, postgres, reasons
 from models.storage.db import OUTAGES, is_sqlite, reading
+from models.storage.standby import Standby
 
 ENCODINGS = ("UTF8", "SQL_ASCII")
 NO_PRIVILEGE = "42501"
@@ -37,6 +39,17 @@ def check(engine: Engine) -> None:
             raise Unsuitable(_WRONG_ENCODING.format(encoding=encoding))
         if _loses_statements(engine, conn):
             raise Unsuitable(_LOST_STATEMENTS)
+
+
+def check_standby(standby: Standby) -> None:
+    """Raises Unsuitable for what is no standby of that primary, OperationalError for one that is
+    away. That it is behind is no reason: it has yet to replay the release."""
+    check(standby.engine)
+    hindrance = standby.examine(datetime.now(UTC)).hindrance
+    if hindrance == "primary":
+        raise Unsuitable(_NO_STANDBY)
+    if hindrance == "other":
+        raise Unsuitable(_OTHER_STANDBY)
 
 
 def server_encoding(conn: Connection) -> str:
@@ -107,3 +120,8 @@ _LOST_STATEMENTS = (
     " statements. Set PREPARED_STATEMENTS=false, or have the pooler keep them (PgBouncer 1.21 or"
     " newer: max_prepared_statements = 200)."
 )
+_NO_STANDBY = (
+    "it leads to a server that takes writes. Name a standby (of several hosts:"
+    " ?target_session_attrs=standby), or unset it."
+)
+_OTHER_STANDBY = "it leads to a standby of another server than DATABASE_URL's."

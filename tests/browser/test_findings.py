@@ -23,7 +23,7 @@ from models.settings.settings import Settings
 from tests import build
 from tests.browser.conftest import Open, operator, served
 from tests.doors import ago, bearer, wait_for
-from tests.faults import Valkey
+from tests.faults import Valkey, free_port
 from tests.test_doctor import examined
 from tests.test_not_taken import latin1, read_only, refusing  # noqa: F401 - a fixture
 from webhooks.app import create_app
@@ -131,6 +131,11 @@ def a_dead_worker(world: World, _: ExitStack) -> Flask:
     return create_app(world.settings)
 
 
+def a_dead_standby(world: World, _: ExitStack) -> Flask:
+    away = f"postgresql://127.0.0.1:{free_port()}/rollcall"
+    return create_app(world.postgres.model_copy(update={"read_database_url": away}))
+
+
 CASES: dict[Case, str] = {
     a_read_only_database: "database.read_only",
     a_latin1_database: "database.encoding",
@@ -144,6 +149,7 @@ CASES: dict[Case, str] = {
     a_clock_90_s_ahead: "refused.not_yet_valid",
     a_clock_90_s_behind: "clock.apart",
     a_dead_worker: "workers.none",
+    a_dead_standby: "standby.down",
 }
 
 
