@@ -1,0 +1,28 @@
+"""Refusals: a webhook is answered 503 only while neither the database nor Redis can keep it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+
+import orjson
+
+from tests.chaos.storm import Fault
+
+REFUSED = "spool.down"
+"""What the web process logs for each webhook that neither took."""
+
+NOTICED = timedelta(seconds=2)
+"""After a repair: the breaker's next probe, half a second later, on a machine that is busy."""
+
+
+def needless(log: str, faults: Sequence[Fault]) -> Iterator[str]:
+    """The refusals at moments at which one of the two was well, and so was the web process."""
+    for line in log.splitlines():
+        if f'"{REFUSED}"' not in line:
+            continue
+        said = orjson.loads(line)
+        at = datetime.fromisoformat(said["timestamp"])
+        broken = {one.part for one in faults if one.began_at <= at <= one.repaired_at + NOTICED}
+        if "web" not in broken and not broken >= {"postgres", "valkey"}:
+            yield f"a webhook was refused at {at} though only {sorted(broken)} failed: {said}"
