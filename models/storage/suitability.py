@@ -20,6 +20,7 @@ from models.storage.db import OUTAGES, is_sqlite, reading
 from models.storage.standby import Standby
 
 ENCODINGS = ("UTF8", "SQL_ASCII")
+ISO = "ISO"
 NO_PRIVILEGE = "42501"
 PROBE_SECONDS = 3.0
 """For each of the probe's answers: a pooler with a single connection to give gives none."""
@@ -65,6 +66,13 @@ def is_read_only(conn: Connection) -> bool:
         return False
     shown = func.current_setting("transaction_read_only")
     return bool(conn.execute(select(shown == "on")).scalar_one())
+
+
+def date_style(conn: Connection) -> str:
+    """How the session writes times; the driver reads `ISO` alone. SQLite has but one."""
+    if is_sqlite(conn):
+        return ISO
+    return str(conn.execute(select(func.current_setting("DateStyle"))).scalar_one())
 
 
 def refusal(engine: Engine, error: DBAPIError) -> str | None:

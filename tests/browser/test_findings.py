@@ -17,6 +17,7 @@ from playwright.sync_api import expect
 from redis import Redis
 from rq import SimpleWorker, cron_scheduler_registry
 from rq.utils import utcformat
+from sqlalchemy import event as hooks
 from sqlalchemy import make_url
 
 from models.settings.settings import Settings
@@ -71,6 +72,17 @@ def a_read_only_database(world: World, until_done: ExitStack) -> Flask:
 
 def a_latin1_database(world: World, _: ExitStack) -> Flask:
     return create_app(world.latin1)
+
+
+def a_date_style(world: World, _: ExitStack) -> Flask:
+    """The server's own, which a pooler left: it dropped what the session asked for."""
+    app = create_app(world.postgres)
+
+    def leave(driver: Any, *_: Any) -> None:
+        driver.execute("SET datestyle = 'SQL, DMY'")
+
+    hooks.listen(app.extensions[EXTENSION].backend.engine, "connect", leave)
+    return app
 
 
 def a_full_disk(world: World, until_done: ExitStack) -> Flask:
@@ -139,6 +151,7 @@ def a_dead_standby(world: World, _: ExitStack) -> Flask:
 CASES: dict[Case, str] = {
     a_read_only_database: "database.read_only",
     a_latin1_database: "database.encoding",
+    a_date_style: "database.date_style",
     a_full_disk: "spool.hindered",
     a_full_redis: "redis.full",
     an_evicting_redis: "eviction.some",

@@ -44,6 +44,11 @@ SENTENCES: dict[str, Sentence] = {
         "name the primary in DATABASE_URL (of several hosts: ?target_session_attrs=read-write), or"
         " set default_transaction_read_only off",
     ),
+    "database.date_style": Sentence(
+        "{database}'s sessions have the DateStyle {style}: nobody can read the times of events",
+        "have the pooler in between pass the parameter datestyle on, or run ALTER ROLE … SET"
+        " datestyle = 'ISO, MDY'",
+    ),
     "migrations.newest": Sentence("newest"),
     "migrations.ahead": Sentence("newer than this code", "deploy the code that migrated it"),
     "migrations.behind": Sentence(
