@@ -22,7 +22,7 @@ READER = "reader"
 
 RIGHTS = f"""
 DO $$ BEGIN CREATE ROLE {READER} LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$;
-GRANT SELECT ON ALL TABLES IN SCHEMA public TO {READER};
+GRANT pg_read_all_data TO {READER};
 """
 
 
@@ -38,6 +38,7 @@ class Standby:
             shutil.chown(directory, self._user)
         options = ("--write-recovery-conf", "--checkpoint=fast")
         self._run("pg_basebackup", f"--dbname={primary.url}", f"--pgdata={self._data}", *options)
+        self.host = str(directory)
         self.url, self._admin = (
             f"postgresql://{name}@/postgres?host={directory}" for name in (READER, "postgres")
         )

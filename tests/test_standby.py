@@ -36,7 +36,7 @@ from tests.doors import (
     wait_for,
 )
 from tests.faults import free_port, until
-from tests.standbys import Standby
+from tests.standbys import READER, Standby
 from tests.test_doctor import examined, line
 from tests.test_migrations import released
 from tests.test_not_taken import execute, named
@@ -335,16 +335,36 @@ def test_the_release_refuses_what_is_no_standby_and_waits_for_none(
     assert waiting.stderr.startswith("READ_DATABASE_URL: the standby does not answer (")
 
 
-def test_one_that_was_promoted_is_not_read_any_more(
-    settings: Settings, primary: faults.Postgres
+def test_one_that_was_promoted_is_not_read_any_more_and_another_is(
+    settings: Settings, primary: faults.Postgres, a_standby: Standby
 ) -> None:
     own = Standby(primary)
+    hosts = f"host={own.host}&host={a_standby.host}&target_session_attrs=standby"
+    url = f"postgresql://{READER}@/postgres?{hosts}"
     try:
-        with serving(settings.model_copy(update={"read_database_url": own.url})) as rollcall:
+        with serving(settings.model_copy(update={"read_database_url": url})) as rollcall:
             until(lambda: is_current(rollcall))
             own.promote()
             rollcall.deliver(named(1, at=ago(5), user="1"))
             assert people(roster(rollcall)) == ["1"]
-            assert the_standby(rollcall).examine(datetime.now(UTC)) == State(None, "primary")
+            until(lambda: is_current(rollcall))
+            with counting(the_standby(rollcall).engine) as statements:
+                assert people(roster(rollcall)) == ["1"]
+            assert asked_for_visits(statements)
     finally:
         own.remove()
+
+
+def test_of_one_whose_user_may_not_read_the_primary_answers(
+    rollcall: Rollcall, primary: faults.Postgres
+) -> None:
+    rollcall.deliver(named(1, at=ago(5), user="1"))
+    execute(primary.url, f"REVOKE pg_read_all_data FROM {READER}")
+    grant = f"GRANT SELECT ON alembic_version TO {READER}"
+    try:
+        execute(primary.url, grant)
+        until(lambda: the_standby(rollcall).examine(datetime.now(UTC)).hindrance == "rights")
+        assert people(roster(rollcall)) == ["1"]
+        assert "GRANT pg_read_all_data" in line(examined(rollcall.client.application), "standby")
+    finally:
+        execute(primary.url, f"GRANT pg_read_all_data TO {READER}")

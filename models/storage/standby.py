@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from threading import Lock
 from typing import Literal
 
 import structlog
@@ -25,7 +26,7 @@ MOST_BEHIND = timedelta(minutes=1)
 WAL_PAGE, WAL_PAGE_HEADER = 8192, 40
 """Bytes. The primary counts the header of a page that it has not begun to write, a standby not."""
 
-Hindrance = Literal["primary", "other", "migrations", "behind"]
+Hindrance = Literal["primary", "other", "rights", "migrations", "behind"]
 
 _OF_PRIMARY = text(
     "SELECT CAST(pg_current_wal_insert_lsn() AS text) AS ends_at, system_identifier AS cluster"
@@ -35,6 +36,8 @@ _OF_STANDBY = text(
     "SELECT pg_is_in_recovery() AS in_recovery, system_identifier AS cluster,"
     " CAST(pg_last_wal_replay_lsn() AS text) AS replayed,"
     " pg_last_xact_replay_timestamp() AS last_commit,"
+    " (SELECT bool_and(has_table_privilege(name, 'SELECT'))"
+    "   FROM unnest(ARRAY['sessions', 'session_rooms', 'rooms', 'cycles']) AS name) AS may_read,"
     " (SELECT max(version_num) FROM alembic_version) AS revision"
     " FROM pg_control_system()"
 )
@@ -45,7 +48,8 @@ log = structlog.get_logger()
 @dataclass(frozen=True, slots=True)
 class State:
     """As of when its data are, if that can be known, and why the primary must answer, if it must:
-    it is no standby, one of another server, not migrated, or more than a minute behind."""
+    it is no standby, one of another server, may not be read, is not migrated, or is too far
+    behind."""
 
     as_of: datetime | None
     hindrance: Hindrance | None
@@ -57,7 +61,7 @@ class Standby:
     def __init__(self, engine: Engine, primary: Engine) -> None:
         self.engine, self._primary = engine, primary
         self._cluster: int | None = None
-        self._why_not = ""
+        self._lock, self._why_not = Lock(), ""
 
     def as_of(self, now: datetime) -> datetime | None:
         """The moment of its data; None while the primary has to answer."""
@@ -66,27 +70,35 @@ class Standby:
         except SQLAlchemyError as error:
             self.failed(error)
             return None
-        self._note(state.hindrance or "")
-        return None if state.hindrance else state.as_of
+        if state.hindrance:
+            self._note(state.hindrance)
+            return None
+        return state.as_of
 
     def failed(self, error: SQLAlchemyError) -> None:
         """It did not answer, or cancelled a query since its data had to change meanwhile."""
         self._note(reasons.of(error))
 
+    def answered(self) -> None:
+        self._note("")
+
     def examine(self, now: datetime) -> State:
         """Raises SQLAlchemyError when it does not answer."""
-        ends_at = self._end_of_primary()
         with db.reading(self.engine) as conn:
+            ends_at = self._end_of_primary()
             told = conn.execute(_OF_STANDBY).one()
         if not told.in_recovery:
+            self.engine.dispose()  # of several hosts, another may be the standby now
             return State(None, "primary")
         if self._cluster not in (None, told.cluster):
             return State(None, "other")
+        if not told.may_read:
+            return State(None, "rights")
         if told.revision != schema.newest():
             return State(None, "migrations")
         as_of = None if told.last_commit is None else min(told.last_commit.astimezone(UTC), now)
-        if ends_at is not None and told.replayed is not None:
-            as_of = now if _has_replayed(told.replayed, ends_at) else as_of
+        if ends_at is not None and _has_replayed(told.replayed, ends_at):
+            as_of = now
         is_behind = as_of is None or now - as_of > MOST_BEHIND
         return State(as_of, "behind" if is_behind else None)
 
@@ -105,9 +117,10 @@ class Standby:
 
     def _note(self, why_not: str) -> None:
         """Log why the primary answers, once, and when it no longer does."""
-        if why_not == self._why_not:
+        with self._lock:
+            before, self._why_not = self._why_not, why_not
+        if why_not == before:
             return
-        self._why_not = why_not
         if why_not:
             log.warning("standby.left_out", reason=why_not)
         else:

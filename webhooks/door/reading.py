@@ -45,6 +45,7 @@ def from_standby(read: Callable[[Source], T], *, now: datetime) -> T:
         except (NotThere, Problem):
             pass
         else:
+            standby.answered()
             metrics.reads.labels("standby").inc()
             return answer
     metrics.reads.labels("primary").inc()

@@ -90,6 +90,10 @@ SENTENCES: dict[str, Sentence] = {
         "is a standby of another server than DATABASE_URL's, which answers instead",
         "name a standby of that server in READ_DATABASE_URL",
     ),
+    "standby.rights": Sentence(
+        "its user may not read the tables: the primary answers instead",
+        "run `GRANT pg_read_all_data TO …` on the primary for the user of READ_DATABASE_URL",
+    ),
     "standby.migrations": Sentence(
         "its migrations are not those of this code: the primary answers instead", _REPLICATION
     ),
