@@ -8,13 +8,13 @@ import orjson
 import pytest
 
 from tests.chaos.refusals import needless
-from tests.chaos.storm import Fault
+from tests.chaos.storm import Fault, What
 
 BEGAN = datetime(2026, 11, 23, 14, tzinfo=UTC)
 
 
-def fault(part: str, *, seconds: float = 5) -> Fault:
-    return Fault(part, "kill", BEGAN, BEGAN + timedelta(seconds=seconds))
+def fault(part: str, what: What = "kill", *, seconds: float = 5) -> Fault:
+    return Fault(part, what, BEGAN, BEGAN + timedelta(seconds=seconds))
 
 
 def refused(*, seconds: float) -> str:
@@ -27,7 +27,9 @@ def refused(*, seconds: float) -> str:
 BOTH = (fault("postgres"), fault("valkey"))
 
 
-@pytest.mark.parametrize("faults", [(), BOTH[:1], BOTH[1:], (fault("worker-1"), BOTH[0])])
+@pytest.mark.parametrize(
+    "faults", [(), BOTH[:1], BOTH[1:], (fault("worker-1"), BOTH[0]), (fault("web"),)]
+)
 def test_while_one_of_the_two_is_well_a_refusal_is_a_mistake(faults: tuple[Fault, ...]) -> None:
     assert len(list(needless(refused(seconds=3), faults))) == 1
 
@@ -40,4 +42,4 @@ def test_while_neither_is_well_a_refusal_is_right_and_soon_after_it_is_not() -> 
 
 
 def test_a_web_process_that_was_stopped_in_its_tracks_may_take_both_for_dead() -> None:
-    assert list(needless(refused(seconds=3), (fault("web"),))) == []
+    assert list(needless(refused(seconds=3), (fault("web", "hang"),))) == []

@@ -17,12 +17,15 @@ NOTICED = timedelta(seconds=2)
 
 
 def needless(log: str, faults: Sequence[Fault]) -> Iterator[str]:
-    """The refusals at moments at which one of the two was well, and so was the web process."""
+    """The refusals at moments at which one of the two was well. A web process that was stopped in
+    its tracks takes both for dead when it goes on: their answers came too late."""
     for line in log.splitlines():
         if f'"{REFUSED}"' not in line:
             continue
         said = orjson.loads(line)
         at = datetime.fromisoformat(said["timestamp"])
-        broken = {one.part for one in faults if one.began_at <= at <= one.repaired_at + NOTICED}
-        if "web" not in broken and not broken >= {"postgres", "valkey"}:
+        current = [one for one in faults if one.began_at <= at <= one.repaired_at + NOTICED]
+        broken = {one.part for one in current}
+        was_hung = any((one.part, one.what) == ("web", "hang") for one in current)
+        if not was_hung and not broken >= {"postgres", "valkey"}:
             yield f"a webhook was refused at {at} though only {sorted(broken)} failed: {said}"
