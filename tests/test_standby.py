@@ -7,8 +7,10 @@ import csv
 import io
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from structlog.testing import capture_logs
@@ -36,6 +38,7 @@ from tests.doors import (
     wait_for,
 )
 from tests.faults import free_port, until
+from tests.processes import answers, environment, running
 from tests.standbys import READER, Standby
 from tests.test_doctor import examined, line
 from tests.test_migrations import released
@@ -333,6 +336,19 @@ def test_the_release_refuses_what_is_no_standby_and_waits_for_none(
     waiting = released(DATABASE_URL=url, READ_DATABASE_URL=away)
     assert waiting.returncode == 0
     assert waiting.stderr.startswith("READ_DATABASE_URL: the standby does not answer (")
+
+
+def test_a_process_says_where_it_is_when_it_starts_without_secrets(
+    settings: Settings, tmp_path: Path
+) -> None:
+    port, log = free_port(), tmp_path / "web.log"
+    url = f"{settings.read_database_url}&password=s3cret"
+    env = environment(settings, tmp_path, PORT=str(port), READ_DATABASE_URL=url, LOG_FORMAT="json")
+    with running("webhooks", env, log=log):
+        until(lambda: answers(port))
+    [started] = [line for line in log.read_text().splitlines() if "process.started" in line]
+    assert orjson.loads(started)["standby"].startswith("postgresql://")
+    assert "s3cret" not in log.read_text()
 
 
 def test_one_that_was_promoted_is_not_read_any_more_and_another_is(
