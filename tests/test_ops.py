@@ -14,8 +14,10 @@ import yaml
 from flask.testing import FlaskClient
 from prometheus_client.parser import text_string_to_metric_families
 
+from models.settings.settings import Settings
 from tests import build
 from tests.doors import drain
+from tests.faults import free_port
 from worker.process.backend import Backend
 
 ROOT = Path(__file__).parents[1]
@@ -32,6 +34,13 @@ def watched() -> set[str]:
     panels = orjson.loads(DASHBOARD.read_bytes())["panels"]
     drawn = [target["expr"] for panel in panels for target in panel["targets"]]
     return set(NAME.findall(" ".join([*drawn, *(rule["expr"] for rule in alerts())])))
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    """With a standby, which need not answer to be measured."""
+    away = f"postgresql://127.0.0.1:{free_port()}/rollcall"
+    return settings.model_copy(update={"read_database_url": away})
 
 
 def test_every_metric_that_is_watched_exists(client: FlaskClient, backend: Backend) -> None:

@@ -90,6 +90,14 @@ def test_a_pooler_that_loses_prepared_statements_is_refused(postgres_url: str) -
         engine.dispose()
 
 
+def test_a_pooler_with_one_connection_to_give_holds_up_no_release(postgres_url: str) -> None:
+    """It answers the second client when the first is done, which waits for it."""
+    with pgbouncer(postgres_url, "transaction", more="default_pool_size = 1\n") as url:
+        engine = make_engine(url, timeout=3600)
+        suitability.check(engine)
+        engine.dispose()
+
+
 @on_postgresql
 @pytest.mark.parametrize(
     ("setting", "value"),

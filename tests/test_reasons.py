@@ -7,8 +7,10 @@ import sqlite3
 import psycopg
 import pytest
 from psycopg import errors as states
+from redis import Redis
 from redis.exceptions import ConnectionError as RedisDown
 from redis.exceptions import ResponseError
+from redis.sentinel import MasterNotFoundError
 from sqlalchemy import make_url
 from sqlalchemy.exc import OperationalError
 
@@ -16,6 +18,7 @@ from models.settings.urls import database_address, redis_address
 from models.storage import reasons
 from models.storage.engine import make_engine
 from tests.faults import free_port
+from worker.process.redis_client import connect
 
 REFUSED = "connection failed: connection to server at"
 CASES: list[tuple[BaseException, str]] = [
@@ -62,8 +65,21 @@ CASES: list[tuple[BaseException, str]] = [
         ResponseError("User rollcall has no permissions to run the 'eval' command"),
         "User … has no permissions to run the 'eval' command",
     ),
+    (
+        MasterNotFoundError("No master found for 'mymaster'"),
+        "No master found for 'mymaster'",
+    ),
     (KeyError("Huda"), "KeyError"),
 ]
+
+
+def test_of_sentinels_that_do_not_answer_the_reason_is_no_list_of_options() -> None:
+    url = f"redis+sentinel://u:s3cret@127.0.0.1:{free_port()},127.0.0.1:{free_port()}/mymaster/0"
+    with pytest.raises(MasterNotFoundError) as caught:
+        connect(url, Redis).ping()
+    assert reasons.of(caught.value) == (
+        "No master found for 'mymaster'; a Sentinel does not answer (ConnectionError)"
+    )
 
 
 @pytest.mark.parametrize(("error", "said"), CASES)

@@ -208,6 +208,9 @@ REFUSED = [
     ("DATABASE_URL", "sqlite:///rollcall.db?timeout=5"),
     ("DATABASE_URL", "sqlite://"),  # in memory: each process would have its own
     ("DATABASE_URL", "sqlite:///:memory:"),
+    ("READ_DATABASE_URL", "sqlite:///copy.db"),
+    ("READ_DATABASE_URL", "mysql://u:s3cret@db/rollcall"),
+    ("READ_DATABASE_URL", "postgresql://u:s3cret@db/rollcall"),  # of a SQLite file
     ("REDIS_URL", "http://cache:6379"),
     ("REDIS_URL", "redis://:s3cret@cache:port/0"),
     ("REDIS_URL", "redis://u:s3cret/@cache:6379/0"),
@@ -269,7 +272,7 @@ def test_a_variable_is_taken(environment: Environment, name: str, value: str, me
 
 
 def test_every_variable_has_a_row() -> None:
-    tested = {name.lower() for name, _, _ in TAKEN} | {"livekit_keys"}
+    tested = {name.lower() for name, _, _ in TAKEN} | {"livekit_keys", "read_database_url"}
     assert tested | {"livekit_api_key", "livekit_api_secret"} == set(Settings.model_fields)
 
 
@@ -330,6 +333,20 @@ def test_any_variable_may_stand_in_a_file(
     (tmp_path / "secret").write_text(f"{value}\n", encoding="utf-8")
     environment(**{f"{name}_FILE": str(tmp_path / "secret")})
     assert str(getattr(load(), name.lower())) == value
+
+
+def test_a_standby_is_taken_of_postgresql_alone(environment: Environment, tmp_path: Path) -> None:
+    url = "postgresql://u:s3cret@one,two/rollcall?target_session_attrs=standby"
+    environment(DATABASE_URL="postgresql://u:p@db/rollcall", READ_DATABASE_URL=url)
+    assert load().read_database_url == url
+    assert "s3cret" not in repr(load())
+    (tmp_path / "secret").write_text(url)
+    environment(READ_DATABASE_URL="", READ_DATABASE_URL_FILE=str(tmp_path / "secret"))
+    assert load().read_database_url == url
+    environment(DATABASE_URL="")
+    assert complaint() == (
+        "READ_DATABASE_URL: needs a postgresql:// in DATABASE_URL: SQLite has no standby"
+    )
 
 
 def test_a_bad_value_in_a_file_names_the_variable(environment: Environment, tmp_path: Path) -> None:
@@ -438,6 +455,7 @@ def _in_words(name: str, field: FieldInfo) -> str:
     return {
         "LIVEKIT_KEYS": "",
         "LIVEKIT_URL": "unset",
+        "READ_DATABASE_URL": "unset",
         "MINIMUM_PERCENTAGE": "unset",
         "CORS_ORIGINS": "empty",
         "PATH_PREFIX": "empty",

@@ -12,10 +12,11 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from models.ledger import erasure, retention  # noqa: F401  (their tables)
-from models.settings.settings import load_or_exit
-from models.storage import suitability
+from models.settings.settings import Settings, load_or_exit
+from models.storage import reasons, suitability
 from models.storage.db import metadata, writing
 from models.storage.engine import make_engine
+from models.storage.standby import Standby
 from models.tables import cycle, room, session, webhook_event  # noqa: F401  (their tables)
 
 
@@ -35,6 +36,25 @@ def run() -> None:
         if (why := suitability.refusal(engine, error)) is None:
             raise
         sys.exit(f"DATABASE_URL: the database does not take the migrations: {why}")
+    if "database_url" not in context.config.attributes:
+        _check_standby(engine, load_or_exit())
+    engine.dispose()
+
+
+def _check_standby(primary: Engine, settings: Settings) -> None:
+    """One that is away holds up no release: the primary answers instead."""
+    if settings.read_database_url is None:
+        return
+    engine = make_engine(
+        settings.read_database_url, prepared_statements=settings.prepared_statements, name="standby"
+    )
+    try:
+        suitability.check_standby(Standby(engine, primary))
+    except suitability.Unsuitable as error:
+        sys.exit(f"READ_DATABASE_URL: {error}")
+    except DBAPIError as error:
+        why = f"the standby does not answer ({reasons.of(error)}); the primary answers instead"
+        sys.stderr.write(f"READ_DATABASE_URL: {why}\n")
     engine.dispose()
 
 

@@ -18,6 +18,7 @@ from pydantic import (
     Field,
     StringConstraints,
     ValidationError,
+    ValidationInfo,
     field_validator,
 )
 from pydantic.fields import FieldInfo
@@ -94,6 +95,7 @@ def _lower(value: Any) -> Any:
 
 Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]
 DatabaseUrl = Annotated[str, AfterValidator(urls.database)]
+StandbyUrl = Annotated[str, AfterValidator(urls.standby)]
 RedisUrl = Annotated[str, AfterValidator(urls.redis)]
 LogLevel = Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)]
 
@@ -121,6 +123,7 @@ class Settings(BaseSettings):
     livekit_keys: Annotated[str, AfterValidator(_key_pairs)] = Field("", repr=False)
     livekit_url: Annotated[str, AfterValidator(urls.livekit)] | None = None
     database_url: DatabaseUrl = Field("sqlite:///var/rollcall.db", repr=False)
+    read_database_url: StandbyUrl | None = Field(None, repr=False)
     prepared_statements: bool = True
     redis_url: RedisUrl = Field("redis://127.0.0.1:6379/0", repr=False)
     host: Annotated[str, AfterValidator(_address)] = "0.0.0.0"  # noqa: S104  (all addresses)
@@ -168,6 +171,13 @@ class Settings(BaseSettings):
             raise PydanticCustomError("bad_file", "{why}", {"why": str(value)})
         field = cls.model_fields[info.field_name]
         return field.default if value == "" and not field.is_required() else value
+
+    @field_validator("read_database_url")
+    @classmethod
+    def _has_a_primary(cls, url: str | None, info: ValidationInfo) -> str | None:
+        if url is not None and info.data.get("database_url", "").startswith("sqlite"):
+            raise ValueError("needs a postgresql:// in DATABASE_URL: SQLite has no standby")
+        return url
 
     @property
     def keys(self) -> dict[str, str]:

@@ -117,6 +117,13 @@ def database(url: str) -> str:
     return url
 
 
+def standby(url: str) -> str:
+    """The URL of a standby of PostgreSQL."""
+    if url.startswith("sqlite"):
+        raise ValueError("must be postgresql://: SQLite has no standby")
+    return database(url)
+
+
 def parse_database(url: str) -> URL:
     """SQLAlchemy's URL. It can't read the ports of several hosts, as in `h1:5432,h2:5432`, which
     libpq can."""

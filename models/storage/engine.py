@@ -30,9 +30,14 @@ BUSY_SECONDS = 5.0
 
 
 def make_engine(
-    url: str, *, pool_size: int = 8, timeout: float = 30.0, prepared_statements: bool = True
+    url: str,
+    *,
+    pool_size: int = 8,
+    timeout: float = 30.0,
+    prepared_statements: bool = True,
+    name: str = "database",
 ) -> Engine:
-    """An engine for `DATABASE_URL`, opened lazily.
+    """An engine for `DATABASE_URL`, or for another one's `name` in the logs; opened lazily.
 
     `timeout`: seconds for a connection, for each round trip, and for a place in the pool. Its
     breaker lets an outage of PostgreSQL cost one slow answer (`db` asks it); SQLite is never far.
@@ -40,10 +45,13 @@ def make_engine(
     parsed = parse_database(url)
     if parsed.get_backend_name() == "sqlite":
         return _sqlite(parsed, min(timeout, BUSY_SECONDS))
-    return _postgresql(parsed, pool_size, timeout, prepared_statements=prepared_statements)
+    prepares = prepared_statements
+    return _postgresql(parsed, pool_size, timeout, prepared_statements=prepares, name=name)
 
 
-def _postgresql(url: URL, pool_size: int, timeout: float, *, prepared_statements: bool) -> Engine:
+def _postgresql(
+    url: URL, pool_size: int, timeout: float, *, prepared_statements: bool, name: str
+) -> Engine:
     os.environ |= SESSION
     engine = create_engine(
         url.set(drivername="postgresql+psycopg"),
@@ -59,7 +67,7 @@ def _postgresql(url: URL, pool_size: int, timeout: float, *, prepared_statements
         json_deserializer=orjson.loads,
         connect_args=_connect_args(prepared_statements=prepared_statements),
     )
-    breaker = Breaker("database", lambda: _ask(engine), failure=SQLAlchemyError)
+    breaker = Breaker(name, lambda: _ask(engine), failure=SQLAlchemyError)
     lock_timeout_ms = int(timeout * 1000 * LOCK_SHARE)
     engine.update_execution_options(breaker=breaker, lock_timeout_ms=lock_timeout_ms)
 

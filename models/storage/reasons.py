@@ -11,6 +11,7 @@ import sqlite3
 
 import psycopg
 from redis.exceptions import RedisError
+from redis.sentinel import MasterNotFoundError
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
@@ -24,6 +25,9 @@ _HOST = re.compile(r"(?<=host: )'[^']*'|(?<=hostaddr: )'[^']*'")
 _ADDRESS = re.compile(r" \([0-9a-fA-F.:]+\)")
 _BYTES = re.compile(r"0x[0-9a-fA-F]{2}( 0x[0-9a-fA-F]{2})*")
 _REDIS_ADDRESS = re.compile(r"[^\s:]+(?=:\d+\b)|(?<=connecting to )/\S+(?=\.)")
+_SENTINEL = re.compile(r" : .*?> - (?:\w+:)?(\w+).*")
+"""Behind the colon is all that each client was made of; only the kind of its error is there."""
+
 _REDIS_USER = re.compile(r"(?<=[Uu]ser )\S+(?= has)")
 
 
@@ -36,6 +40,8 @@ def of(error: BaseException) -> str:
 
 
 def _words(error: BaseException) -> str:
+    if isinstance(error, MasterNotFoundError):
+        return _SENTINEL.sub(r"; a Sentinel does not answer (\1)", _first_line(error))
     if isinstance(error, RedisError):
         return _REDIS_USER.sub(HIDDEN, _REDIS_ADDRESS.sub(HIDDEN, _first_line(error)))
     if isinstance(error, psycopg.Error):

@@ -5,6 +5,9 @@ What can't work is refused with a sentence, before a class is the first to notic
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
@@ -12,10 +15,12 @@ from sqlalchemy import Connection, Engine, func, select
 from sqlalchemy.dialects.postgresql.base import PGIdentifierPreparer
 from sqlalchemy.exc import DBAPIError
 
-from models.storage import errors, reasons
+from models.storage import errors, postgres, reasons
 from models.storage.db import OUTAGES, is_sqlite, reading
+from models.storage.standby import Standby
 
 ENCODINGS = ("UTF8", "SQL_ASCII")
+ISO = "ISO"
 NO_PRIVILEGE = "42501"
 PROBE_SECONDS = 3.0
 """For each of the probe's answers: a pooler with a single connection to give gives none."""
@@ -37,6 +42,17 @@ def check(engine: Engine) -> None:
             raise Unsuitable(_LOST_STATEMENTS)
 
 
+def check_standby(standby: Standby) -> None:
+    """Raises Unsuitable for what is no standby of that primary, OperationalError for one that is
+    away. That it is behind is no reason: it has yet to replay the release."""
+    check(standby.engine)
+    hindrance = standby.examine(datetime.now(UTC)).hindrance
+    if hindrance == "primary":
+        raise Unsuitable(_NO_STANDBY)
+    if hindrance == "other":
+        raise Unsuitable(_OTHER_STANDBY)
+
+
 def server_encoding(conn: Connection) -> str:
     """SQLite has but one of its own."""
     if is_sqlite(conn):
@@ -50,6 +66,13 @@ def is_read_only(conn: Connection) -> bool:
         return False
     shown = func.current_setting("transaction_read_only")
     return bool(conn.execute(select(shown == "on")).scalar_one())
+
+
+def date_style(conn: Connection) -> str:
+    """How the session writes times; the driver reads `ISO` alone. SQLite has but one."""
+    if is_sqlite(conn):
+        return ISO
+    return str(conn.execute(select(func.current_setting("DateStyle"))).scalar_one())
 
 
 def refusal(engine: Engine, error: DBAPIError) -> str | None:
@@ -72,8 +95,7 @@ def _loses_statements(engine: Engine, conn: Connection) -> bool:
     A transaction of another client holds the connection that the first one had, if a pooler gave it
     away. Then the first one gets another.
     """
-    with reading(engine) as other:
-        mine, its = (_driver(each) for each in (conn, other))
+    with reading(engine) as other, _hurried(conn) as mine, _hurried(other) as its:
         if mine.prepare_threshold is None:
             return False  # the driver prepares nothing
         try:
@@ -87,10 +109,14 @@ def _loses_statements(engine: Engine, conn: Connection) -> bool:
     return False
 
 
-def _driver(conn: Connection) -> psycopg.Connection[Any]:
+@contextmanager
+def _hurried(conn: Connection) -> Iterator[postgres.TimedConnection]:
     driver: Any = conn.connection.driver_connection
-    driver.limit = PROBE_SECONDS
-    return driver  # type: ignore[no-any-return]  # SQLAlchemy knows no driver's type
+    usual, driver.timeout = driver.timeout, PROBE_SECONDS
+    try:
+        yield driver
+    finally:
+        driver.timeout = usual
 
 
 _WRONG_ENCODING = (
@@ -102,3 +128,8 @@ _LOST_STATEMENTS = (
     " statements. Set PREPARED_STATEMENTS=false, or have the pooler keep them (PgBouncer 1.21 or"
     " newer: max_prepared_statements = 200)."
 )
+_NO_STANDBY = (
+    "it leads to a server that takes writes. Name a standby (of several hosts:"
+    " ?target_session_attrs=standby), or unset it."
+)
+_OTHER_STANDBY = "it leads to a standby of another server than DATABASE_URL's."

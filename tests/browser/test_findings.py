@@ -17,13 +17,14 @@ from playwright.sync_api import expect
 from redis import Redis
 from rq import SimpleWorker, cron_scheduler_registry
 from rq.utils import utcformat
+from sqlalchemy import event as hooks
 from sqlalchemy import make_url
 
 from models.settings.settings import Settings
 from tests import build
 from tests.browser.conftest import Open, operator, served
 from tests.doors import ago, bearer, wait_for
-from tests.faults import Valkey
+from tests.faults import Valkey, free_port
 from tests.test_doctor import examined
 from tests.test_not_taken import latin1, read_only, refusing  # noqa: F401 - a fixture
 from webhooks.app import create_app
@@ -71,6 +72,17 @@ def a_read_only_database(world: World, until_done: ExitStack) -> Flask:
 
 def a_latin1_database(world: World, _: ExitStack) -> Flask:
     return create_app(world.latin1)
+
+
+def a_date_style(world: World, _: ExitStack) -> Flask:
+    """The server's own, which a pooler left: it dropped what the session asked for."""
+    app = create_app(world.postgres)
+
+    def leave(driver: Any, *_: Any) -> None:
+        driver.execute("SET datestyle = 'SQL, DMY'")
+
+    hooks.listen(app.extensions[EXTENSION].backend.engine, "connect", leave)
+    return app
 
 
 def a_full_disk(world: World, until_done: ExitStack) -> Flask:
@@ -131,9 +143,15 @@ def a_dead_worker(world: World, _: ExitStack) -> Flask:
     return create_app(world.settings)
 
 
+def a_dead_standby(world: World, _: ExitStack) -> Flask:
+    away = f"postgresql://127.0.0.1:{free_port()}/rollcall"
+    return create_app(world.postgres.model_copy(update={"read_database_url": away}))
+
+
 CASES: dict[Case, str] = {
     a_read_only_database: "database.read_only",
     a_latin1_database: "database.encoding",
+    a_date_style: "database.date_style",
     a_full_disk: "spool.hindered",
     a_full_redis: "redis.full",
     an_evicting_redis: "eviction.some",
@@ -144,6 +162,7 @@ CASES: dict[Case, str] = {
     a_clock_90_s_ahead: "refused.not_yet_valid",
     a_clock_90_s_behind: "clock.apart",
     a_dead_worker: "workers.none",
+    a_dead_standby: "standby.down",
 }
 
 

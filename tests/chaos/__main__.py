@@ -21,7 +21,7 @@ from yarl import URL
 from models.storage import db
 from models.tables import webhook_event
 from tests.build import KEY, SECRET
-from tests.chaos import truth, witness
+from tests.chaos import refusals, truth, witness
 from tests.chaos.deployment import Deployment
 from tests.chaos.registrar import Registrar
 from tests.chaos.storm import Storm
@@ -52,7 +52,7 @@ class Outcome:
     report: Report
     faults: Counter[str]
     testimonies: int
-    refusals: Counter[str]
+    unanswered: Counter[str]
     registrations: Counter[int | str]
     wrong: Sequence[str]
 
@@ -98,11 +98,12 @@ def _run(deployment: Deployment, seed: int, seconds: float) -> Outcome:
         with _inside(deployment) as (client, backend):
             _register_as_before(client, registrar)
             wrong += _wrong_in_the_end(client, backend, plan, set(report.acknowledged_ids))
+        wrong += refusals.needless(deployment.processes["web"].log(), storm.faults)
         wrong += _accidents(deployment)
     faults = Counter(f"{one.part} {one.what}" for one in storm.faults)
-    refusals = Counter(witnesses.refusals)
+    unanswered = Counter(witnesses.refusals)
     testimonies = len(witnesses.testimonies)
-    return Outcome(report, faults, testimonies, refusals, registrar.answers, wrong)
+    return Outcome(report, faults, testimonies, unanswered, registrar.answers, wrong)
 
 
 def _register_as_before(client: FlaskClient, registrar: Registrar) -> None:
@@ -189,7 +190,7 @@ def _print(seed: int, outcome: Outcome) -> None:
         f"seed {seed}: {report.acknowledged} of {report.events} acknowledged "
         f"({report.retried} retried, {report.lost + report.dropped} lost by LiveKit, "
         f"{report.refused} refused), {outcome.testimonies} statuses "
-        f"(unanswered: {dict(outcome.refusals)}), sessions put, moved and deleted: "
+        f"(unanswered: {dict(outcome.unanswered)}), sessions put, moved and deleted: "
         f"{dict(outcome.registrations)}, faults: {dict(outcome.faults)}"
     )
     for line in outcome.wrong[:SHOWN]:

@@ -20,6 +20,9 @@ from tests.processes import answers, environment
 from worker.inbox import spool
 
 WORKERS = 2
+SPELLS = {"hang": "hung", "read_only": "read_only", "fill": "full"}
+"""What lasts for as long as a context does: that one's name, by the fault's."""
+
 WIPE = """
 if redis.call('XLEN', KEYS[1]) > 0 then return 0 end
 redis.call('FLUSHALL')
@@ -143,8 +146,8 @@ class Deployment:
         )
         if what == "wipe":
             self.wipe()
-        elif what == "hang":
-            with victim.hung():
+        elif what in SPELLS:
+            with getattr(victim, SPELLS[what])():
                 pause()
         else:
             getattr(victim, what)()

@@ -9,13 +9,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain, count
 from typing import Literal
 
 from tests.chaos.deployment import Deployment
 
-What = Literal["kill", "kill_a_child", "stop", "hang", "wipe"]
+What = Literal["kill", "kill_a_child", "stop", "hang", "wipe", "read_only", "fill"]
 
-HANDS = 2
+FIRST: tuple[tuple[str, What], ...] = (("postgres", "read_only"), ("valkey", "fill"))
+"""What each of the two hands begins with, so that no storm is without: the database and Redis
+answer, and take nothing."""
+
 CALM_SECONDS = (0.2, 2.0)
 FAULT_SECONDS = (0.2, 5.0)
 WEB_SECONDS = (0.1, 1.5)
@@ -43,8 +47,8 @@ class Storm:
         self.failures: list[str] = []
         self.faults: list[Fault] = []
         self._hands = [
-            threading.Thread(target=self._rage, args=(random.Random(f"{seed}-{hand}"),))
-            for hand in range(HANDS)
+            threading.Thread(target=self._rage, args=(random.Random(f"{seed}-{hand}"), first))
+            for hand, first in enumerate(FIRST)
         ]
 
     @contextmanager
@@ -62,9 +66,10 @@ class Storm:
         for hand in self._hands:
             hand.join()
 
-    def _rage(self, dice: random.Random) -> None:
+    def _rage(self, dice: random.Random, first: tuple[str, What]) -> None:
+        draws = chain([first], (dice.choice(self._possible()) for _ in count()))
         while not self._over.wait(dice.uniform(*CALM_SECONDS)):
-            part, what = dice.choice(self._possible())
+            part, what = next(draws)
             seconds = dice.uniform(*(WEB_SECONDS if part == "web" else FAULT_SECONDS))
             if self._take(part):
                 self._do(part, what, seconds)
@@ -73,7 +78,7 @@ class Storm:
         parts = [*self._deployment.processes, "postgres", "postgres", "valkey", "valkey"]
         whats: list[What] = ["kill", "stop", "hang"]
         faults = [(part, what) for part in parts for what in whats]
-        return [*faults, ("web", "kill_a_child"), ("valkey", "wipe"), ("valkey", "wipe")]
+        return [*faults, *FIRST, ("web", "kill_a_child"), ("valkey", "wipe"), ("valkey", "wipe")]
 
     def _take(self, part: str) -> bool:
         with self._lock:

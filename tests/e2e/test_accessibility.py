@@ -130,6 +130,26 @@ def test_the_console(opened: Open, lesson: Class, axe: str, *, language: str, sc
 
 @pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("scheme", SCHEMES)
+def test_the_console_with_findings_and_with_unknowns(
+    opened: Open, lesson: Class, axe: str, *, language: str, scheme: str
+) -> None:
+    url = f"/ops?lang={language}#token={operator()}"
+    page = opened(url, color_scheme=scheme, expect_errors=True)
+    for what in ("workers", "scheduler"):
+        expect(page.locator(f"#checks .unwell[data-what={what}] .todo")).not_to_be_empty()
+    expect(page.locator("#checks .well").first).to_be_visible()
+    assert violations(page, axe) == []
+    page.set_viewport_size(PHONE)
+    assert violations(page, axe) == []
+    page.route("**/api/health", lambda route: route.abort())
+    page.reload()
+    expect(page.locator("#checks .unknown").first).to_be_visible()
+    expect(page.locator("#trouble")).not_to_be_empty()
+    assert violations(page, axe) == []
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("scheme", SCHEMES)
 def test_an_unknown_session(
     opened: Open, lesson: Class, axe: str, *, language: str, scheme: str
 ) -> None:

@@ -20,6 +20,7 @@ from models.tables import cycle, webhook_event
 from webhooks.door.context import backend, present
 from webhooks.door.operation import Answer, operation
 from webhooks.door.responses import Response
+from worker.health import standby
 from worker.inbox import bell, spool, workers
 from worker.process import metrics_dir
 
@@ -52,6 +53,7 @@ class _Present:
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         yield from _of_database()
+        yield from _of_standby()
         yield from _of_redis()
 
 
@@ -80,6 +82,17 @@ def _of_database() -> Iterator[GaugeMetricFamily]:
         yield _gauge("rollcall_last_accepted_timestamp_seconds", about, accepted.timestamp())
     yield _gauge("rollcall_events_unreadable", "Unreadable events in the ledger.", unreadable)
     yield _gauge("rollcall_open_cycles", "Visits that nobody has ended, of late.", inside)
+
+
+def _of_standby() -> Iterator[GaugeMetricFamily]:
+    """Nothing where there is none."""
+    for check in standby.checks(backend().standby, present()):
+        if check.finding != "standby.none":
+            about = "Whether the standby answers rosters and exports."
+            yield _gauge("rollcall_standby_up", about, check.well)
+        if check.seconds is not None:
+            about = "How far the standby is behind the primary."
+            yield _gauge("rollcall_standby_lag_seconds", about, check.seconds)
 
 
 def _of_redis() -> Iterator[GaugeMetricFamily]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import replace
-from datetime import datetime
 from tempfile import SpooledTemporaryFile
 
 from flask import Blueprint, Response, request, send_file
@@ -19,10 +18,11 @@ from models.tables.reach import Reach
 from webhooks.api import answers, exports
 from webhooks.api.bodies import RosterQuery
 from webhooks.api.replies import Roster
-from webhooks.door import address, auth
+from webhooks.door import address, auth, reading
 from webhooks.door.callers import Caller
 from webhooks.door.context import backend, context, present
 from webhooks.door.operation import CSV, JSON, Answer, operation
+from webhooks.door.reading import Source
 from webhooks.door.sending import take_seat
 
 EXPORT_TIMEOUT_SECONDS = 10.0
@@ -56,11 +56,17 @@ def attendance_roster(session: str) -> Response:
     now, caller, asked = present(), auth.caller(), address.of_path(session)
     wanted = RosterQuery.of_request()
     context().room_access.check(caller, asked, None, now=now)
-    if _is_csv(wanted):
+    is_csv = _is_csv(wanted)
+    if is_csv:
         take_seat(caller)
-        return _csv(caller, asked, now, visits=wanted.cycles)
-    with db.reading(backend().engine) as conn:
-        known = _facts(conn, caller, asked, now)
+    answer = _csv if is_csv else _json
+    return reading.from_standby(lambda source: answer(source, caller, asked, wanted), now=now)
+
+
+def _json(source: Source, caller: Caller, asked: str, wanted: RosterQuery) -> Response:
+    now = source.as_of
+    with db.reading(source.engine) as conn:
+        known = _facts(conn, source, caller, asked)
         cycles = _cycles(conn, known, caller) if known else {}
     people, rules = sorted(cycles.items()), backend().rules
     seen = list(session_facts.everyone(known, people, now=now, rules=rules)) if known else []
@@ -90,16 +96,17 @@ def _is_csv(wanted: RosterQuery) -> bool:
     return request.accept_mimetypes.best_match([JSON, "text/csv", CSV]) in ("text/csv", CSV)
 
 
-def _csv(caller: Caller, asked: str, now: datetime, *, visits: bool) -> Response:
+def _csv(source: Source, caller: Caller, asked: str, wanted: RosterQuery) -> Response:
     """All of it or an error: it is written before it is sent.
 
     Sent while it is read, it would seem complete where the database broke off (the server ends
     such an answer as it ends any other), and a slow reader would hold a connection of the pool.
     """
+    now, visits = source.as_of, wanted.cycles
     with ExitStack() as unless_sent:
         file = unless_sent.enter_context(SpooledTemporaryFile(IN_MEMORY_BYTES))
-        with db.snapshot(backend().engine, timeout=EXPORT_TIMEOUT_SECONDS) as conn:
-            known = _facts(conn, caller, asked, now) or _nothing(asked)
+        with db.snapshot(source.engine, timeout=EXPORT_TIMEOUT_SECONDS) as conn:
+            known = _facts(conn, source, caller, asked) or _nothing(asked)
             meeting, cycles = known.meeting, reaching.by_user(conn, known.reach)
             people = session_facts.everyone(known, cycles, now=now, rules=backend().rules)
             exports.write(file, meeting.session, people, now=now, visits=visits)
@@ -118,14 +125,16 @@ def _csv(caller: Caller, asked: str, now: datetime, *, visits: bool) -> Response
     return sent
 
 
-def _facts(conn: Connection, caller: Caller, asked: str, now: datetime) -> Facts | None:
+def _facts(conn: Connection, source: Source, caller: Caller, asked: str) -> Facts | None:
     """The session's facts, as far as this caller may see them; None when nothing is known of it
-    yet."""
-    rules = backend().rules
+    yet. What a standby does not know may not have come to it: NotThere."""
+    now, rules = source.as_of, backend().rules
     known = session_facts.facts_at(conn, asked, user_id=None, now=now, rules=rules)
     if address.is_another_rooms(caller, known.meeting if known else None, asked):
         known = session_facts.facts_of_name(conn, asked, user_id=None, now=now, rules=rules)
     meeting = address.visible(caller, known.meeting if known else None, asked, None, now=now)
+    if meeting is None and source.is_standby:
+        raise reading.NotThere
     return replace(known, meeting=meeting) if known and meeting else None
 
 

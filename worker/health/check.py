@@ -8,6 +8,9 @@ from typing import Any, Literal
 
 from worker.health.sentences import SENTENCES
 
+TAKES_EVENTS = {"database.date_style"}
+"""Of a database that is not well: it stores events, though nobody can apply them."""
+
 Values = Mapping[str, str | int | float | None]
 
 
@@ -42,7 +45,8 @@ class Check:
     @property
     def serves(self) -> bool:
         """Whether webhooks can be stored in spite of it: the one thing that readiness is about."""
-        return self.well or self.what not in {"database", "migrations"}
+        takes_none = self.what in {"database", "migrations"} and self.finding not in TAKES_EVENTS
+        return self.well or not takes_none
 
     def as_json(self) -> dict[str, Any]:
         return {

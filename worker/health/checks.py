@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from worker.health import attendance, database, redis
+from worker.health import attendance, database, redis, standby
 from worker.health.check import Check
 from worker.process.backend import Backend
 
@@ -18,7 +18,8 @@ def findings(here: Backend, *, now: datetime) -> list[Check]:
 
 
 def checks(here: Backend, *, now: datetime) -> list[Check]:
-    """Of the database first, then of Redis. What can't be asked is left out."""
+    """Of the database first, then of its standby and of Redis. What can't be asked is left out."""
     of_database = list(database.checks(here.engine, now))
     takes_events = all(check.serves for check in of_database)
-    return [*of_database, *redis.checks(here.redis, now, takes_events=takes_events)]
+    of_redis = redis.checks(here.redis, now, takes_events=takes_events)
+    return [*of_database, *standby.checks(here.standby, now), *of_redis]

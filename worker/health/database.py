@@ -37,9 +37,11 @@ def _database(conn: Connection) -> Check:
     name = {"database": conn.dialect.name}
     if (encoding := suitability.server_encoding(conn)) not in suitability.ENCODINGS:
         return Check("database.encoding", name | {"encoding": encoding})
-    return Check(
-        "database.read_only" if suitability.is_read_only(conn) else "database.answers", name
-    )
+    if suitability.is_read_only(conn):
+        return Check("database.read_only", name)
+    if not (style := suitability.date_style(conn)).startswith(suitability.ISO):
+        return Check("database.date_style", name | {"style": style})
+    return Check("database.answers", name)
 
 
 def _migrations(conn: Connection, *, current: bool) -> Check:

@@ -22,6 +22,10 @@ def _refused(todo: str) -> Sentence:
 _CLOCKS = "run NTP here and on the LiveKit server: their clocks are more than 60 s apart"
 _NO_WEBHOOK = Sentence("no webhook has come yet")
 _TO_PRIMARY = "name a single primary in REDIS_URL, with cluster mode off"
+_REPLICATION = (
+    "look at its replication: `SELECT * FROM pg_stat_replication` on the primary, and the standby's"
+    " log"
+)
 _FAILED = "`flask events list --status failed`, mend the cause, `flask events replay`"
 
 SENTENCES: dict[str, Sentence] = {
@@ -39,6 +43,11 @@ SENTENCES: dict[str, Sentence] = {
         "{database} is read-only",
         "name the primary in DATABASE_URL (of several hosts: ?target_session_attrs=read-write), or"
         " set default_transaction_read_only off",
+    ),
+    "database.date_style": Sentence(
+        "{database}'s sessions have the DateStyle {style}: nobody can read the times of events",
+        "have the pooler in between pass the parameter datestyle on, or run ALTER ROLE … SET"
+        " datestyle = 'ISO, MDY'",
     ),
     "migrations.newest": Sentence("newest"),
     "migrations.ahead": Sentence("newer than this code", "deploy the code that migrated it"),
@@ -67,6 +76,34 @@ SENTENCES: dict[str, Sentence] = {
     ),
     "received.none": _NO_WEBHOOK,
     "received.last": Sentence("the last webhook was accepted {seconds} s ago"),
+    "standby.none": Sentence("READ_DATABASE_URL is not set: the primary answers everything"),
+    "standby.answers": Sentence("answers rosters and exports, {seconds} s behind the primary"),
+    "standby.down": Sentence(
+        "does not answer ({reason}): the primary answers instead",
+        "check READ_DATABASE_URL and the standby",
+    ),
+    "standby.primary": Sentence(
+        "is no standby, it takes writes: rosters and exports come from DATABASE_URL",
+        "name a standby in READ_DATABASE_URL (of several hosts: ?target_session_attrs=standby)",
+    ),
+    "standby.other": Sentence(
+        "is a standby of another server than DATABASE_URL's, which answers instead",
+        "name a standby of that server in READ_DATABASE_URL",
+    ),
+    "standby.rights": Sentence(
+        "its user may not read the tables: the primary answers instead",
+        "run `GRANT pg_read_all_data TO …` on the primary for the user of READ_DATABASE_URL",
+    ),
+    "standby.migrations": Sentence(
+        "its migrations are not those of this code: the primary answers instead", _REPLICATION
+    ),
+    "standby.behind": Sentence(
+        "is {seconds} s behind the primary, which answers instead", _REPLICATION
+    ),
+    "standby.empty": Sentence(
+        "has replayed nothing since it started, and lacks something: the primary answers instead",
+        _REPLICATION,
+    ),
     "redis.works": Sentence("writes, reads and runs scripts"),
     "redis.down": Sentence(
         "does not answer ({reason}): slower, nothing is lost", "check REDIS_URL and the server"

@@ -11,6 +11,7 @@ from sqlalchemy import Engine
 from models.domain.facts import Rules
 from models.settings.settings import Settings, load
 from models.storage.engine import make_engine
+from models.storage.standby import Standby
 from worker.process.quick_redis import QuickRedis
 
 
@@ -39,22 +40,18 @@ class Backend:
 
     settings: Settings
     engine: Engine
+    standby: Standby | None
     redis: QuickRedis
     keys: Mapping[str, str]
     rules: Rules
 
     @classmethod
     def of(cls, settings: Settings, timeouts: Timeouts = WORKER) -> Backend:
-        # A thread holds one connection at a time; one more for whoever looks in from outside.
-        size = settings.web_threads + 1
+        engine = _engine(settings.database_url, settings, timeouts, name="database")
         return cls(
             settings=settings,
-            engine=make_engine(
-                settings.database_url,
-                pool_size=size,
-                timeout=timeouts.database,
-                prepared_statements=settings.prepared_statements,
-            ),
+            engine=engine,
+            standby=_standby(engine, settings, timeouts),
             redis=QuickRedis.connect(settings.redis_url, timeout=timeouts.redis),
             keys=settings.keys,
             rules=settings.rules,
@@ -62,6 +59,8 @@ class Backend:
 
     def close(self) -> None:
         self.engine.dispose()
+        if self.standby is not None:
+            self.standby.dispose()
         self.redis.close()
 
 
@@ -69,3 +68,21 @@ class Backend:
 def own_backend() -> Backend:
     """This process's backend, made of its environment once."""
     return Backend.of(load())
+
+
+def _standby(primary: Engine, settings: Settings, timeouts: Timeouts) -> Standby | None:
+    if settings.read_database_url is None:
+        return None
+    engine = _engine(settings.read_database_url, settings, timeouts, name="standby")
+    return Standby(engine, primary)
+
+
+def _engine(url: str, settings: Settings, timeouts: Timeouts, *, name: str) -> Engine:
+    """A thread holds one connection at a time; one more for whoever looks in from outside."""
+    return make_engine(
+        url,
+        pool_size=settings.web_threads + 1,
+        timeout=timeouts.database,
+        prepared_statements=settings.prepared_statements,
+        name=name,
+    )

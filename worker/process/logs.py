@@ -70,11 +70,13 @@ def configure(settings: Settings, *, aside: bool = False) -> None:
 @contextmanager
 def announced(process: str, settings: Settings) -> Iterator[None]:
     """Log a line when this process starts, with what it works on, and one when it stops."""
+    read = settings.read_database_url
     log.info(
         "process.started",
         process=process,
         version=version(),
         database=urls.database_address(settings.database_url),
+        **({"standby": urls.database_address(read)} if read else {}),
         redis=urls.redis_address(settings.redis_url),
         settings=changed(settings),
     )

@@ -33,6 +33,9 @@ status_seconds = Histogram(
     ["cache"],
     buckets=SECONDS,
 )
+reads = Counter(
+    "rollcall_reads", "Rosters and exports, by the server that they were read from.", ["server"]
+)
 cache_errors = Counter("rollcall_cache_errors", "Times that the cache could not be cleared.")
 drain_events = Histogram("rollcall_drain_events", "Events that a drain took.", buckets=EVENTS)
 drain_seconds = Histogram("rollcall_drain_seconds", "What a drain with mail took.", buckets=SECONDS)
