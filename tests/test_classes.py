@@ -17,8 +17,8 @@ from models.domain.event import Event
 from models.domain.facts import Session
 from models.ledger import apply
 from models.storage import db
+from models.tables import named_room, session_facts
 from models.tables import reach as reaching
-from models.tables import session_facts
 from tests.build import (
     Folded,
     Words,
@@ -650,3 +650,22 @@ def test_who_joined_from_a_side_room_by_hand_may_poll_though_livekit_told_of_no_
     assert told(rollcall.join("side-1", of=pupil))["session_id"] == "C"
     for address in ("C", "side-1"):
         assert told(rollcall.status(address, of=pupil))["attendance_status"] == "present"
+
+
+def test_a_manual_join_after_midnight_means_the_room_that_is_open_since_before_it(
+    rollcall: Rollcall,
+) -> None:
+    events = [
+        room_started("23:50", room_created="23:50"),
+        joined("23:55", room_created="23:50"),
+        replace(client_joined("00:05 +1"), session_id=None),
+    ]
+    now, rules = at("00:06 +1"), rollcall.backend.rules
+    with db.writing(rollcall.backend.engine) as conn:
+        apply.apply(conn, events, now=now, settings=rollcall.backend.settings)
+        named = named_room.of_name(conn, "quran-98", now=now, rules=rules)
+        assert named.session_id("5", now=now) == "quran-98@2026-11-23"
+        facts = session_facts.facts(conn, "quran-98@2026-11-23", rules=rules)
+        assert facts is not None
+        own = reaching.within(conn, facts.reach, user_id="5")
+        assert facts.view("5", own, now=now, rules=rules).is_currently_in_meeting

@@ -249,8 +249,8 @@ FROM generate_series(500, {MANY}, 500) AS n
 """  # noqa: S608
 LOAD_SESSIONS = """
 INSERT INTO sessions (id, room_name, made_by, scheduled_at, duration_minutes, late_after_minutes,
-                      expected, created_at, rooms)
-SELECT kind || n, 'room-' || n % 300, made_by, at, 60, 10, '[]', now(), '[]'
+                      expected, created_at, rooms, hosts, labels)
+SELECT kind || n, 'room-' || n % 300, made_by, at, 60, 10, '[]', now(), '[]', '[]', '[]'
 FROM generate_series(0, 899) AS n,
      (VALUES ('session-', 'room', NULL), ('class-', 'registered', now() - interval '1 day'))
        AS one (kind, made_by, at)

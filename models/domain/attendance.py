@@ -121,7 +121,7 @@ def uncounted(
             began_at = cycle.began_at or cycle.last_seen_at
             if reason is None or began_at is None:
                 continue
-            room = next((room for room in owners.rooms if room.sid == cycle.room_sid), None)
+            room = visit.room_of(cycle, owners.rooms)
             owner = cycle.joined_session or owners.at(began_at, room, began_at)
             if owner == meeting.session.id:
                 yield Uncounted(cycle, began_at, reason)

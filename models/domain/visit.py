@@ -8,7 +8,7 @@ rooms of one name, whatever session they belong to; the visit is then cut where 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -79,6 +79,20 @@ def stands_for(manual: Cycle, joined_at: datetime, known: Sequence[Cycle]) -> Cy
     return min(near, default=(None, None, None))[2]
 
 
+def room_of(cycle: Cycle, rooms: Iterable[Room]) -> Room | None:
+    """Which of these rooms the cycle is in; of a manual join the one that was live."""
+    if cycle.room_sid is not None:
+        return next((room for room in rooms if room.sid == cycle.room_sid), None)
+    return live_room(rooms, cycle.joined_at) if cycle.joined_at is not None else None
+
+
+def live_room(rooms: Iterable[Room], joined_at: datetime) -> Room | None:
+    """The latest of these rooms that was live at a manual join, or began within two minutes
+    after."""
+    live = [room for room in rooms if _live(room, joined_at)]
+    return max(live, key=lambda room: room.age, default=None)
+
+
 def home(owners: Owners, cycle: Cycle, *, now: datetime) -> str:
     """The session in which this person's visit of this cycle is at `now`, or was last."""
     if cycle.joined_session is not None:
@@ -111,10 +125,8 @@ class _Person:
         }
 
     def room_of(self, cycle: Cycle) -> Room | None:
-        """The life of the room in which the cycle is; of a manual join the one that was live."""
-        if cycle.room_sid is not None:
-            return self.rooms.get(cycle.room_sid)
-        return self._live_room(cycle.joined_at) if cycle.joined_at is not None else None
+        """The life of the room in which the cycle is."""
+        return room_of(cycle, self.owners.rooms)
 
     def known_visits(self) -> Iterator[Visit]:
         """The visits that LiveKit (or a reconciler) told of; one only aborted is none."""
@@ -338,9 +350,7 @@ class _Person:
         return _End(again, "rejoined") if again else None
 
     def _live_room(self, joined_at: datetime) -> Room | None:
-        """The latest room that was live at a manual join, or began within two minutes after."""
-        live = [room for room in self.rooms.values() if _live(room, joined_at)]
-        return max(live, key=lambda room: room.age, default=None)
+        return live_room(self.rooms.values(), joined_at)
 
 
 def _visit(cycle: Cycle, joined_at: datetime, end: _End | None) -> Visit:

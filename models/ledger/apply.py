@@ -62,7 +62,14 @@ def apply(
     made.enter(conn, fresh, manual, settings)
     followed = touched.earlier_lives(conn, [*before, *fresh] if fresh else [])
     some_rooms, some_cycles = [*before, *after, *followed], [*cycles_before, *cycles_after]
-    return touched.by(conn, some_rooms, some_cycles, now=now, settings=settings)
+    return touched.by(
+        conn,
+        some_rooms,
+        some_cycles,
+        fresh=[*before, *fresh] if fresh else (),
+        now=now,
+        settings=settings,
+    )
 
 
 def _belongs_elsewhere(before: Room | None, after: Room) -> bool:

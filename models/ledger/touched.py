@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import groupby
 
 from sqlalchemy import Connection
@@ -14,6 +14,8 @@ from models.domain.facts import Cycle, Room, Rules, Session
 from models.ledger import made
 from models.settings.settings import Settings
 from models.tables import room, session
+
+ONE_DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,16 +36,19 @@ def by(
     some_rooms: Sequence[Room],
     some_cycles: Sequence[Cycle],
     *,
+    fresh: Sequence[Room] = (),
     now: datetime,
     settings: Settings,
 ) -> Touched:
     """The sessions that these rooms and cycles may belong to, in part or entirely, as things
-    stand: by name, by metadata, by id, or made on the spot."""
+    stand: by name, by metadata, by id, or made on the spot. `fresh` are the rooms that are new, or
+    elsewhere than before: what was joined by hand while they lived may be theirs now."""
     names = {each.name for each in some_rooms}
     names |= {each.room_name for each in some_cycles if each.room_name}
     if not names:
         return Touched()
     some_rooms = [*some_rooms, *_rooms_of(conn, some_cycles, {each.sid for each in some_rooms})]
+    some_rooms += _live_rooms(conn, some_cycles, settings.rules)
     moments = [each.created_at for each in some_rooms]
     moments += [at for each in some_cycles for at in (each.began_at, each.left_at) if at]
     reach = settings.rules.max_cycle
@@ -53,6 +58,10 @@ def by(
     ids |= made.ids(some_rooms, some_cycles, settings)
     ids |= {each.named_session for each in some_cycles if each.named_session}
     ids |= room.named_near(conn, names, since=since)
+    if fresh:
+        began = min(each.created_at for each in fresh)
+        own = {each.name for each in fresh}
+        ids |= session.made_near(conn, own, since=began - ONE_DAY, until=None)
     return Touched(ids, names)
 
 
@@ -81,6 +90,16 @@ def earlier_lives(conn: Connection, moved: Sequence[Room]) -> list[Room]:
         return []
     names, since = {each.name for each in moved}, min(each.created_at for each in moved)
     return room.of_names(conn, names, since=since)
+
+
+def _live_rooms(conn: Connection, some_cycles: Iterable[Cycle], rules: Rules) -> list[Room]:
+    """The rooms that may have been live at the manual joins: those may be visits there."""
+    manual = [each for each in some_cycles if each.provisional and each.joined_session is None]
+    joins = [each.joined_at for each in manual if each.joined_at is not None]
+    if not joins:
+        return []
+    names = {each.room_name for each in manual if each.room_name}
+    return room.of_names(conn, names, since=min(joins) - 2 * rules.max_cycle, until=max(joins))
 
 
 def _rooms_of(conn: Connection, some_cycles: Sequence[Cycle], known: set[str]) -> list[Room]:

@@ -49,10 +49,12 @@ def rebuild(
     )
     manual = [each for each in cycles_now if each.provisional]
     made.enter(conn, rooms_now, manual, settings)
+    changed = [*rooms_before.values(), *found.rooms, *found.untold_rooms]
     return touched.by(
         conn,
-        [*rooms_before.values(), *found.rooms, *found.untold_rooms],
+        changed,
         [*cycles_before.values(), *found.cycles, *found.untold_cycles],
+        fresh=changed,
         now=now,
         settings=settings,
     )

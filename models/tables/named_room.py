@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
-from models.domain import ownership
+from models.domain import ownership, visit
 from models.domain.facts import Cycle, Room, Rules
 from models.domain.ownership import Expecting, Owners
 from models.tables import cycle, namings, room, session
@@ -41,8 +41,10 @@ class NamedRoom:
         return replace(self, owners=replace(self.owners, expecting=expecting))
 
     def owner(self, user_id: str | None, room_sid: str | None, at: datetime) -> str:
-        """The session that owns this moment of a person in a life of the room."""
-        return self.of(user_id or "").owners.at(at, self._life(room_sid), at)
+        """The session that owns this moment of a person in a life of the room; without its sid, in
+        the one that was live."""
+        live = visit.live_room(self.owners.rooms, at) if room_sid is None else self._life(room_sid)
+        return self.of(user_id or "").owners.at(at, live, at)
 
     def is_outside(self, user_id: str, room_sid: str | None, at: datetime) -> bool:
         """Whether no registered session owns the moment, and metadata names none."""
@@ -98,4 +100,6 @@ def _last_begun(owners: Owners, last_join: Cycle | None) -> str | None:
     life = owners.rooms[-1] if owners.rooms else None
     if life is not None and (joined_at is None or life.created_at >= joined_at):
         return owners.at(life.created_at, life, life.created_at)
-    return owners.at(joined_at, None, joined_at) if joined_at is not None else None
+    if joined_at is None:
+        return None
+    return owners.at(joined_at, visit.live_room(owners.rooms, joined_at), joined_at)

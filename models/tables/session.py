@@ -177,12 +177,22 @@ def that_reach(
     around = NEAR + reach
     since, until = (min(moments) - around, max(moments) + around) if moments else (None, None)
     near = registered_near(conn, wanted, since=since, until=until)
-    made_here = select(sessions.c.id).where(
-        among(conn, sessions.c.room_name, wanted), sessions.c.made_by != "registered"
+    return {each.id for each in near} | made_near(conn, wanted, since=since, until=until)
+
+
+def made_near(
+    conn: Connection, names: Iterable[str], *, since: datetime | None, until: datetime | None
+) -> set[str]:
+    """The ids of the sessions that were made on the spot in rooms of these names, and began between
+    the two moments (None: unbounded)."""
+    statement = select(sessions.c.id).where(
+        among(conn, sessions.c.room_name, names), sessions.c.made_by != "registered"
     )
-    if moments:
-        made_here = made_here.where(sessions.c.created_at.between(since, until))
-    return {each.id for each in near} | set(conn.execute(made_here).scalars())
+    if since is not None:
+        statement = statement.where(sessions.c.created_at >= since)
+    if until is not None:
+        statement = statement.where(sessions.c.created_at <= until)
+    return set(conn.execute(statement).scalars())
 
 
 def store(conn: Connection, session: Session, *, now: datetime) -> None:

@@ -45,8 +45,8 @@ FROM generate_series(0, :rooms - 1) AS n
 
 SESSIONS_KNOWN = """
 INSERT INTO sessions (id, room_name, made_by, duration_minutes, late_after_minutes, expected,
-                      created_at, rooms)
-SELECT 'session-' || n, 'class-' || n, 'room', 60, 10, '[]', now(), '[]'
+                      created_at, rooms, hosts, labels)
+SELECT 'session-' || n, 'class-' || n, 'room', 60, 10, '[]', now(), '[]', '[]', '[]'
 FROM generate_series(0, :rooms - 1) AS n
 """
 

@@ -43,9 +43,9 @@ VALUES ('RM_1', :room, '', '[]', '', now() - interval '2 days', now())
 
 SESSION_MADE = """
 INSERT INTO sessions (id, room_name, made_by, duration_minutes, late_after_minutes, expected,
-                      created_at, rooms)
+                      created_at, rooms, hosts, labels)
 SELECT name || '@' || to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD'), name, 'room', 60, 10,
-       '[]', created_at, '[]'
+       '[]', created_at, '[]', '[]', '[]'
 FROM rooms
 """
 
