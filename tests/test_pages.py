@@ -12,7 +12,7 @@ import pytest
 from flask import Flask, template_rendered
 from flask.testing import FlaskClient
 
-from webhooks.api.fields import AttendanceStatus, EndedBy
+from webhooks.api.fields import AttendanceStatus, EndedBy, WhyUncounted
 from webhooks.pages import RENDERED, pages
 
 ELEMENT = "/static/attendance-status.js"
@@ -170,6 +170,7 @@ def test_every_status_and_every_end_of_a_visit_has_its_words(language: str) -> N
     said = pages.words(language)
     assert {*get_args(AttendanceStatus)} == said["state"].keys()
     assert {*get_args(EndedBy), "next_session", "open"} <= said["ended_by"].keys()
+    assert {*get_args(WhyUncounted)} == said["uncounted"]["why"].keys()
 
 
 def test_the_console_says_in_each_language_what_the_doctor_says() -> None:

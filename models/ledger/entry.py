@@ -13,7 +13,7 @@ from models.domain import counting
 from models.domain.facts import Cycle, Room, Rules, Source
 from models.ledger import filters
 from models.ledger.filters import Cursor, Filters
-from models.tables import cycle, named_room, namings, room
+from models.tables import cycle, named_room, room
 from models.tables.cycle import cycles
 from models.tables.named_room import NamedRoom
 from models.tables.webhook_event import webhook_events
@@ -107,7 +107,7 @@ def changed(conn: Connection, one: Entry, *, rules: Rules) -> Changed | None:
     return Changed(
         room=_in_a_row(conn, its_rooms[0]) if its_rooms else None,
         cycle=known,
-        naming_ignored=any(namings.ignored(conn, its_rooms)),
+        naming_ignored=any(named_room.ignored(conn, its_rooms)),
         uncounted=counting.why_not(known, rules) if known else None,
     )
 

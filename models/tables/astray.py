@@ -10,7 +10,7 @@ from sqlalchemy import Connection, or_, select
 
 from models.domain.facts import Room, Rules
 from models.storage.db import among
-from models.tables import named_room, namings, room, session
+from models.tables import named_room, room, session
 from models.tables.cycle import cycles
 from models.tables.room import rooms
 from models.tables.webhook_event import webhook_events
@@ -48,7 +48,7 @@ def ignored_namings(conn: Connection, *, since: datetime) -> list[Room]:
     """The rooms heard of since then that name a session which is not registered for them."""
     naming = select(rooms).where(rooms.c.last_event_at > since, rooms.c.named_session.is_not(None))
     lives = [room.read(row) for row in conn.execute(naming.limit(MOST_ROOMS))]
-    return namings.ignored(conn, lives)
+    return named_room.ignored(conn, lives)
 
 
 def silent(conn: Connection, sids: Collection[str], *, since: datetime) -> set[str]:

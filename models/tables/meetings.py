@@ -18,7 +18,7 @@ from models.domain.attendance import Attendance
 from models.domain.facts import ByHand, Cycle, Meeting, Room, Rules, Session
 from models.domain.ownership import Expecting
 from models.domain.timetable import WINDOW, Calendar
-from models.tables import cycle, namings, room, session
+from models.tables import cycle, named_room, room, session
 from models.tables import reach as reaching
 from models.tables.reach import ClientWord, Reach
 
@@ -110,7 +110,7 @@ def gathered(
     registered = session.registered_near(
         conn, reach.names, since=since and since - around, until=until and until + around
     )
-    lives = namings.valid(conn, lives, registered)
+    lives = named_room.valid(conn, lives, registered)
     calendars = {name: ownership.calendar(name, registered) for name in reach.names}
     meeting = Meeting(
         known,

@@ -1,17 +1,18 @@
-"""What a room's name may mean: who owns the moments there, and what last began under it."""
+"""What a room's name may mean: who owns the moments there, what last began under it, and which
+sessions its metadata may name."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
 from models.domain import ownership, visit
-from models.domain.facts import Cycle, Room, Rules
+from models.domain.facts import Cycle, Room, Rules, Session
 from models.domain.ownership import Expecting, Owners
-from models.tables import cycle, namings, room, session
+from models.tables import cycle, room, session
 
 ONE_DAY = timedelta(days=1)
 
@@ -66,7 +67,7 @@ def of_name(conn: Connection, name: str, *, now: datetime, rules: Rules) -> Name
     registered = session.registered_near(
         conn, [name], since=min(now, max(begun, default=now)) - ONE_DAY, until=now + ONE_DAY
     )
-    lives = namings.valid(conn, lives, registered)
+    lives = valid(conn, lives, registered)
     owners = Owners(name, rules, ownership.calendar(name, registered), tuple(lives))
     last_begun = _last_begun(owners, last_join) or session.next_waiting(conn, name)
     return NamedRoom(owners, last_begun, ownership.expecting(registered))
@@ -79,7 +80,7 @@ def homes(
     around = rules.max_cycle + ONE_DAY
     registered = session.registered_near(conn, names, since=since - around, until=until + around)
     lives = room.of_names(conn, names, since=since - around, until=until)
-    lives, expecting = namings.valid(conn, lives, registered), ownership.expecting(registered)
+    lives, expecting = valid(conn, lives, registered), ownership.expecting(registered)
     return {
         name: NamedRoom(
             Owners(
@@ -103,3 +104,24 @@ def _last_begun(owners: Owners, last_join: Cycle | None) -> str | None:
     if joined_at is None:
         return None
     return owners.at(joined_at, visit.live_room(owners.rooms, joined_at), joined_at)
+
+
+def valid(conn: Connection, lives: Sequence[Room], registered: Iterable[Session]) -> list[Room]:
+    """The rooms, without the names of registered sessions that their metadata may not name."""
+    names = {life.named_session for life in lives if life.named_session}
+    if not names:
+        return list(lives)
+    known = {each.id: each for each in registered}
+    known |= session.registered(conn, names - known.keys())
+    return [life if _may_name(life, known) else replace(life, named_session=None) for life in lives]
+
+
+def ignored(conn: Connection, lives: Sequence[Room]) -> list[Room]:
+    """Those of the rooms whose metadata names a session that is registered for other rooms."""
+    known = session.registered(conn, {life.named_session for life in lives if life.named_session})
+    return [life for life in lives if not _may_name(life, known)]
+
+
+def _may_name(life: Room, registered: Mapping[str, Session]) -> bool:
+    named = registered.get(life.named_session or "")
+    return named is None or named.is_registered_for(life.name)

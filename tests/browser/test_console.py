@@ -15,6 +15,7 @@ from models.tables import webhook_event
 from models.tables.webhook_event import webhook_events
 from tests import build
 from tests.browser.conftest import Class, Open, operator, served, teacher
+from tests.browser.test_home import foreign
 from tests.doors import drain
 from tests.faults import free_port
 from webhooks.app import create_app
@@ -171,6 +172,18 @@ def test_a_teacher_s_token_opens_no_console(broken: Class, opened: Open) -> None
     page.get_by_label("LiveKit access token").fill(operator())
     page.get_by_role("button", name="Show attendance").click()
     expect(page.locator("#events tr")).to_have_count(NUMBER)
+
+
+def test_a_token_of_another_key_is_answered_once(broken: Class, opened: Open) -> None:
+    """Health and the ledger are asked together, and both are refused."""
+    page = opened(path(foreign()), expect_errors=True)
+    expect(page.locator("#ask-trouble")).to_have_text(re.compile("a key that this server does not"))
+    page.wait_for_load_state("networkidle")
+    expect(page.locator("#trouble")).to_be_empty()
+    page.get_by_label("LiveKit access token").fill(operator())
+    page.get_by_role("button", name="Show attendance").click()
+    expect(page.locator("#events tr")).to_have_count(NUMBER)
+    expect(page.locator("#ask-trouble")).to_be_hidden()
 
 
 def test_it_speaks_arabic(broken: Class, opened: Open) -> None:

@@ -205,6 +205,28 @@ def test_a_fresh_token_of_the_same_person_goes_on_with_their_stay(
     assert (arrivals.joins, arrivals.leaves) == (1, 1)
 
 
+def test_a_page_that_closed_before_its_join_was_answered_goes_on_with_its_visit(
+    opened: Open, academy: Academy, quran: Class, arrivals: Arrivals
+) -> None:
+    """It could not name the visit to leave; who joins again is told it, and leaves it."""
+    quran.registered(began=10)
+    host = academy(with_token())
+    page = opened(host, expect_errors=True)
+    expect(state(page)).to_have_text("Not joined yet")
+    with arrivals.held("join"):
+        element(page).evaluate("(element) => { element.joined(); }")
+        until(lambda: arrivals.joins == 1)
+        page.goto(academy())
+    until(lambda: quran.person("5") != {})
+    assert (quran.person("5")["is_currently_in_meeting"], arrivals.leaves) == (True, 0)
+    page.goto(host)
+    joined(page)
+    page.goto(academy())
+    until(lambda: arrivals.leaves == 1)
+    until(lambda: not quran.person("5")["is_currently_in_meeting"])
+    assert [visit["ended_by"] for visit in quran.person("5")["cycles"]] == ["client_left"]
+
+
 @pytest.mark.parametrize("before_closing", ["", "element.remove()", "element.left()"])
 def test_a_tab_that_is_closed_leaves_once(
     opened: Open, academy: Academy, quran: Class, arrivals: Arrivals, before_closing: str

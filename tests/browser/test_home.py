@@ -142,8 +142,8 @@ SENTENCES = [
     ("/sessions/98", "participant's", "That is a participant's token"),
     ("/sessions/98", "other teacher's", "That token is for the room other"),
     ("/ops", "nonsense", NO_TOKEN),
-    ("/ops", "expired", "not valid here, or not any more. Paste a new one."),
-    ("/ops", "foreign", "not valid here, or not any more. Paste a new one."),
+    ("/ops", "expired", EXPIRED),
+    ("/ops", "foreign", FOREIGN),
     ("/ops", "teacher's", "not an operator's. `flask token --ops` prints one."),
 ]
 

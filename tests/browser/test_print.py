@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 from pypdf import PdfReader
 
 from tests.browser.conftest import Class, Open
-from tests.browser.test_roster import frozen, path
+from tests.browser.test_roster import aborted, frozen, path
 
 pytestmark = pytest.mark.usefixtures("in_chromium")
 
@@ -28,20 +28,24 @@ NAMES = (
 
 @pytest.fixture
 def thirty(quran: Class) -> Class:
-    """A class that is over: late ones, early ones, short ones, absent ones, ends nobody told."""
+    """A class that is over: late ones, early ones, short ones, absent ones, ends nobody told,
+    guests, phones, and pupils under other names; two only tried to connect."""
     people = {f"pupil-{number:02d}": NAMES[number % len(NAMES)] for number in range(30)}
-    never = [{"user_id": user, "name": people.pop(user)} for user in ("pupil-28", "pupil-29")]
-    quran.registered(began=100, minimum_percentage=75, expected=never)
+    expected = [{"user_id": user, "name": people.pop(user)} for user in ("pupil-28", "pupil-29")]
+    expected += [{"user_id": user, "name": name} for user, name in people.items()][::2]
+    quran.registered(began=100, minimum_percentage=75, expected=expected)
     visits = [
         quran.visit(
             user,
             101 - number % 4 * 6,
             None if number % 7 == 0 else 40 + number % 3 * 10,
-            name=name,
+            name=f"{name} 2" if number % 3 else name,
+            kind="STANDARD" if number % 5 else "SIP",
         )
         for number, (user, name) in enumerate(people.items())
     ]
     quran.happens(*chain.from_iterable(visits))
+    quran.happens(*aborted(quran, "pupil-28", 90), *aborted(quran, "pupil-29", 90))
     return quran
 
 

@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import Page, ViewportSize, expect
 
 from tests.browser.conftest import Class, Open, operator, pupil, teacher
+from tests.browser.test_roster import aborted
 from tests.e2e import npm
 
 PHONE: ViewportSize = {"width": 360, "height": 740}
@@ -22,12 +23,14 @@ def axe() -> str:
 
 @pytest.fixture
 def lesson(quran: Class) -> Class:
-    """Every status before the end, an estimated end, and a visit that only a page told of."""
-    expected = [{"user_id": "9", "name": "Huda"}]
+    """Every status before the end, an estimated end, a visit that only a page told of, guests, a
+    phone, another name inside, and a connection that never came up."""
+    expected = [{"user_id": "9", "name": "Huda"}, {"user_id": "1", "name": "Sara"}]
     quran.registered(began=35, expected=expected, minimum_percentage=75)
     quran.happens(
         *quran.visit("1", 36, 20, name="Ada"),
-        *quran.visit("2", 20, name="أحمد المصري"),
+        *quran.visit("2", 20, name="أحمد المصري", kind="SIP"),
+        *aborted(quran, "9", 12),
         *quran.visit("3", 30, 10, name="Zoë", reason="CONNECTION_TIMEOUT"),
     )
     quran.joins("8", name="فاطمة")
@@ -58,6 +61,7 @@ def test_the_roster(opened: Open, lesson: Class, axe: str, *, language: str, sch
     page = opened(f"/sessions/98?lang={language}#token={teacher()}", color_scheme=scheme)
     expect(page.locator("#people tr")).to_have_count(5)
     page.locator("#every summary").click()
+    page.locator("#uncounted summary").click()
     page.locator(".bar").first.focus()
     assert violations(page, axe) == []
     page.set_viewport_size(PHONE)

@@ -49,23 +49,26 @@ function open(given) {
 
 /** An answer of the API; throws a sentence for people when it is none. */
 async function api(path, body) {
-  const headers = { Authorization: `Bearer ${held}` };
+  const used = held;
+  const headers = { Authorization: `Bearer ${used}` };
   if (body) headers["Content-Type"] = "application/json";
   const request = { headers, method: body ? "POST" : "GET", body: body && JSON.stringify(body) };
   const answer = await fetch(root + path, request).catch(() => null);
   if (!answer) throw new Error(words.trouble.never);
-  if (answer.status === 401 || answer.status === 403) refuse(answer.status);
+  if (answer.status === 401 || answer.status === 403) refuse(answer.status, used);
   const told = await answer.json();
   if (told.reason === "database-down") throw new Error(say.outage);
   if (!answer.ok) throw new Error(told.detail);
   return told;
 }
 
-function refuse(code) {
+/** Ask for another token; two requests are refused together, and only the first asks. */
+function refuse(code, used) {
+  if (used !== held) return;
   clearTimeout(look);
   held = null;
   part("console").hidden = true;
-  token.request(open, code === 401 ? words.ask.expired : say.refused);
+  token.request(open, code === 401 ? token.refusal(used) : say.refused);
 }
 
 /** Show what is wrong with health or with the list; null when nothing is any more. */
@@ -84,6 +87,7 @@ async function health() {
     found = Object.fromEntries(checks.map((check) => [check.what, check]));
     trouble("health", null);
   } catch (error) {
+    if (!held) return;
     trouble("health", error);
   }
   // What was not looked at, since it could not be asked, is unknown: it does not vanish.

@@ -5,11 +5,16 @@ import { language } from "./words.js";
 const names = new Intl.Collator(language, { numeric: true });
 const STATUSES = ["present", "left", "not_joined", "completed", "absent"];
 
+const MUCH = 1 / 5; // of somebody's time: when LiveKit knows nothing of so much, the page says so
+const MINUTE_SECONDS = 60;
+
 const FILTERS = {
   all: () => true,
-  late: (one) => one.late !== null,
-  early: (one) => one.early !== null,
-  below: (one) => one.below,
+  late: (person) => person.late !== null,
+  early: (person) => person.early !== null,
+  below: (person) => person.below,
+  guest: (person) => person.guest,
+  unconfirmed: (person) => person.unconfirmed,
 };
 
 const KEYS = {
@@ -22,31 +27,68 @@ const KEYS = {
   visits: (one) => one.visits.length,
 };
 
-export function people({ session, attendances }) {
-  const start = Date.parse(session.scheduled_at);
-  const end = Date.parse(session.ends_at);
-  return attendances.map((told) => person(told, start, end));
+export function people({ session, attendances, uncounted }) {
+  const aborted = uncounted.filter(({ reason }) => reason === "aborted");
+  const failed = grouped(aborted, ({ user_id }) => user_id);
+  const known = {
+    start: Date.parse(session.scheduled_at),
+    end: Date.parse(session.ends_at),
+    expects: attendances.some(({ expected }) => expected), // else everybody would be a guest
+  };
+  return attendances.map((attendance) => ({
+    ...person(attendance, known),
+    ...trust(attendance, failed.get(attendance.user_id) ?? []),
+  }));
 }
 
-function person(told, start, end) {
-  const joined = instant(told.first_joined_at);
-  const left = told.is_currently_in_meeting ? null : instant(told.last_left_at);
+function person(attendance, { start, end, expects }) {
+  const { name, participant_name: alias, user_id: id } = attendance;
+  const joined = instant(attendance.first_joined_at);
+  const left = attendance.is_currently_in_meeting ? null : instant(attendance.last_left_at);
   return {
-    id: told.user_id,
-    title: told.name || told.user_id,
-    status: told.attendance_status,
-    inside: told.is_currently_in_meeting,
+    id,
+    title: name || id,
+    alias: alias && alias !== name ? alias : "",
+    host: attendance.is_host,
+    guest: expects && !attendance.expected && !attendance.is_host,
+    phone: attendance.cycles.some(byPhone),
+    status: attendance.attendance_status,
+    inside: attendance.is_currently_in_meeting,
     joined,
     left,
-    late: told.is_late ? joined - start : null,
-    early: told.left_early ? end - left : null,
-    length: told.join_count ? told.duration_seconds * 1000 : null,
-    percentage: told.attendance_percentage,
-    below: told.attendance_status === "completed" && told.meets_minimum === false,
-    unconfirmed: told.join_count > 0 && told.cycles.every((cycle) => cycle.source === "client"),
-    failed: told.cycles.filter((cycle) => cycle.ended_by === "aborted").length,
-    visits: told.cycles.map((cycle) => visit(cycle, told)),
+    late: attendance.is_late ? joined - start : null,
+    early: attendance.left_early ? end - left : null,
+    length: attendance.join_count ? attendance.duration_seconds * 1000 : null,
+    percentage: attendance.attendance_percentage,
+    below: attendance.attendance_status === "completed" && attendance.meets_minimum === false,
+    visits: attendance.cycles.map((cycle) => visit(cycle, attendance)),
   };
+}
+
+/** What LiveKit confirmed of it, and how many connections never came up. */
+function trust({ confirmed, confirmed_seconds, duration_seconds, cycles }, failed) {
+  const missing = duration_seconds - confirmed_seconds;
+  const partly = confirmed && missing >= MINUTE_SECONDS && missing >= duration_seconds * MUCH;
+  return {
+    unconfirmed: confirmed === false,
+    confirmed: partly ? confirmed_seconds * 1000 : null,
+    failed: failed.length + cycles.filter((cycle) => cycle.ended_by === "aborted").length,
+  };
+}
+
+/** Lists by what `keyOf` says of each; `Map.groupBy` is too new for some browsers. */
+export function grouped(items, keyOf) {
+  const groups = new Map();
+  for (const item of items) {
+    const key = keyOf(item);
+    if (!groups.has(key)) groups.set(key, []);
+    groups.get(key).push(item);
+  }
+  return groups;
+}
+
+export function byPhone({ kind }) {
+  return kind === "SIP";
 }
 
 function visit(cycle, { user_id }) {
@@ -66,9 +108,9 @@ function instant(text) {
 export function chosen(everybody, { status, find, sort, down }) {
   const sought = fold(find.trim());
   const matching = everybody.filter(
-    (one) =>
-      answers(one, status) &&
-      (!sought || fold(one.title).includes(sought) || fold(one.id).includes(sought)),
+    (person) =>
+      answers(person, status) &&
+      [person.title, person.alias, person.id].some((name) => fold(name).includes(sought)),
   );
   const key = KEYS[sort];
   return matching.sort(
@@ -76,9 +118,9 @@ export function chosen(everybody, { status, find, sort, down }) {
   );
 }
 
-/** Whether a filter shows this person: by a status, or by one of FILTERS. */
-export function answers(one, filter) {
-  return FILTERS[filter]?.(one) ?? one.status === filter;
+/** Whether a filter shows this person: by one of FILTERS, or by a status, in which no host counts. */
+export function answers(person, filter) {
+  return FILTERS[filter]?.(person) ?? (person.status === filter && !person.host);
 }
 
 function compare(a, b, down = false) {

@@ -8,7 +8,8 @@ import { root } from "./root.js";
 import { paint } from "./table.js";
 import { range, showAxis } from "./timeline.js";
 import * as token from "./token.js";
-import { both, counted, day, fill, second, start, time, words, zone } from "./words.js";
+import { showUncounted } from "./uncounted.js";
+import { both, counted, day, fill, number, percent, second, start, time, words, zone } from "./words.js";
 
 const POLL_MS = 10_000;
 const SLOWEST_MS = 120_000;
@@ -69,7 +70,7 @@ async function look() {
 }
 
 async function ask() {
-  const response = await fetch(address(), {
+  const response = await fetch(address({ uncounted: "1" }), {
     headers: { Authorization: `Bearer ${held}` },
     signal: AbortSignal.timeout(POLL_MS),
     cache: "no-store",
@@ -121,11 +122,14 @@ function trouble() {
 }
 
 function showSession({ session: told, attendances }) {
-  if (told.session_id) write(part("session"), told.session_id);
+  if (told.session_id) write(part("session"), told.title || told.session_id);
   const own = told.room_name && told.room_name !== told.session_id;
   write(part("room"), own ? fill(words.roster.room, { name: told.room_name }) : "");
   write(part("schedule"), schedule(told, attendances));
-  for (const fact of [part("room"), part("schedule")]) put(fact, "hidden", !fact.textContent);
+  write(part("minimum"), minimum(told));
+  for (const fact of ["room", "schedule", "minimum"].map(part)) {
+    put(fact, "hidden", !fact.textContent);
+  }
   document.body.classList.toggle("scheduled", Boolean(told.scheduled_at));
 }
 
@@ -137,6 +141,12 @@ function schedule({ scheduled_at, ends_at }, attendances) {
   }
   const joins = attendances.map((one) => one.first_joined_at).filter(Boolean);
   return joins.length ? day(Math.min(...joins.map(Date.parse))) : "";
+}
+
+/** From which share of the schedule somebody has attended. */
+function minimum({ scheduled_at, minimum_percentage: least }) {
+  const counts = scheduled_at && least !== null;
+  return counts ? fill(words.roster.minimum, { share: percent(least) }) : "";
 }
 
 /** Everything from the last answer, as the controls ask for it. */
@@ -155,6 +165,7 @@ function show() {
   showCounts(roster.summary, everybody);
   showAxis(document.querySelector("table.roster"), shown, now);
   paint(everybody, wanted, shown);
+  showUncounted(roster, everybody);
 }
 
 function showCounts(summary, everybody) {
@@ -169,7 +180,7 @@ function showCounts(summary, everybody) {
   for (const count of document.querySelectorAll("[data-count]")) {
     const word = count.dataset.count;
     const n = summary[word] ?? everybody.filter((one) => answers(one, word)).length;
-    write(count, String(n));
+    write(count, number(n));
     const chosen = controls.elements.status.value === word;
     put(count.closest("label"), "hidden", n === 0 && word !== "all" && !chosen);
   }

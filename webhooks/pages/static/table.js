@@ -1,9 +1,9 @@
 /** The roster's rows, kept from one answer to the next: only what differs is written. */
 
 import { make, put, write } from "./dom.js";
-import { chosen } from "./person.js";
+import { byPhone, chosen } from "./person.js";
 import { describe, keepStop, showBars, why } from "./timeline.js";
-import { counted, number, percent, second, span, time, words } from "./words.js";
+import { both, counted, fill, isolate, number, percent, second, span, time, words } from "./words.js";
 
 const body = document.getElementById("people");
 const visits = document.getElementById("visits");
@@ -31,7 +31,7 @@ function paintVisits(some) {
 }
 
 /** Bring `parent`'s children in line with `wanted`; what stays is neither made nor moved anew. */
-function arrange(parent, known, wanted, keyOf, make, fillIn) {
+export function arrange(parent, known, wanted, keyOf, make, fillIn) {
   const focused = document.activeElement;
   const keys = new Set(wanted.map(keyOf));
   for (const [key, child] of known) {
@@ -55,7 +55,9 @@ function newRow() {
   const row = make("tr", "", "row");
   const who = make("th", "person", "rowheader");
   who.scope = "row";
-  who.append(make("bdi", "name"), make("bdi", "id"));
+  const about = make("div", "about");
+  about.append(make("bdi", "id"), make("span", "alias"), mark("host"), mark("guest"), mark("phone"));
+  who.append(make("bdi", "name"), about);
   row.append(who);
   for (const name of ["status", "joined", "left", "minutes", "percentage", "visits", "timeline"]) {
     const cell = make("td", name, "cell");
@@ -70,21 +72,42 @@ function newRow() {
   return row;
 }
 
-function fillRow(row, one, shown) {
+function mark(name) {
+  const made = make("span", `mark ${name}`);
+  made.textContent = words.roster.mark[name];
+  return made;
+}
+
+function fillRow(row, person, shown) {
+  const { below, joined, late, left, early, length, percentage, visits, failed } = person;
   const [who, ...cells] = row.children;
-  write(who.children[0], one.title);
-  put(who, "title", one.title); // a very long one is cut
-  write(who.children[1], one.title === one.id ? "" : one.id);
-  const [status, joined, left, minutes, percentage, count, timeline] = cells;
-  put(row.dataset, "status", one.below ? "below" : one.status);
-  const state = one.below ? words.roster.below_minimum : words.state[one.status];
-  fillCell(status, state ?? one.status, one.unconfirmed && words.roster.unconfirmed);
-  fillCell(joined, one.joined && time(one.joined), one.late !== null && said("late", one.late));
-  fillCell(left, one.left && time(one.left), one.early !== null && said("early", one.early));
-  fillCell(minutes, one.length !== null && span(one.length));
-  fillCell(percentage, one.percentage !== null && percent(one.percentage));
-  fillCell(count, number(one.visits.length), one.failed && counted(words.roster.failed, one.failed));
-  showBars(timeline.firstChild, one, shown);
+  fillWho(who, person);
+  put(row.dataset, "status", below ? "below" : person.status);
+  const state = below ? words.roster.below_minimum : words.state[person.status];
+  fillCell(cells[0], state ?? person.status, doubt(person));
+  fillCell(cells[1], joined && time(joined), late !== null && said("late", late));
+  fillCell(cells[2], left && time(left), early !== null && said("early", early));
+  fillCell(cells[3], length !== null && span(length));
+  fillCell(cells[4], percentage !== null && percent(percentage));
+  fillCell(cells[5], number(visits.length), failed && counted(words.roster.failed, failed));
+  showBars(cells[6].firstChild, person, shown);
+}
+
+function fillWho(who, { title, id, alias, host, guest, phone }) {
+  const [name, about] = who.children;
+  const [shownId, shownAlias, ...marks] = about.children;
+  const joinedAs = alias && fill(words.roster.joined_as, { name: isolate(alias) });
+  write(name, title);
+  write(shownId, title === id ? "" : id);
+  write(shownAlias, joinedAs);
+  put(who, "title", [title, joinedAs].filter(Boolean).join("\n")); // very long ones are cut
+  [host, guest, phone].forEach((marked, nth) => put(marks[nth], "hidden", !marked));
+}
+
+/** What LiveKit did not confirm of somebody's time. */
+function doubt({ unconfirmed, confirmed }) {
+  if (unconfirmed) return words.roster.unconfirmed;
+  return confirmed !== null && fill(words.roster.partly, { span: span(confirmed) });
 }
 
 function said(what, length) {
@@ -109,7 +132,8 @@ function fillLine(line, visit) {
   write(left, visit.to === null ? "–" : second(visit.to));
   write(lasted, length);
   write(reason, why(visit));
-  write(source, words.source[visit.source] ?? visit.source ?? "");
+  const by = words.source[visit.source] ?? visit.source ?? "";
+  write(source, byPhone(visit) ? both([by, words.roster.mark.phone]) : by);
 }
 
 function fillCell(cell, value, note) {

@@ -4,6 +4,7 @@
  */
 
 import { make, place, put } from "./dom.js";
+import { byPhone } from "./person.js";
 import { fill, second, span, time, words } from "./words.js";
 
 const MINUTE = 60_000;
@@ -113,7 +114,8 @@ export function why({ ended_by, disconnect_reason, estimated }) {
 }
 
 function reasons(visit) {
-  return visit.ended_by ? [why(visit)] : [];
+  const phone = byPhone(visit) ? [words.roster.mark.phone] : [];
+  return visit.ended_by ? [...phone, why(visit)] : phone;
 }
 
 function showTip(bar) {

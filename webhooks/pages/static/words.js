@@ -46,6 +46,9 @@ export function span(ms) {
   return rest ? `${hours} ${units.minute.format(rest)}` : hours;
 }
 
+/** A name within a sentence: whatever its script is, the words around it keep their order. */
+export const isolate = (text) => `\u2068${text}\u2069`;
+
 /** A sentence with its {gaps} filled. */
 export function fill(sentence, gaps) {
   return sentence.replace(/\{(\w+)\}/g, (gap, name) => gaps[name] ?? gap);
