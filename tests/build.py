@@ -307,8 +307,7 @@ class Folded:
         )
 
     def _with_valid_name(self, room: Room) -> Room:
-        named = self.registered.get(room.named_session or "")
-        valid = named is None or named.is_registered_for(room.name)
+        valid = room.may_name(self.registered.get(room.named_session or ""))
         return room if valid else replace(room, named_session=None)
 
 

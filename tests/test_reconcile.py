@@ -183,6 +183,29 @@ def test_who_only_just_joined_by_hand_is_still_connecting(
 
 
 @pytest.mark.usefixtures("open_room")
+def test_who_joins_again_by_hand_is_connecting_again(rollcall: Rollcall, sweeps: Sweeps) -> None:
+    by_hand(rollcall, minutes_ago=10)
+    sweeps.sweep()
+    assert rollcall.join("98").status_code == 200, "the page was loaded again"
+    for _ in range(3):
+        sweeps.sweep(after_seconds=33)
+    assert rollcall.seen("98")["is_currently_in_meeting"]
+
+
+@pytest.mark.usefixtures("open_room")
+def test_joining_again_by_hand_puts_the_end_off_and_not_away(
+    rollcall: Rollcall, sweeps: Sweeps
+) -> None:
+    by_hand(rollcall, minutes_ago=10)
+    sweeps.sweep()
+    by_hand(rollcall, minutes_ago=3)
+    sweeps.sweep(after_seconds=33)
+    assert rollcall.seen("98")["is_currently_in_meeting"], "missed once since"
+    sweeps.sweep(after_seconds=33)
+    assert not rollcall.seen("98")["is_currently_in_meeting"]
+
+
+@pytest.mark.usefixtures("open_room")
 def test_a_manual_join_of_somebody_who_is_inside_goes_on(
     rollcall: Rollcall, livekit: FakeLiveKit, sweeps: Sweeps
 ) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 from werkzeug.test import TestResponse
 
+from models.ledger import apply
 from models.settings.settings import Settings
-from tests.build import joined, left
+from models.storage import db
+from tests.build import client_joined, client_left, joined, left
 from tests.doors import (
     Rollcall,
     Row,
@@ -72,8 +74,8 @@ def test_a_room_that_names_a_registered_session_of_another_room_is_not_in_it(
 def test_in_a_session_that_nobody_registered_each_room_sees_its_own_visits(
     rollcall: Rollcall,
 ) -> None:
-    quran(rollcall)
-    made = told(rollcall.status("quran-98"))["session_id"]
+    made = "open-class"
+    rollcall.deliver(joined(ago(9), name="Ahmad", room_created=ago(10), names=made))
     math_names(rollcall, made)
     rollcall.join("math-7", of=token("8", "math-7"), session_type="group", academy_id="spy")
     assert people(rollcall, made, MATH_ADMIN) == ["7", "8"]
@@ -85,6 +87,19 @@ def test_in_a_session_that_nobody_registered_each_room_sees_its_own_visits(
     seen = told(rollcall.status(made, of=MATH_ADMIN, user_id="5"))
     assert (seen["attendance_status"], seen["join_count"]) == ("not_joined", 0)
     assert len(told(rollcall.roster(made))["attendances"]) == 3, "an operator sees all of it"
+
+
+def test_what_is_made_on_the_spot_for_one_room_no_other_room_names(rollcall: Rollcall) -> None:
+    quran(rollcall)
+    made = told(rollcall.status("quran-98"))["session_id"]
+    before = told(rollcall.roster(made, of=QURAN_ADMIN))["session"]
+    math_names(rollcall, made)
+    for of in (MATH_ADMIN, MATH_PUPIL):
+        assert problem(rollcall.roster(made, of=of)) == (403, "forbidden")
+    assert told(rollcall.roster(made))["session"] == before, "as an operator sees it"
+    assert told(rollcall.status("math-7", of=MATH_PUPIL))["session_id"].startswith("math-7@")
+    listed = rollcall.client.get("/api/sessions?room_name=quran-98", headers=bearer(ops_token()))
+    assert [each["session_id"] for each in told(listed)["sessions"]] == [made]
 
 
 def test_a_room_hears_of_its_own_session_though_another_room_named_it_first(
@@ -180,6 +195,44 @@ def test_a_join_by_id_changes_neither_what_a_name_means_nor_where_others_are(
     assert told(rollcall.join("99"))["session_id"] == "99"
     assert told(rollcall.status("quran-98", of=token("6")))["session_id"] == "98"
     assert told(rollcall.join("quran-98", of=token("7")))["session_id"] == "98"
+
+
+def test_who_joins_the_next_class_by_its_id_is_in_both_one_after_the_other(
+    rollcall: Rollcall,
+) -> None:
+    rollcall.put("98", room_name="quran-98", scheduled_at=ago(59).isoformat())
+    rollcall.put("99", room_name="quran-98", scheduled_at=ago(-1).isoformat())
+    first = told(rollcall.join("98"))
+    second = told(rollcall.join("99"))
+    assert (second["session_id"], second["is_currently_in_meeting"]) == ("99", True)
+    assert second["visit"] != first["visit"]
+    seen = told(rollcall.status("98"))
+    assert (seen["is_currently_in_meeting"], seen["join_count"]) == (False, 1)
+    assert told(rollcall.join("99"))["visit"] == second["visit"], "again is the same visit"
+
+
+def test_a_room_is_joined_by_its_own_name_at_any_time(rollcall: Rollcall) -> None:
+    """Also where a session has the room's name as its id, and is over, or to come."""
+    for minutes_ago in (24 * 60, -5 * 60):
+        scheduled_at = ago(minutes_ago).isoformat()
+        rollcall.put("quran-98", room_name="quran-98", scheduled_at=scheduled_at)
+        assert rollcall.join("quran-98").status_code in (200, 201)
+
+
+def test_a_join_by_id_un_ends_no_other_session_of_the_room(rollcall: Rollcall) -> None:
+    rollcall.put("open", room_name="quran-98")
+    rollcall.put("98", room_name="quran-98", scheduled_at=ago(10).isoformat())
+    with db.writing(rollcall.backend.engine) as conn:
+        for event in (
+            client_joined(ago(48 * 60), visit="VI_6", user="6", session="open"),
+            client_left(ago(47 * 60), visit="VI_6", user="6", session="open"),
+        ):
+            settings = rollcall.backend.settings
+            apply.apply(conn, [event], now=event.created_at, settings=settings)
+    before = steady(rollcall.seen("open", user="6"))
+    assert (before["attendance_status"], before["final"]) == ("completed", True)
+    assert told(rollcall.join("98"))["session_id"] == "98"
+    assert steady(rollcall.seen("open", user="6")) == before
 
 
 def test_a_client_says_nothing_over_what_is_registered(rollcall: Rollcall) -> None:

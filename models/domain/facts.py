@@ -127,6 +127,18 @@ class Room:
             return False
         return self.started_at is None or self.finished_at >= self.started_at
 
+    def may_name(self, registered: Session | None) -> bool:
+        """Whether its metadata may name the session that it names, which is this registered one or
+        (None) one that nobody registered.
+
+        A registered session is named by its own rooms alone; so is one that is made on the spot for
+        the rooms of the name in its id. Any room may name what is left.
+        """
+        if registered is not None:
+            return registered.is_registered_for(self.name)
+        room_name, _ = made_for(self.named_session or "")
+        return room_name in (None, self.name)
+
     @property
     def restarts(self) -> list[datetime]:
         """The starts of servers that came back while the room went on, in order."""

@@ -43,7 +43,7 @@ def ids(some_rooms: Iterable[Room], some_cycles: Iterable[Cycle], settings: Sett
 def _ids_of_room(life: Room, settings: Settings) -> list[str]:
     """The ids under which a room may make a session on the spot."""
     made = ownership.made_id(life.name, life.created_at, settings.rules)
-    return [life.named_session, made] if life.named_session else [made]
+    return [life.named_session, made] if life.named_session and life.may_name(None) else [made]
 
 
 def _id_of_join(manual: Cycle, settings: Settings) -> str:

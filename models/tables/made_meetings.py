@@ -20,7 +20,7 @@ from models.tables.reach import ClientWord, Reach
 
 def of_made(conn: Connection, made: Session) -> Known:
     """What was made on the spot has the rooms that name it, and the name in its id."""
-    naming = room.that_name(conn, made.id)
+    naming = [life for life in room.that_name(conn, made.id) if life.may_name(None)]
     by_hand, since, until = cycle.named_by_hand(conn, made.id)
     names = {life.name for life in naming} | by_hand or {made.room_name}
     room_name, _ = made_for(made.id)

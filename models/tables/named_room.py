@@ -3,7 +3,7 @@ sessions its metadata may name."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -113,15 +113,15 @@ def valid(conn: Connection, lives: Sequence[Room], registered: Iterable[Session]
         return list(lives)
     known = {each.id: each for each in registered}
     known |= session.registered(conn, names - known.keys())
-    return [life if _may_name(life, known) else replace(life, named_session=None) for life in lives]
+    return [
+        life
+        if life.may_name(known.get(life.named_session or ""))
+        else replace(life, named_session=None)
+        for life in lives
+    ]
 
 
 def ignored(conn: Connection, lives: Sequence[Room]) -> list[Room]:
-    """Those of the rooms whose metadata names a session that is registered for other rooms."""
+    """Those of the rooms whose metadata names a session that is another room's."""
     known = session.registered(conn, {life.named_session for life in lives if life.named_session})
-    return [life for life in lives if not _may_name(life, known)]
-
-
-def _may_name(life: Room, registered: Mapping[str, Session]) -> bool:
-    named = registered.get(life.named_session or "")
-    return named is None or named.is_registered_for(life.name)
+    return [life for life in lives if not life.may_name(known.get(life.named_session or ""))]

@@ -90,12 +90,14 @@ def open_visits(
 def open_by_hand(
     conn: Connection, names: Iterable[str], *, since: datetime, until: datetime, limit: int
 ) -> list[Cycle]:
-    """The manual joins between the two moments to rooms of these names, the latest first, of which
-    neither their client nor an inference has said the end since they last joined."""
+    """The manual joins to rooms of these names, begun at `since` and repeated at `until` at the
+    latest, the latest first, of which neither their client nor an inference has said the end since
+    they last joined."""
     columns = cycles.c
     statement = select(cycles).where(
         among(conn, columns.room_name, names),
         columns.joined_at.between(since, until),
+        columns.client_joined_at <= until,
         columns.room_sid.is_(None),
         or_(columns.client_left_at.is_(None), columns.client_left_at < columns.client_joined_at),
         or_(columns.left_at.is_(None), columns.left_at < columns.client_joined_at),

@@ -112,14 +112,9 @@ def client_words(conn: Connection, reach: Reach) -> list[ClientWord]:
 
 def manual_joins(conn: Connection, reach: Reach) -> Select[Any]:
     """The ids of the provisional cycles in reach, but for those that name another session by id."""
-    columns = _in_reach(_kind(conn, reach)).c
-    named, by_name = columns.named_session, columns.room_name.concat("@")
-    ours = or_(
-        named.is_(None),
-        named == reach.session_id,
-        func.substr(named, 1, func.length(by_name)) == by_name,
-    )
-    statement = select(columns.cycle_id).where(columns.room_sid.is_(None), ours)
+    in_reach = _in_reach(_kind(conn, reach))
+    ours = _not_elsewhere(in_reach, reach.session_id)
+    statement = select(in_reach.c.cycle_id).where(in_reach.c.room_sid.is_(None), ours)
     return statement.params(_values(reach))
 
 
@@ -152,10 +147,23 @@ def _by_id(kind: Kind, *, limited: bool) -> Select[Any]:
 
 @cache
 def _last_signs(kind: Kind) -> Select[Any]:
-    columns = _in_reach(kind).c
+    in_reach = _in_reach(kind)
+    columns, in_session = in_reach.c, bindparam("in_session", type_=cycles.c.named_session.type)
     latest = (func.max(columns.client_joined_at), func.max(columns.client_left_at))
-    signs = select(columns.room_name, *latest).where(columns.room_sid.is_(None))
+    signs = select(columns.room_name, *latest).where(
+        columns.room_sid.is_(None), _not_elsewhere(in_reach, in_session)
+    )
     return signs.group_by(columns.room_name)
+
+
+def _not_elsewhere(in_reach: Subquery, session_id: Any) -> ColumnElement[bool]:
+    """Manual joins that name no other session by its id."""
+    named, by_name = in_reach.c.named_session, in_reach.c.room_name.concat("@")
+    return or_(
+        named.is_(None),
+        named == session_id,
+        func.substr(named, 1, func.length(by_name)) == by_name,
+    )
 
 
 @cache

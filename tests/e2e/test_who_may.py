@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 import aiohttp
@@ -85,20 +86,20 @@ def test_metadata_brings_nobody_into_the_registered_session_of_another_room(
 def test_in_a_session_that_nobody_registered_metadata_shows_nobody_else(
     deployment: Deployment,
 ) -> None:
+    """One that both rooms name, and the one that was made on the spot for the other room."""
+
     async def attack() -> None:
-        async with aiohttp.ClientSession() as http:
+        async with two_rooms(deployment, "open-class", OPEN, SPY) as http:
+            await set_metadata(http, deployment, OPEN, "open-class")
             diary = Diary(deployment.livekit, OPEN)
-            async with diary.visit("early-pupil") as visit:
+            async with diary.visit("late-pupil") as visit:
                 await Rollcall(deployment.port, http).shows(diary, visit)
-                seen = await Rollcall(deployment.port, http).status(OPEN, "early-pupil")
-        made = seen["session_id"]
-        async with two_rooms(deployment, made, OPEN, SPY) as http:
-            status, roster = await ask(http, deployment, made, SPY)
-            assert status == 200
-            assert people(roster) <= {"first-of-attacker", "second-of-attacker"}
-            assert roster["session"]["room_name"] == SPY
-            status, roster = await ask(http, deployment, made, OPEN)
-            assert status == 200
-            assert people(roster) <= {"early-pupil", "pupil-of-victim"}
+                _, roster = await ask(http, deployment, "open-class", SPY)
+                assert people(roster) == {"first-of-attacker", "second-of-attacker"}
+                assert roster["session"]["room_name"] == SPY
+                _, roster = await ask(http, deployment, "open-class", OPEN)
+                assert people(roster) == {"pupil-of-victim", "late-pupil"}
+                made = f"{OPEN}@{datetime.now(UTC).date()}"
+                assert (await ask(http, deployment, made, SPY))[0] == 403
 
     asyncio.run(attack())

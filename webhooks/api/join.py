@@ -18,7 +18,7 @@ from sqlalchemy import Connection
 from models.domain import attendance, visit
 from models.domain import event as events
 from models.domain.event import CLIENT_JOINED, CLIENT_LEFT, Event
-from models.domain.facts import Cycle, Meeting, Session
+from models.domain.facts import Cycle, Meeting, Session, made_for
 from models.ledger import apply
 from models.storage import db
 from models.tables import cycle, named_room, session_facts, webhook_event
@@ -38,7 +38,8 @@ from worker.cache.change import Change, changing
 join = Blueprint("join", __name__, url_prefix="/api/sessions/meeting")
 
 MOST_VISITS = 100
-"""Manual joins of one person to one session that make a visit each."""
+"""Manual joins of one person to rooms of one name, within twice MAX_CYCLE_HOURS, that make a visit
+each."""
 
 MOST_SIGNS = 20
 """Joins that are kept of one visit: pages are reloaded, and learn claims and names."""
@@ -71,6 +72,8 @@ def record_join() -> Response:
         named = _named_session(conn, caller, asked, now)
         here, cycles = _own_facts(conn, caller, now)
         already = visit.open_visit(here.owners, cycles, now=now)
+        if already is not None and already.joined_session != named:
+            already = None  # of another session: the new visit ends it
         if already is None:
             _check_visits(cycles)
         event = Event(
@@ -129,7 +132,7 @@ def record_leave() -> Response:
 def _check_visits(cycles: Sequence[Cycle]) -> None:
     """Nobody comes so often: what one person can have stored is bounded."""
     if sum(one.provisional for one in cycles) >= MOST_VISITS:
-        detail = f"You joined this session {MOST_VISITS} times: no more of it is kept."
+        detail = f"You joined this room {MOST_VISITS} times lately: no more of it is kept."
         headers = {"Retry-After": str(FULL_SECONDS)}
         raise Problem(429, "too-many-joins", detail, headers=headers)
 
@@ -156,10 +159,13 @@ def _named_session(conn: Connection, caller: Caller, asked: JoinBody, now: datet
     meeting = address.visible(caller, meeting, asked.session_id, caller.user_id, now=now)
     if meeting is None:
         return None
-    if not attendance.takes_joins(meeting, now=now, rules=rules):
+    if attendance.takes_joins(meeting, now=now, rules=rules):
+        is_rooms_day = made_for(asked.session_id)[0] == caller.room
+        return asked.session_id if meeting.session.registered and not is_rooms_day else None
+    if asked.session_id != caller.room:
         detail = "This session takes no joins now: its time is over, or has not come yet."
         raise Problem(409, "not-open", detail)
-    return asked.session_id if meeting.session.registered else None
+    return None  # by its own name a room is joined at any time
 
 
 def _own_facts(conn: Connection, caller: Caller, now: datetime) -> tuple[NamedRoom, list[Cycle]]:

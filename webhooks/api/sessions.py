@@ -29,9 +29,14 @@ from webhooks.door.context import backend, present
 from webhooks.door.operation import Answer, json, operation
 from webhooks.door.problems import Problem
 from webhooks.door.responses import Response
+from webhooks.door.sending import take_seat
 from worker.cache.change import changing
 
 T = TypeVar("T")
+
+SHORT_LIST = 50
+"""Sessions that were made on the spot: whether each is there takes some statements. A list with
+more takes a seat, as an export does."""
 
 sessions = Blueprint("sessions", __name__, url_prefix="/api/sessions")
 
@@ -89,6 +94,7 @@ def delete(session_id: str) -> Response:
     tokens=("administrator", "operator"),
     query=PageQuery,
     answers={200: json("A page.", replies.SessionsPage)},
+    problems=(429,),
 )
 def index() -> Response:
     """Sessions by id, a page at a time; `next` is the `after` of the next page.
@@ -100,6 +106,8 @@ def index() -> Response:
     wanted = asked.wanted(now, of_room=of_room)
     with db.reading(backend().engine) as conn:
         page = session_list.page(conn, wanted, after=asked.after, limit=asked.limit)
+        if sum(each.made_by != "registered" for each in page) > SHORT_LIST:
+            take_seat(caller)
         counts = session_list.counts(conn, wanted)
         there = session_facts.that_own(conn, page, rules=backend().rules, seen_from=of_room)
         overlaps = {} if of_room else session.overlapping(conn, there)

@@ -125,7 +125,7 @@ class Reconciler:
         """
         rooms = {look.rooms[sid]["name"]: sid for sid in look.people}
         missing = {
-            manual.cycle_id: manual
+            f"{manual.cycle_id} {manual.client_joined_at}": manual  # joined again: missed anew
             for manual in self._unconfirmed(look, rooms)
             if manual.user_id not in look.identities(rooms[manual.room_name or ""])
         }
