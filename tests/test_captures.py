@@ -36,7 +36,7 @@ def rosters(rollcall: Rollcall) -> list[Row]:
 
 def timeless(rosters: Iterable[Row]) -> list[Row]:
     """Rosters without the ages of whoever is still inside."""
-    ages = ("duration_minutes", "duration_seconds")
+    ages = ("duration_minutes", "duration_seconds", "confirmed_seconds")
     return [
         roster | {"attendances": [without(line, *ages) for line in roster["attendances"]]}
         for roster in rosters

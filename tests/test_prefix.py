@@ -31,7 +31,7 @@ def plain(rollcall: Rollcall) -> FlaskClient:
 def links(client: FlaskClient, path: str) -> set[str]:
     """What a page loads and leads to."""
     page = client.get(path).text
-    return set(re.findall(r'(?:href|src)="(?!https:)([^"#?][^"]*)"', page))
+    return set(re.findall(r'(?:href|src)="(?!https:)([^"#?<][^"]*)"', page))
 
 
 @both

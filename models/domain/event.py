@@ -128,7 +128,7 @@ def read(payload: dict[str, Any], source: Source = "livekit") -> Event:
 
     What a reconciler finds about a manual join has the form of a client's event.
     """
-    by_hand = source == "reconciler" and payload.get("event") in CLIENT_EVENTS
+    by_hand = source == "reconciler" and payload.get("event") == CLIENT_LEFT
     if source == "client" or by_hand:
         return _read_client(payload, source)
     return _read_webhook(payload, source)
