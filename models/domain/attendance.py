@@ -68,11 +68,9 @@ def view(
     rules: Rules,
     expecting: frozenset[str] = NOBODY,
 ) -> Attendance:
-    """What one person's `cycles` in the rooms of the meeting amount to at `now`.
-
-    `expecting` are the ids of the classes of those rooms that expect this person. Rules: the tables
-    of docs/rules.md; *older than* is >, *passed* is >=, *within* is <=.
-    """
+    """What one person's `cycles` in the rooms of the meeting amount to at `now`, by docs/rules.md:
+    *older than* is >, *passed* is >=, *within* is <=. `expecting` are the ids of the classes of
+    those rooms that expect them."""
     session = meeting.session
     visits = _visits(meeting, cycles, now=now, rules=rules, expecting=expecting)
     in_class = _in_class(session, visits, now)
@@ -83,14 +81,13 @@ def view(
     percentage = _percentage(session, scheduled_duration)
     is_host = user_id in session.hosts
     judged = () if is_host else in_class  # nobody waits for a host to be on time
-    status = "present" if inside else _status(session, visits, in_class, over, now)
     return Attendance(
         user_id=user_id,
         name=_latest_name(visits),
         is_host=is_host,
         visits=visits,
         is_currently_in_meeting=inside,
-        attendance_status="not_joined" if is_host and status == "absent" else status,
+        attendance_status="present" if inside else _status(session, user_id, visits, over, now),
         duration=_union(visits, now=now),
         first_joined_at=min((part.joined_at for part in visits), default=None),
         last_left_at=max((part.ended_at for part in visits if part.ended_at), default=None),
@@ -202,12 +199,15 @@ def _is_final(meeting: Meeting, in_class: Sequence[Visit], now: datetime, rules:
 
 
 def _status(
-    session: Session, visits: Sequence[Visit], in_class: Sequence[Visit], over: bool, now: datetime
+    session: Session, user_id: str, visits: Sequence[Visit], over: bool, now: datetime
 ) -> str:
-    """Of somebody who is not inside. What was before and after a class is no attendance of it."""
-    came = visits if session.scheduled_at is None else in_class
+    """Of somebody who is not inside. What was before and after a class is no attendance of it, and
+    no host is absent."""
+    came = visits if session.scheduled_at is None else _in_class(session, visits, now)
+    if over and not came:
+        return "not_joined" if user_id in session.hosts else "absent"
     if over:
-        return "completed" if came else "absent"
+        return "completed"
     before = session.scheduled_at is not None and now < session.scheduled_at
     return "left" if (visits if before else came) else "not_joined"
 
