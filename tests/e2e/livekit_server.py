@@ -32,7 +32,7 @@ class LiveKit:
         self._config.write_text(
             CONFIG.format(port=self._port, tcp_port=tcp_port, udp_port=udp_port)
             + _documented(webhooks_to=webhooks_to)
-            + ("" if redis is None else f"redis:\n  address: {urlsplit(redis).netloc}\n")
+            + ("" if redis is None else _redis_settings(redis))
         )
         self._server: subprocess.Popen[bytes] | None = None
 
@@ -112,3 +112,10 @@ def _documented(*, webhooks_to: int) -> str:
         assert theirs in written
         written = written.replace(theirs, ours)
     return written
+
+
+def _redis_settings(url: str) -> str:
+    """LiveKit's own words for the Redis of this URL."""
+    parts = urlsplit(url)
+    password = f"  password: {parts.password}\n" if parts.password else ""
+    return f"redis:\n  address: {parts.hostname}:{parts.port}\n{password}"
