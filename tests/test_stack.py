@@ -146,6 +146,7 @@ def test_its_valkey_asks_for_a_password_that_commands_find(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(os, "environ", os.environ.copy())  # what a command sets goes with the test
     for name in ("REDIS_URL", "REDIS_URL_FILE"):
         monkeypatch.delenv(name, raising=False)
     with valkey.running(Path("var/valkey")) as url:
@@ -191,7 +192,8 @@ stack.main(["--data", "data"])
 def _on_a_terminal(code: str, environment: dict[str, str]) -> str:
     """What that Python says whose output is a terminal."""
     ours, theirs = os.openpty()
-    unset = {name.upper() for name in Settings.model_fields}
+    names = [name.upper() for name in Settings.model_fields]
+    unset = {*names, *(f"{name}_FILE" for name in names)}
     kept = {name: value for name, value in os.environ.items() if name not in unset}
     command = [sys.executable, "-c", code]
     with subprocess.Popen(command, env=kept | environment, cwd=ROOT, stdout=theirs, stderr=theirs):
