@@ -12,7 +12,14 @@ import pytest
 
 from tests import witnesses
 from tests.build import captured, captures, truth
-from tests.doors import Rollcall, bearer, ops_token, told, without
+from tests.doors import (
+    GROWS,
+    Rollcall,
+    bearer,
+    ops_token,
+    told,
+    without,
+)
 from tests.witnesses import Told
 
 Row = dict[str, Any]
@@ -36,9 +43,8 @@ def rosters(rollcall: Rollcall) -> list[Row]:
 
 def timeless(rosters: Iterable[Row]) -> list[Row]:
     """Rosters without the ages of whoever is still inside."""
-    ages = ("duration_minutes", "duration_seconds", "confirmed_seconds")
     return [
-        roster | {"attendances": [without(line, *ages) for line in roster["attendances"]]}
+        roster | {"attendances": [without(line, *GROWS) for line in roster["attendances"]]}
         for roster in rosters
     ]
 

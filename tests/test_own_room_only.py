@@ -20,7 +20,16 @@ from models.domain import ownership
 from models.domain.event import Event
 from models.domain.facts import Rules
 from tests.build import Words, joined, left, room_finished, room_started
-from tests.doors import Rollcall, ago, on_sqlite, ops_token, token, without
+from tests.doors import (
+    GROWS,
+    GROWS_IN_CLASS,
+    Rollcall,
+    ago,
+    on_sqlite,
+    ops_token,
+    token,
+    without,
+)
 
 pytestmark = on_sqlite
 
@@ -29,7 +38,6 @@ IDS = ("97", "98", "99", "a", "u")
 USERS = ("5", "6", "7")
 TODAY = ownership.made_id("a", ago(), Rules())
 NAMED = (*IDS, *NAMES, TODAY, "x")
-GROWS = ("as_of", "duration_minutes", "duration_seconds", "confirmed_seconds", "scheduled_seconds")
 
 SEEDS = range(int(os.environ.get("OWN_ROOM_SEEDS", "3")))
 """Some 700 answers each, compared in pairs."""
@@ -162,7 +170,7 @@ def _told(answer: Any) -> Any:
     """What an answer says, but for what grows by itself."""
     said = answer.json
     for each in (said, *said.get("attendances", ())):
-        for name in (*GROWS, "attendance_percentage"):
+        for name in GROWS | GROWS_IN_CLASS:
             each.pop(name, None)
         for visit in each.get("cycles", ()):
             if visit["source"] == "client":  # two schools begin at two moments
@@ -207,7 +215,7 @@ def of_others(rollcall: Rollcall) -> dict[str, Any]:
     for address in IDS:
         for user in USERS:
             answer = rollcall.status(address, of=ops_token(), user_id=user)
-            said = without(answer.json or {}, *GROWS, "attendance_percentage")
+            said = without(answer.json or {}, *GROWS, *GROWS_IN_CLASS)
             if said.get("session", {}).get("made_by") == "registered":
                 heard[f"{address} {user}"] = said
     return heard

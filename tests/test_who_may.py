@@ -10,6 +10,8 @@ from models.settings.settings import Settings
 from models.storage import db
 from tests.build import client_joined, client_left, joined, left
 from tests.doors import (
+    GROWS,
+    GROWS_IN_CLASS,
     Rollcall,
     Row,
     ago,
@@ -166,8 +168,7 @@ def test_a_room_that_is_no_longer_listed_sees_nothing_more(rollcall: Rollcall) -
 
 def steady(seen: Row) -> Row:
     """What does not grow by itself."""
-    grows = ("as_of", "duration_minutes", "duration_seconds", "confirmed_seconds")
-    return without(seen, *grows, "scheduled_seconds", "attendance_percentage")
+    return without(seen, *GROWS, *GROWS_IN_CLASS)
 
 
 @pytest.mark.parametrize(
