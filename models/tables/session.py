@@ -106,7 +106,7 @@ def registered_near(
     """The sessions that are registered for rooms of these names: those without a schedule, and
     those whose window may hold a moment of the span (None: unbounded)."""
     wanted = sorted(names)
-    patterns = sorted({pattern for name in wanted for pattern in _patterns_of(name)})
+    patterns = sorted({pattern for name in wanted for pattern in patterns_of(name)})
     values: dict[str, Any] = {"names": wanted, "patterns": patterns}
     if since is not None:
         values["since"] = since - MAX_DURATION - WINDOW
@@ -213,7 +213,7 @@ def remove(conn: Connection, session_id: str) -> None:
 def listing_room(conn: Connection, room_name: str) -> ColumnElement[bool]:
     """Those whose room it is: by `room_name`, or by a name in `rooms`."""
     listed = select(session_rooms.c.session_id).where(
-        among(conn, session_rooms.c.name, sorted(_patterns_of(room_name)))
+        among(conn, session_rooms.c.name, sorted(patterns_of(room_name)))
     )
     return or_(sessions.c.room_name == room_name, sessions.c.id.in_(listed))
 
@@ -238,7 +238,7 @@ def as_row(session: Session, *, now: datetime) -> dict[str, Any]:
     return asdict(session) | lists | {"expected": expected} | derived
 
 
-def _patterns_of(name: str) -> Iterator[str]:
+def patterns_of(name: str) -> Iterator[str]:
     """The words in `rooms` that mean this room name: itself, and each of its beginnings."""
     yield name
     yield from (f"{name[:length]}*" for length in range(len(name) + 1))

@@ -15,7 +15,7 @@ from models.domain.facts import made_for
 from models.storage.db import among_bound, is_sqlite
 from models.tables.cycle import cycles
 from models.tables.room import rooms
-from models.tables.session import session_rooms, sessions
+from models.tables.session import patterns_of, session_rooms, sessions
 
 IS_THERE = select(exists().where(sessions.c.id == bindparam("address")))
 
@@ -32,13 +32,8 @@ def may_mean(conn: Connection, address: str, room_name: str) -> bool:
     if made_for(address)[0] == room_name:
         return bool(conn.execute(IS_THERE, {"address": address}).scalar_one())
     values = {"address": address, "room_name": room_name}
-    patterns = {"of_address": _patterns(address), "of_room": _patterns(room_name)}
+    patterns = {"of_address": [*patterns_of(address)], "of_room": [*patterns_of(room_name)]}
     return bool(conn.execute(_ways(is_sqlite(conn)), values | patterns).scalar_one())
-
-
-def _patterns(name: str) -> list[str]:
-    """The words in `rooms` that mean this room name: itself, and each of its beginnings."""
-    return [name, *(f"{name[:length]}*" for length in range(len(name) + 1))]
 
 
 @cache
