@@ -8,7 +8,7 @@ was lost. With Redis gone, the database answers.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from time import monotonic, sleep
@@ -88,10 +88,7 @@ def read_of_room(backend: Backend, room_name: str, user_id: str, *, keep_unknown
             else named.session_id(user_id, now=datetime.now(UTC))
         )
     except RedisError:
-        now = datetime.now(UTC)
-        with db.reading(backend.engine) as conn:
-            named = named_room.of_name(conn, room_name, now=now, rules=backend.rules)
-        session_id = named.session_id(user_id, now=now)
+        return _bypass(backend, room_name, user_id, find=session_facts.facts_of_name)
     if session_id is None:
         return Facts(None, (), "miss")
     return read(backend, session_id, user_id, keep_unknown=keep_unknown)
@@ -313,11 +310,17 @@ def _packed(
     return {MEETING: codec.pack_meeting(facts.meeting)} | whole | people
 
 
-def _bypass(backend: Backend, address: str, user_id: str) -> Facts:
+def _bypass(
+    backend: Backend,
+    address: str,
+    user_id: str,
+    *,
+    find: Callable[..., meetings.Facts | None] = session_facts.facts_at,
+) -> Facts:
     """The same answer without Redis."""
     now, rules = datetime.now(UTC), backend.rules
     with db.reading(backend.engine) as conn:
-        facts = session_facts.facts_at(conn, address, user_id=user_id, now=now, rules=rules)
+        facts = find(conn, address, user_id=user_id, now=now, rules=rules)
         if facts is None:
             return Facts(None, (), "bypass")
         cycles = reaching.within(conn, facts.reach, user_id=user_id)
