@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 
 from models.domain.enums import DISCONNECT_REASONS, KINDS, ROOM_END_REASONS, STANDARD
-from models.domain.facts import Source
+from models.domain.facts import Cycle, Source
 
 JOINED = "participant_joined"
 LEFT = "participant_left"
@@ -189,6 +189,20 @@ def _read_client(payload: dict[str, Any], source: Source) -> Event:
         academy_id=_optional(payload, "academy_id"),
         visit=_identifier(payload, "visit"),
         claimed_sid=_optional(payload, "participant_sid", limit=MAX_SESSION_ID_BYTES),
+    )
+
+
+def leave_of(manual: Cycle, event_id: str, *, at: datetime, source: Source) -> Event:
+    """The leave of a manual join: its client's word, or what a reconciler found."""
+    return Event(
+        event_id=event_id,
+        event=CLIENT_LEFT,
+        created_at=at,
+        source=source,
+        room_name=manual.room_name,
+        user_id=manual.user_id,
+        session_id=manual.named_session,
+        visit=manual.cycle_id,
     )
 
 

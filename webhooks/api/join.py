@@ -17,7 +17,7 @@ from sqlalchemy import Connection
 
 from models.domain import attendance, visit
 from models.domain import event as events
-from models.domain.event import CLIENT_JOINED, CLIENT_LEFT, Event
+from models.domain.event import CLIENT_JOINED, Event
 from models.domain.facts import Cycle, Meeting, Session, made_for
 from models.ledger import apply
 from models.storage import db
@@ -112,16 +112,7 @@ def record_leave() -> Response:
         conn = change.conn
         db.lock(conn, [f"person:{caller.user_id}"])
         left = _own_visit(conn, caller, asked.visit)
-        event = Event(
-            event_id=f"CL_{uuid4().hex}",
-            event=CLIENT_LEFT,
-            created_at=now,
-            source="client",
-            room_name=left.room_name,
-            user_id=left.user_id,
-            session_id=left.named_session,
-            visit=left.cycle_id,
-        )
+        event = events.leave_of(left, f"CL_{uuid4().hex}", at=now, source="client")
         if not left.client_leave:
             _apply(change, event, now)
     session_id, seen = _status(caller, left.cycle_id, now)

@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from models.domain import event as events
-from models.domain.event import CLIENT_LEFT, EPOCH, JOINED, LEFT, SEEN, Event, Unreadable
+from models.domain.event import CLIENT_LEFT, EPOCH, JOINED, LEFT, SEEN, Unreadable
 from models.domain.facts import RESTART_AFTER, Cycle, Rules
 from models.ledger import incoming
 from models.ledger.incoming import Incoming
@@ -43,16 +43,8 @@ def left_by_hand(manual: Cycle, *, first_missed_at: datetime) -> Incoming:
     about = manual.cycle_id
     if manual.left_at is not None:  # it was inferred to be over before, and they joined again
         about = f"{about}:{_count(manual.left_at, timedelta(microseconds=1))}"
-    event = Event(
-        event_id=f"{CLIENT_LEFT}:{about}",
-        event=CLIENT_LEFT,
-        created_at=first_missed_at,
-        source="reconciler",
-        room_name=manual.room_name,
-        user_id=manual.user_id,
-        session_id=manual.named_session,
-        visit=manual.cycle_id,
-    )
+    event_id = f"{CLIENT_LEFT}:{about}"
+    event = events.leave_of(manual, event_id, at=first_missed_at, source="reconciler")
     return Incoming(event, events.client_payload(event))
 
 
