@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from models.domain import counting, ownership, visit
@@ -28,7 +28,6 @@ class Attendance:
 
     user_id: str
     name: str | None
-    is_host: bool
     visits: tuple[Visit, ...]
     is_currently_in_meeting: bool
     attendance_status: str
@@ -42,6 +41,7 @@ class Attendance:
     meets_minimum: bool | None
     final: bool
     as_of: datetime
+    is_host: bool = False
 
     @property
     def join_count(self) -> int:
@@ -79,26 +79,24 @@ def view(
     final = over and _is_final(meeting, in_class, now, rules)
     scheduled_duration = _in_schedule(session, visits, now)
     percentage = _percentage(session, scheduled_duration)
-    is_host = user_id in session.hosts
-    judged = () if is_host else in_class  # nobody waits for a host to be on time
-    return Attendance(
+    seen = Attendance(
         user_id=user_id,
         name=_latest_name(visits),
-        is_host=is_host,
         visits=visits,
         is_currently_in_meeting=inside,
-        attendance_status="present" if inside else _status(session, user_id, visits, over, now),
+        attendance_status="present" if inside else _status(session, visits, in_class, over, now),
         duration=_union(visits, now=now),
         first_joined_at=min((part.joined_at for part in visits), default=None),
         last_left_at=max((part.ended_at for part in visits if part.ended_at), default=None),
-        is_late=_is_late(session, judged),
-        left_early=_left_early(session, judged, now) if over else None,
+        is_late=_is_late(session, in_class),
+        left_early=_left_early(session, in_class, now) if over else None,
         attendance_percentage=percentage,
         scheduled_duration=scheduled_duration,
-        meets_minimum=_meets_minimum(session, percentage) if final and not is_host else None,
+        meets_minimum=_meets_minimum(session, percentage) if final else None,
         final=final,
         as_of=now,
     )
+    return _as_host(seen) if user_id in session.hosts else seen
 
 
 def uncounted(
@@ -118,7 +116,7 @@ def uncounted(
             began_at = cycle.began_at or cycle.last_seen_at
             if reason is None or began_at is None:
                 continue
-            room = visit.room_of(cycle, owners.rooms)
+            room = visit.room_of(cycle, owners)
             owner = cycle.joined_session or owners.at(began_at, room, began_at)
             if owner == meeting.session.id:
                 yield Uncounted(cycle, began_at, reason)
@@ -198,16 +196,26 @@ def _is_final(meeting: Meeting, in_class: Sequence[Visit], now: datetime, rules:
     return not finishes or now >= max(finishes) + SETTLES_AFTER
 
 
+def _as_host(seen: Attendance) -> Attendance:
+    """Nobody judges a host: they are not late, early, absent or below a minimum."""
+    status = "not_joined" if seen.attendance_status == "absent" else seen.attendance_status
+    return replace(
+        seen,
+        is_host=True,
+        attendance_status=status,
+        is_late=None,
+        left_early=None,
+        meets_minimum=None,
+    )
+
+
 def _status(
-    session: Session, user_id: str, visits: Sequence[Visit], over: bool, now: datetime
+    session: Session, visits: Sequence[Visit], in_class: Sequence[Visit], over: bool, now: datetime
 ) -> str:
-    """Of somebody who is not inside. What was before and after a class is no attendance of it, and
-    no host is absent."""
-    came = visits if session.scheduled_at is None else _in_class(session, visits, now)
-    if over and not came:
-        return "not_joined" if user_id in session.hosts else "absent"
+    """Of somebody who is not inside. What was before and after a class is no attendance of it."""
+    came = visits if session.scheduled_at is None else in_class
     if over:
-        return "completed"
+        return "completed" if came else "absent"
     before = session.scheduled_at is not None and now < session.scheduled_at
     return "left" if (visits if before else came) else "not_joined"
 
