@@ -282,7 +282,7 @@ class Folded:
 
     def owners(self, name: str = "quran-98", user: str = "5") -> ownership.Owners:
         """Who owns the moments of this person in rooms of this name."""
-        expecting = frozenset(one.id for one in self.registered.values() if one.expects(user))
+        expecting = frozenset(one.id for one in self.registered.values() if user in one.awaited)
         return ownership.of_name(self.meeting(), name, expecting, self.rules)
 
     def cycles_of(self, user: str = "5") -> list[Cycle]:
@@ -296,7 +296,7 @@ class Folded:
         now: Instant,
         rules: Rules | None = None,
     ) -> attendance.Attendance:
-        expecting = frozenset(one.id for one in self.registered.values() if one.expects(user))
+        expecting = frozenset(one.id for one in self.registered.values() if user in one.awaited)
         return attendance.view(
             self.meeting(session_id),
             user,

@@ -21,7 +21,7 @@ def of_person(known: Folded, user: str, *, now: datetime) -> list[Identity]:
         stay.id: set(owners_of(known.owners(stay.cycle.room_name or "", user), stay, now=now))
         for stay in stays(cycles, known.rules)
     }
-    expecting = [each.id for each in known.registered.values() if each.expects(user)]
+    expecting = [each.id for each in known.registered.values() if user in each.awaited]
     return identities(cycles, owned, expecting, rules=known.rules)
 
 
@@ -38,7 +38,7 @@ def erased(known: Folded, user: str, found: Sequence[Identity]) -> Folded:
     }
     registered = {
         key: replace(each, expected=tuple(_renamed(each, user, pseudonyms["session", key])))
-        if each.expects(user)
+        if user in each.awaited
         else each
         for key, each in known.registered.items()
     }
@@ -70,7 +70,7 @@ def compare(known: Folded, user: str, *, now: datetime) -> list[str]:
     for session_id in sorted({*known.candidates, *IDS, *NAMES, "x"}):
         before = known.attendance(user, session_id, now=now)
         its = known.registered.get(session_id)
-        if not before.visits and not (its and its.expects(user)):
+        if not before.visits and not (its and user in its.awaited):
             continue
         people = [f"erased-{number}" for number in range(len(found))]
         lines = [after.attendance(each, session_id, now=now) for each in people]
@@ -78,7 +78,7 @@ def compare(known: Folded, user: str, *, now: datetime) -> list[str]:
         there = [
             line
             for line in lines
-            if line.visits or (here is not None and here.expects(line.user_id))
+            if line.visits or (here is not None and line.user_id in here.awaited)
         ]
         if [seen(line) for line in there] != [seen(before)]:
             wrong.append(f"{session_id}: {[seen(line) for line in there]} is {seen(before)}")

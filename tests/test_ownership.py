@@ -39,7 +39,7 @@ def owner(
 ) -> str:
     """Who owns the instant, however what is registered is ordered."""
     lives = with_lives_in_a_row([*rooms, *([life] if life else [])])
-    expecting = frozenset(each.id for each in registered if each.expects(user))
+    expecting = frozenset(each.id for each in registered if user in each.awaited)
     [found, *others] = {
         Owners(NAME, Rules(), calendar(NAME, order), tuple(lives), expecting).at(
             at(instant), life, at(instant)

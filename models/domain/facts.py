@@ -75,10 +75,6 @@ class Session:
         begin so)."""
         return room_name in self.exact_names or room_name.startswith(self.prefixes)
 
-    def expects(self, user_id: str) -> bool:
-        """Whether this person is among its hosts or those that it expects."""
-        return user_id in self.awaited
-
     @property
     def awaited(self) -> frozenset[str]:
         """The user ids of its hosts and of those that it expects."""

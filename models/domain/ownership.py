@@ -108,6 +108,11 @@ class Owners:
         yield owner, start, ended_at
 
     @cached_property
+    def by_sid(self) -> dict[str, Room]:
+        """The rooms by their sids."""
+        return {room.sid: room for room in self.rooms}
+
+    @cached_property
     def _timetable(self) -> Timetable:
         return timetable.of(self.calendar, self.expecting, self.rules.max_cycle)
 

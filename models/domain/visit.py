@@ -50,7 +50,7 @@ def parts(
     are."""
     person = _Person(owners, cycles, now=now)
     for visit in (*person.known_visits(), *person.provisional_visits()):
-        yield from _cut(session_id, owners, visit, person.room_of(visit.cycle), now=now)
+        yield from _cut(session_id, owners, visit, room_of(visit.cycle, owners), now=now)
 
 
 def open_visit(owners: Owners, cycles: Sequence[Cycle], *, now: datetime) -> Cycle | None:
@@ -79,11 +79,11 @@ def stands_for(manual: Cycle, joined_at: datetime, known: Sequence[Cycle]) -> Cy
     return min(near, default=(None, None, None))[2]
 
 
-def room_of(cycle: Cycle, rooms: Iterable[Room]) -> Room | None:
-    """Which of these rooms the cycle is in; of a manual join the one that was live."""
+def room_of(cycle: Cycle, owners: Owners) -> Room | None:
+    """Which life of the room the cycle is in; of a manual join the one that was live."""
     if cycle.room_sid is not None:
-        return next((room for room in rooms if room.sid == cycle.room_sid), None)
-    return live_room(rooms, cycle.joined_at) if cycle.joined_at is not None else None
+        return owners.by_sid.get(cycle.room_sid)
+    return live_room(owners.rooms, cycle.joined_at) if cycle.joined_at is not None else None
 
 
 def live_room(rooms: Iterable[Room], joined_at: datetime) -> Room | None:
@@ -98,7 +98,7 @@ def home(owners: Owners, cycle: Cycle, *, now: datetime) -> str:
     if cycle.joined_session is not None:
         return cycle.joined_session
     person = _Person(owners, [cycle], now=now)
-    room, began_at = person.room_of(cycle), cycle.joined_at or now
+    room, began_at = room_of(cycle, owners), cycle.joined_at or now
     for visit in (*person.known_visits(), *person.provisional_visits()):
         *_, (owner, _, _) = owners.pieces(room, began_at, visit.ended_at, now=now)
         return owner
@@ -110,7 +110,6 @@ class _Person:
 
     def __init__(self, owners: Owners, cycles: Sequence[Cycle], *, now: datetime) -> None:
         self.owners, self.now, self.rules = owners, now, owners.rules
-        self.rooms = {room.sid: room for room in owners.rooms}
         self.known = [cycle for cycle in cycles if not cycle.provisional]
         self.provisional = sorted(
             (
@@ -123,10 +122,6 @@ class _Person:
         self.dropped = {
             manual.cycle_id: stands_for(manual, at, self.known) for manual, at in self.provisional
         }
-
-    def room_of(self, cycle: Cycle) -> Room | None:
-        """The life of the room in which the cycle is."""
-        return room_of(cycle, self.owners.rooms)
 
     def known_visits(self) -> Iterator[Visit]:
         """The visits that LiveKit (or a reconciler) told of; one only aborted is none."""
@@ -146,7 +141,7 @@ class _Person:
         """Whether this manual join stands for nothing, since LiveKit told of the room itself."""
         if self.rules.manual_joins != "hint" or self.dropped[cycle.cycle_id] is not None:
             return False
-        return self._live_room(joined_at) is not None
+        return live_room(self.owners.rooms, joined_at) is not None
 
     def open_visit(self) -> Cycle | None:
         """The manual join without a leave that nothing has ended.
@@ -175,7 +170,7 @@ class _Person:
         if again is not None and again <= longest:
             rejoined = self._in_no_later_class(cycle, joined_at, _End(again, "rejoined"))
             return _earlier(rejoined, found_gone)
-        room = self.room_of(cycle)
+        room = room_of(cycle, self.owners)
         ended = self._room_end(room, joined_at)
         if ended is not None:
             late = ended.at > longest
@@ -195,7 +190,7 @@ class _Person:
             self._next_life(joined_at),
             self._next_known_join(joined_at),
             self._next_manual_join(joined_at),
-            self._room_end(self._live_room(joined_at), joined_at, superseding_too=True),
+            self._room_end(room_of(cycle, self.owners), joined_at, superseding_too=True),
         ]
         longest = self._longest(cycle, joined_at)
         known = [end for end in ends if end is not None and end.at <= longest]
@@ -265,7 +260,7 @@ class _Person:
     def _in_no_later_class(self, cycle: Cycle, joined_at: datetime, end: _End) -> _End:
         """The estimate, unless it reaches into a class that began when the visit had been stale:
         nobody saw the person there, and that class has told so meanwhile."""
-        room, stale = self.room_of(cycle), self._stale_end(cycle, joined_at)
+        room, stale = room_of(cycle, self.owners), self._stale_end(cycle, joined_at)
         named = cycle.joined_session or (room is not None and room.named_session)
         if stale is None or named or stale.at >= end.at:
             return end
@@ -281,7 +276,7 @@ class _Person:
         fixed = [joined_at + self.rules.stale_after]
         if cycle.last_seen_at is not None:
             fixed.append(cycle.last_seen_at + self.rules.stale_after)
-        room = self.room_of(cycle)
+        room = room_of(cycle, self.owners)
         named = cycle.joined_session or (room.named_session if room is not None else None)
         if named is not None:
             own = self.owners.own_class(named)
@@ -348,9 +343,6 @@ class _Person:
         later = (at for _, at in self.provisional if at > joined_at)
         again = min(later, default=None)
         return _End(again, "rejoined") if again else None
-
-    def _live_room(self, joined_at: datetime) -> Room | None:
-        return live_room(self.rooms.values(), joined_at)
 
 
 def _visit(cycle: Cycle, joined_at: datetime, end: _End | None) -> Visit:

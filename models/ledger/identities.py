@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
 from operator import attrgetter
@@ -19,7 +19,6 @@ from sqlalchemy import Connection
 from models.domain import visit
 from models.domain.facts import Cycle, Room, Rules
 from models.domain.ownership import Owners
-from models.domain.timetable import Calendar
 from models.tables import named_room
 
 ONE_WEEK = timedelta(days=7)
@@ -111,10 +110,9 @@ def owners_of(owners: Owners, stay: Stay, *, now: datetime) -> Iterator[str]:
     yield visit.home(owners, stay.cycle, now=now)
     if stay.cycle.joined_session is not None:
         return
-    life = next((room for room in owners.rooms if room.sid == stay.cycle.room_sid), None)
-    by_date = owners.made(life.created_at if life else stay.start)
+    life = visit.room_of(stay.cycle, owners)
     for owner, _, _ in owners.pieces(life, stay.start, _last_moment(owners, stay, life), now=now):
-        yield _unregistered(owners, stay) if owner == by_date else owner
+        yield owner
 
 
 def _last_moment(owners: Owners, stay: Stay, life: Room | None) -> datetime:
@@ -127,13 +125,6 @@ def _last_moment(owners: Owners, stay: Stay, life: Room | None) -> datetime:
         reached += [*owners.classes_within(stay.start, end), owners.class_at(end)]
         end = max([end, *(each.end + owners.rules.overrun for each in reached if each)])
     return end
-
-
-def _unregistered(owners: Owners, stay: Stay) -> str:
-    """The session that owns the stay where no registered one does: of a manual join it is that of
-    the room that was live then, which may have begun on another day."""
-    nothing_registered = replace(owners, calendar=Calendar())
-    return visit.home(nothing_registered, stay.cycle, now=stay.start)
 
 
 def _by_week(ordered: Sequence[Stay]) -> Iterator[list[Stay]]:

@@ -44,18 +44,18 @@ class NamedRoom:
     def owner(self, user_id: str | None, room_sid: str | None, at: datetime) -> str:
         """The session that owns this moment of a person in a life of the room; without its sid, in
         the one that was live."""
-        live = visit.live_room(self.owners.rooms, at) if room_sid is None else self._life(room_sid)
-        return self.of(user_id or "").owners.at(at, live, at)
+        if room_sid is None:
+            life = visit.live_room(self.owners.rooms, at)
+        else:
+            life = self.owners.by_sid.get(room_sid)
+        return self.of(user_id or "").owners.at(at, life, at)
 
     def is_outside(self, user_id: str, room_sid: str | None, at: datetime) -> bool:
         """Whether no registered session owns the moment, and metadata names none."""
-        life = self._life(room_sid)
+        life = self.owners.by_sid.get(room_sid or "")
         if life is not None and life.named_session is not None:
             return False
         return self.of(user_id).owners.registered(at) is None
-
-    def _life(self, room_sid: str | None) -> Room | None:
-        return next((each for each in self.owners.rooms if each.sid == room_sid), None)
 
 
 def of_name(conn: Connection, name: str, *, now: datetime, rules: Rules) -> NamedRoom:
