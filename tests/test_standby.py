@@ -375,10 +375,9 @@ def test_of_one_whose_user_may_not_read_the_primary_answers(
     rollcall: Rollcall, primary: faults.Postgres
 ) -> None:
     rollcall.deliver(named(1, at=ago(5), user="1"))
+    execute(primary.url, f"GRANT SELECT ON alembic_version TO {READER}")
     execute(primary.url, f"REVOKE pg_read_all_data FROM {READER}")
-    grant = f"GRANT SELECT ON alembic_version TO {READER}"
     try:
-        execute(primary.url, grant)
         until(lambda: the_standby(rollcall).examine(datetime.now(UTC)).hindrance == "rights")
         assert people(roster(rollcall)) == ["1"]
         assert "GRANT pg_read_all_data" in line(examined(rollcall.client.application), "standby")
