@@ -29,6 +29,15 @@ from worker.process.backend import WORKER, Backend
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.fixture(autouse=True)
+def signal_handlers() -> Iterator[None]:
+    """A worker that runs in a test's process must not handle the signals of the next test."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 @pytest.fixture(scope="session")
 def valkey_url() -> Iterator[str]:
     with servers.valkey() as url:
