@@ -288,9 +288,14 @@ def test_as_time_passes_nothing_that_was_counted_is_taken_back(
 ) -> None:
     """Staleness shrinks no duration; a client's leave may, by ending what would have gone stale.
 
-    Only what was sent by then: an inferred end that is still to come would be told of too early.
+    Only what was sent by then, and joined by then: an inferred end that is still to come would be
+    told of too early.
     """
-    sent = [one for one in told if one.created_at <= now and one.event != CLIENT_LEFT]
+    sent = [
+        one
+        for one in told
+        if max(one.created_at, one.joined_at or one.created_at) <= now and one.event != CLIENT_LEFT
+    ]
     known = folded(sent, registered=REGISTERED)
     later = now + timedelta(seconds=seconds)
     for before, after in zip(attendances(known, [now]), attendances(known, [later]), strict=True):
