@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 from sqlalchemy import update
 
 from models.domain import event
@@ -119,6 +119,23 @@ def test_with_any_status_what_is_shown_is_replayed(broken: Class, opened: Open) 
     expect(page.get_by_role("dialog")).to_contain_text("4 events went back")
     with db.reading(broken.backend.engine) as conn:
         assert webhook_event.pending(conn) == NUMBER + 1
+
+
+def test_an_answer_to_earlier_filters_is_left(broken: Class, opened: Open) -> None:
+    broken.happens(*broken.visit("7", 20))
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page = opened(path(), before=lambda page: page.route("**/api/events?*", hold, times=1))
+    page.get_by_label("Status").select_option("")
+    expect(page.locator("#events tr")).to_have_count(NUMBER + 1)
+    with page.expect_response(held[0].request.url):
+        held[0].continue_()
+    page.wait_for_load_state("networkidle")
+    expect(page.locator("#events tr")).to_have_count(NUMBER + 1)
+    expect(page.locator("#found")).to_have_text("4 events shown")
 
 
 def test_a_replay_that_fails_again_says_so(broken: Class, opened: Open) -> None:

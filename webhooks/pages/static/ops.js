@@ -148,10 +148,13 @@ async function list() {
   await page();
 }
 
+/** An answer that was overtaken is left: by other filters, or by one to the same press twice. */
 async function page() {
-  const query = new URLSearchParams({ ...asked, limit: PAGE, ...(next && { after: next }) });
+  const [filtered, after] = [asked, next];
+  const query = new URLSearchParams({ ...filtered, limit: PAGE, ...(after && { after }) });
   try {
     const told = await api(`/api/events?${query}`);
+    if (filtered !== asked || after !== next) return;
     next = told.next;
     part("events").append(...told.events.map(row));
     part("more").hidden = !next;
@@ -159,7 +162,7 @@ async function page() {
     part("found").textContent = shown ? counted(say.shown, shown) : say.none;
     trouble("list", null);
   } catch (error) {
-    if (!held) return;
+    if (!held || filtered !== asked) return;
     part("found").textContent = say.unknown;
     trouble("list", error);
   }
@@ -193,6 +196,7 @@ async function show(id) {
   try {
     // A path can't carry every id: what it can't goes into the query.
     const told = await api(`/api/events/-?event_id=${encodeURIComponent(id)}`);
+    if (part("event").open) return;
     part("event-title").textContent = `${told.event ?? say.unread} · ${told.event_id}`;
     part("event-error").textContent = told.error ?? "";
     part("event-payload").textContent = JSON.stringify(told.payload, null, 2);
