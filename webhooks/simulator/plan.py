@@ -218,7 +218,7 @@ def _class(room_number: int, room_name: str, course: _Course) -> Iterator[Event]
 
 def _stays(number: int, *, habits: _Habits, rng: Random) -> Iterator[_Stay]:
     """Yield one person's stays by `joined`: one connection at a time, each return a new visit."""
-    identity, name = _person(number)
+    identity, name = person(number)
     joined = 0.01 + rng.uniform(0, habits.arrival)
     active = joined + rng.uniform(*_ACTIVE_AFTER)
     goes_home = habits.until * rng.uniform(0.92, 1)
@@ -327,8 +327,9 @@ def _events(moments: Iterable[_Moment], server: _Server) -> Iterator[Event]:
         )
 
 
-def _person(number: int) -> tuple[str, str]:
-    """Return identity and name: every tenth identity is Arabic, some people have no name."""
+def person(number: int) -> tuple[str, str]:
+    """Identity and name of the simulated person of this number, counted from 1: every tenth
+    identity is Arabic, some people have no name."""
     identity = f"طالب-{number}" if number % 10 == 0 else f"pupil-{number:02d}"
     return identity, _NAMES[(number - 1) % len(_NAMES)]
 

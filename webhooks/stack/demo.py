@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from http.client import HTTPConnection, HTTPException
 from time import monotonic, sleep
@@ -18,9 +19,11 @@ from livekit.api import AccessToken, VideoGrants
 
 from models.settings.settings import Settings, load
 from webhooks.server import port
+from webhooks.simulator import plan
 
 ROOM = "demo-class"
 PEOPLE = 12
+TEACHER = "teacher"
 READY_SECONDS = 60
 TOKEN_LIFE = timedelta(hours=24)
 
@@ -62,12 +65,20 @@ def _register(settings: Settings) -> None:
         "duration_minutes": 60,
         "late_after_minutes": 0,
         "minimum_percentage": 50,
-        "expected": NEVER_COME,
+        "hosts": [TEACHER],
+        "expected": [*_pupils(), *NEVER_COME],
     }
     token = _token(settings, VideoGrants(room_list=True, room_create=True))
     status = _ask(settings, "PUT", f"/api/sessions/{ROOM}", token=token, body=body)
     if status not in (200, 201):
         sys.exit(f"The demo's session was not taken: {status}.")
+
+
+def _pupils() -> Iterator[dict[str, str | None]]:
+    """Those of the simulated people whom the class expects: all but the last, who is a guest."""
+    for number in range(1, PEOPLE):
+        user_id, name = plan.person(number)
+        yield {"user_id": user_id, "name": name or None}
 
 
 def _say_where(settings: Settings) -> None:
@@ -86,7 +97,7 @@ def _say_where(settings: Settings) -> None:
 
 def _token(settings: Settings, grants: VideoGrants) -> str:
     made = AccessToken(settings.livekit_api_key, settings.livekit_api_secret)
-    made = made.with_identity("teacher").with_name("Teacher")
+    made = made.with_identity(TEACHER).with_name("Teacher")
     return made.with_grants(grants).with_ttl(TOKEN_LIFE).to_jwt()
 
 
