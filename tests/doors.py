@@ -26,11 +26,12 @@ from werkzeug.test import TestResponse
 from models.domain import event as events
 from models.domain.event import Event
 from models.domain.facts import Cycle, Rules
+from models.lookup import named_room, session_facts, session_list
+from models.lookup.named_room import NamedRoom
 from models.settings.settings import Settings
 from models.storage import db
-from models.tables import cycle, named_room, room, session_facts, session_list, webhook_event
+from models.tables import cycle, room, webhook_event
 from models.tables.cycle import cycles
-from models.tables.named_room import NamedRoom
 from models.tables.room import rooms
 from models.tables.session import sessions
 from models.tables.webhook_event import webhook_events

@@ -16,9 +16,9 @@ from models.domain.attendance import Attendance
 from models.domain.event import Event
 from models.domain.facts import Session
 from models.ledger import apply
+from models.lookup import named_room, session_facts
+from models.lookup import reach as reaching
 from models.storage import db
-from models.tables import named_room, session_facts
-from models.tables import reach as reaching
 from tests.build import (
     Folded,
     Words,

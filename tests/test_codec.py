@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from models.domain.facts import Cycle, Person
-from models.tables.named_room import NamedRoom
+from models.lookup.named_room import NamedRoom
 from tests.build import (
     aborted,
     at,

@@ -17,11 +17,12 @@ from models.domain.attendance import Attendance
 from models.domain.event import Event
 from models.domain.facts import Session
 from models.ledger import apply
+from models.lookup import reach as reaching
+from models.lookup import session_facts
 from models.settings.settings import Settings
 from models.storage import db
 from models.storage.engine import make_engine
-from models.tables import reach as reaching
-from models.tables import session, session_facts
+from models.tables import session
 from tests.build import (
     DAY,
     KEY,

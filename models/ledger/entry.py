@@ -13,9 +13,10 @@ from models.domain import counting
 from models.domain.facts import Cycle, Room, Rules, Source
 from models.ledger import filters
 from models.ledger.filters import Cursor, Filters
-from models.tables import cycle, named_room, room
+from models.lookup import named_room
+from models.lookup.named_room import NamedRoom
+from models.tables import cycle, room
 from models.tables.cycle import cycles
-from models.tables.named_room import NamedRoom
 from models.tables.webhook_event import webhook_events
 
 

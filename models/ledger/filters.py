@@ -27,10 +27,10 @@ from sqlalchemy import (
 from models.domain import ownership
 from models.domain.event import EPOCH
 from models.domain.facts import Rules
+from models.lookup import reach as reaching
+from models.lookup import session_facts
+from models.lookup.meetings import Facts
 from models.storage.db import Instant, RowId, among
-from models.tables import reach as reaching
-from models.tables import session_facts
-from models.tables.meetings import Facts
 from models.tables.webhook_event import webhook_events
 
 ONE_MICROSECOND = timedelta(microseconds=1)

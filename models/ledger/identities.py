@@ -19,7 +19,7 @@ from sqlalchemy import Connection
 from models.domain import visit
 from models.domain.facts import Cycle, Room, Rules
 from models.domain.ownership import Owners
-from models.tables import named_room
+from models.lookup import named_room
 
 ONE_WEEK = timedelta(days=7)
 """Of visits whose owners are looked up together: a calendar of years would take minutes."""

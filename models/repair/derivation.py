@@ -17,9 +17,9 @@ from models.domain import merge
 from models.domain.event import Event, Unreadable
 from models.domain.facts import Cycle, Room, Rules
 from models.ledger.erasure import TELLS_OF, disguised, erasures
+from models.lookup import reach as reaching
+from models.lookup import session_facts
 from models.storage.bulk import chunks
-from models.tables import reach as reaching
-from models.tables import session_facts
 from models.tables.cycle import cycles
 from models.tables.room import rooms
 from models.tables.webhook_event import webhook_events

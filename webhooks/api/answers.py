@@ -13,7 +13,7 @@ import orjson
 from models.domain.attendance import Attendance
 from models.domain.counting import Uncounted
 from models.domain.facts import Meeting, Person, Session
-from models.tables import session_list
+from models.lookup import session_list
 from webhooks.api import fields
 from webhooks.api.fields import instant
 from webhooks.door.responses import Response

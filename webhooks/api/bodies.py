@@ -10,8 +10,8 @@ from flask import request
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from werkzeug.exceptions import RequestEntityTooLarge
 
+from models.lookup.session_list import Wanted
 from models.tables.session import MAX_DURATION
-from models.tables.session_list import Wanted
 from webhooks.api.fields import ScheduleStatus, SessionType
 from webhooks.door import address, auth
 from webhooks.door.problems import Problem

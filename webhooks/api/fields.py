@@ -16,7 +16,7 @@ import pydantic
 from pydantic import AwareDatetime
 
 from models.domain.facts import MadeBy, Source
-from models.tables import session_list
+from models.lookup import session_list
 
 SessionType = Literal["individual", "academic", "group"]
 ScheduleStatus = session_list.Status

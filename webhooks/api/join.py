@@ -20,10 +20,11 @@ from models.domain import event as events
 from models.domain.event import CLIENT_JOINED, Event
 from models.domain.facts import Cycle, Meeting, Session, made_for
 from models.ledger import apply
+from models.lookup import named_room, session_facts
+from models.lookup import reach as reaching
+from models.lookup.named_room import NamedRoom
 from models.storage import db
-from models.tables import cycle, named_room, session_facts, webhook_event
-from models.tables import reach as reaching
-from models.tables.named_room import NamedRoom
+from models.tables import cycle, webhook_event
 from webhooks.api import answers
 from webhooks.api.bodies import JoinBody, LeaveBody
 from webhooks.api.replies import JoinStatus, Status

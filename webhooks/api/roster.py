@@ -10,11 +10,11 @@ from flask import Blueprint, Response, request, send_file
 from sqlalchemy import Connection
 
 from models.domain.facts import Cycle, Meeting, Session
+from models.lookup import reach as reaching
+from models.lookup import session_facts
+from models.lookup.meetings import Facts
+from models.lookup.reach import Reach
 from models.storage import db
-from models.tables import reach as reaching
-from models.tables import session_facts
-from models.tables.meetings import Facts
-from models.tables.reach import Reach
 from webhooks.api import answers, exports
 from webhooks.api.bodies import RosterQuery
 from webhooks.api.replies import Roster

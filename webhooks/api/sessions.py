@@ -11,17 +11,10 @@ from sqlalchemy import Connection
 from models.domain.event import EPOCH
 from models.domain.facts import Person, Session, made_for
 from models.ledger import made
+from models.lookup import made_meetings, session_facts, session_list
 from models.settings.settings import Settings
 from models.storage import db
-from models.tables import (
-    cycle,
-    made_meetings,
-    made_session,
-    room,
-    session,
-    session_facts,
-    session_list,
-)
+from models.tables import cycle, made_session, room, session
 from webhooks.api import answers, replies
 from webhooks.api.bodies import PageQuery, Query, SessionBody
 from webhooks.door import address, auth

@@ -7,8 +7,9 @@ from typing import Any
 import click
 
 from models.domain.facts import Session
+from models.lookup import session_facts, session_list
 from models.storage import db
-from models.tables import session, session_facts, session_list
+from models.tables import session
 from webhooks.api import answers
 from webhooks.api.bodies import PageQuery
 from webhooks.api.fields import instant

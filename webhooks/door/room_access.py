@@ -13,8 +13,8 @@ from sqlalchemy import Engine
 
 from models.domain import ownership
 from models.domain.facts import Rules
+from models.lookup import visibility
 from models.storage import db
-from models.tables import visibility
 from webhooks.door.callers import Caller
 from webhooks.door.problems import forbidden
 

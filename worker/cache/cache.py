@@ -21,11 +21,12 @@ from redis.exceptions import RedisError
 from sqlalchemy import Connection
 
 from models.domain.facts import Cycle, Meeting
+from models.lookup import meetings, named_room, session_facts
+from models.lookup import reach as reaching
+from models.lookup.named_room import NamedRoom
+from models.lookup.reach import Reach
 from models.storage import db
-from models.tables import meetings, named_room, revision, session_facts
-from models.tables import reach as reaching
-from models.tables.named_room import NamedRoom
-from models.tables.reach import Reach
+from models.tables import revision
 from worker.cache import codec, entry
 from worker.cache.entry import Kind, Ticket, Values
 from worker.process import metrics

@@ -17,7 +17,7 @@ import orjson
 from models.domain.facts import ByHand, Cycle, Meeting, Room, Rules, Session
 from models.domain.ownership import Owners
 from models.domain.timetable import Calendar, RoomClass
-from models.tables.named_room import NamedRoom
+from models.lookup.named_room import NamedRoom
 
 T = TypeVar("T", Session, Room, Cycle, RoomClass, ByHand)
 

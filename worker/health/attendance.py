@@ -11,9 +11,9 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from models.domain.facts import Rules
+from models.lookup import astray, open_visits
+from models.lookup.open_visits import Standing
 from models.storage import db
-from models.tables import astray, open_visits
-from models.tables.open_visits import Standing
 from worker.health.check import Check
 
 DAY = timedelta(days=1)

@@ -17,7 +17,7 @@ from models.domain.event import CLIENT_LEFT, EPOCH, JOINED, LEFT, SEEN, Unreadab
 from models.domain.facts import RESTART_AFTER, Cycle, Rules
 from models.ledger import incoming
 from models.ledger.incoming import Incoming
-from models.tables.open_visits import Standing
+from models.lookup.open_visits import Standing
 
 SEEN_EVERY = timedelta(minutes=2)
 """How old a sight becomes at most where it matters; less where STALE_AFTER_MINUTES is short."""

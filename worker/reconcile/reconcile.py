@@ -18,11 +18,12 @@ from redis.exceptions import RedisError
 from models.domain import visit
 from models.domain.facts import Cycle
 from models.ledger.incoming import Incoming
+from models.lookup import open_visits
+from models.lookup.open_visits import Standing
 from models.settings.settings import Settings
 from models.storage import db
 from models.storage.bulk import chunks
-from models.tables import open_visits, webhook_event
-from models.tables.open_visits import Standing
+from models.tables import webhook_event
 from worker.inbox import bell
 from worker.jobs import draining
 from worker.process import periodic

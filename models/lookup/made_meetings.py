@@ -12,10 +12,11 @@ from sqlalchemy import Connection
 
 from models.domain import ownership
 from models.domain.facts import Meeting, Room, Rules, Session, made_for
-from models.tables import cycle, meetings, room
-from models.tables import reach as reaching
-from models.tables.meetings import ONE_DAY, Facts, Known
-from models.tables.reach import ClientWord, Reach
+from models.lookup import meetings
+from models.lookup import reach as reaching
+from models.lookup.meetings import ONE_DAY, Facts, Known
+from models.lookup.reach import ClientWord, Reach
+from models.tables import cycle, room
 
 
 def of_made(conn: Connection, made: Session) -> Known:

@@ -15,10 +15,11 @@ from models.domain import attendance, ownership
 from models.domain.attendance import Attendance
 from models.domain.counting import Uncounted
 from models.domain.facts import Cycle, Meeting, Room, Rules, Session
-from models.tables import made_meetings, meetings, named_room, session
-from models.tables import reach as reaching
-from models.tables.meetings import Facts, Known
-from models.tables.reach import Reach
+from models.lookup import made_meetings, meetings, named_room
+from models.lookup import reach as reaching
+from models.lookup.meetings import Facts, Known
+from models.lookup.reach import Reach
+from models.tables import session
 
 
 def look_up(conn: Connection, session_id: str, *, rules: Rules) -> Known | None:

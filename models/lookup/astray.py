@@ -9,8 +9,9 @@ from datetime import datetime
 from sqlalchemy import Connection, or_, select
 
 from models.domain.facts import Room, Rules
+from models.lookup import named_room
 from models.storage.db import among
-from models.tables import named_room, room, session
+from models.tables import room, session
 from models.tables.cycle import cycles
 from models.tables.room import rooms
 from models.tables.webhook_event import webhook_events

@@ -18,9 +18,10 @@ from models.domain.attendance import Attendance
 from models.domain.facts import ByHand, Cycle, Meeting, Room, Rules, Session
 from models.domain.ownership import Expecting
 from models.domain.timetable import WINDOW, Calendar
-from models.tables import cycle, named_room, room, session
-from models.tables import reach as reaching
-from models.tables.reach import ClientWord, Reach
+from models.lookup import named_room
+from models.lookup import reach as reaching
+from models.lookup.reach import ClientWord, Reach
+from models.tables import cycle, room, session
 
 ONE_DAY = timedelta(days=1)
 

@@ -1,0 +1,1 @@
+"""What the tables say together: which facts a session has, and who may see them."""
