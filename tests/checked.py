@@ -13,10 +13,10 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.routing import Rule
 from werkzeug.test import TestResponse
 
-from webhooks.api.replies import Problem
 from webhooks.door.operation import JSON, of_view
 from webhooks.door.problems import CONTENT_TYPE
 from webhooks.openapi import document
+from webhooks.schemas.replies import Problem
 
 
 class CheckedClient(FlaskClient):

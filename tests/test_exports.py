@@ -35,11 +35,12 @@ from tests.doors import (
     token,
     told,
 )
-from webhooks.api import exports, fields
+from webhooks.api import exports
 from webhooks.api.roster import EXPORT_TIMEOUT_SECONDS
 from webhooks.app import create_app
 from webhooks.door.context import EXTENSION
 from webhooks.door.unsent import Unsent
+from webhooks.schemas import fields
 from worker.process.backend import REQUEST, WORKER
 
 SCHEDULE = {"scheduled_at": f"{DAY.date()}T14:00:00Z", "room_name": "quran-98"}

@@ -18,7 +18,8 @@ import io, json
 from datetime import UTC, datetime
 from models.domain import attendance
 from models.domain.facts import Meeting, Rules, Session
-from webhooks.api import answers, exports, replies
+from webhooks.api import exports
+from webhooks.schemas import answers, replies
 
 now, session = datetime(2026, 11, 23, tzinfo=UTC), Session("98", "quran-98")
 rules = Rules(*[now - now] * 3)

@@ -14,11 +14,11 @@ from flask.testing import FlaskClient
 from openapi_spec_validator import validate
 from pydantic import BaseModel
 
-from webhooks.api import replies
 from webhooks.door import verify
 from webhooks.door.operation import of_view
 from webhooks.openapi import document as description
 from webhooks.pages import docs
+from webhooks.schemas import replies
 
 REFERENCE = (Path(__file__).parents[1] / "docs" / "api.md").read_text(encoding="utf-8")
 METHODS = {"get", "put", "post", "delete", "patch"}

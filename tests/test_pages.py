@@ -12,8 +12,8 @@ import pytest
 from flask import Flask, template_rendered
 from flask.testing import FlaskClient
 
-from webhooks.api.fields import AttendanceStatus, EndedBy, WhyUncounted
 from webhooks.pages import RENDERED, pages
+from webhooks.schemas.fields import AttendanceStatus, EndedBy, WhyUncounted
 
 ELEMENT = "/static/attendance-status.js"
 SESSION = '<img src=x onerror=alert(1)> "98" ملاك'

@@ -21,7 +21,7 @@ from tests.doors import (
     told,
     without,
 )
-from webhooks.api import fields
+from webhooks.schemas import fields
 
 TEACHER = token("teacher", roomAdmin=True)
 

@@ -20,7 +20,6 @@ from models.domain.event import Event, Unreadable
 from models.ledger import incoming
 from models.storage import errors, reasons
 from models.tables import webhook_event
-from webhooks.api.bodies import whole_body
 from webhooks.door import problems, verify
 from webhooks.door.context import backend, context, present
 from webhooks.door.operation import Answer, operation
@@ -28,6 +27,7 @@ from webhooks.door.problems import response
 from webhooks.door.responses import Response
 from webhooks.door.verify import Rejected
 from webhooks.openapi.webhook_body import Webhook
+from webhooks.schemas.bodies import whole_body
 from worker.inbox import bell, spool
 from worker.process import metrics
 

@@ -26,7 +26,7 @@ from tests.build import (
     room_started,
     seen,
 )
-from webhooks.api import answers
+from webhooks.schemas import answers
 
 
 @pytest.mark.parametrize(

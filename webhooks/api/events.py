@@ -7,13 +7,13 @@ from flask import Blueprint
 from models.ledger import entry
 from models.ledger import replay as replays
 from models.storage import db
-from webhooks.api import answers, event_replies
-from webhooks.api.event_bodies import MAX_REPLAY, EventsQuery, ReplayBody
 from webhooks.door import address, auth
 from webhooks.door.context import present, unhurried
 from webhooks.door.operation import json, operation
 from webhooks.door.problems import Problem
 from webhooks.door.responses import Response
+from webhooks.schemas import answers, event_replies
+from webhooks.schemas.event_bodies import MAX_REPLAY, EventsQuery, ReplayBody
 from worker.operations import replay
 
 events = Blueprint("events", __name__, url_prefix="/api/events")

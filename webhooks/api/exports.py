@@ -16,8 +16,8 @@ from typing import IO, Any
 
 from models.domain.attendance import Attendance
 from models.domain.facts import Session
-from webhooks.api import answers
-from webhooks.api.fields import ROSTER_LINE, VISIT, instant
+from webhooks.schemas import answers
+from webhooks.schemas.fields import ROSTER_LINE, VISIT, instant
 
 PERSONS = ROSTER_LINE.columns
 VISITS = ("user_id", "name", *VISIT.columns)

@@ -7,12 +7,12 @@ from typing import Literal
 from flask import Blueprint
 from pydantic import ConfigDict, Field
 
-from webhooks.api.answers import answer
-from webhooks.api.replies import Alive, Ready, Reply
 from webhooks.door import auth
 from webhooks.door.context import backend, present
 from webhooks.door.operation import json, operation
 from webhooks.door.responses import Response
+from webhooks.schemas.answers import answer
+from webhooks.schemas.replies import Alive, Ready, Reply
 from worker.health.check import keeps_in
 from worker.health.checks import checks
 from worker.health.checks import findings as all_findings

@@ -25,15 +25,15 @@ from models.lookup import reach as reaching
 from models.lookup.named_room import NamedRoom
 from models.storage import db
 from models.tables import cycle, webhook_event
-from webhooks.api import answers
-from webhooks.api.bodies import JoinBody, LeaveBody
-from webhooks.api.replies import JoinStatus, Status
 from webhooks.door import address, auth
 from webhooks.door.callers import Caller
 from webhooks.door.context import backend, context, present
 from webhooks.door.operation import json, operation
 from webhooks.door.problems import Problem, forbidden
 from webhooks.door.responses import Response
+from webhooks.schemas import answers
+from webhooks.schemas.bodies import JoinBody, LeaveBody
+from webhooks.schemas.replies import JoinStatus, Status
 from worker.cache.change import Change, changing
 
 join = Blueprint("join", __name__, url_prefix="/api/sessions/meeting")

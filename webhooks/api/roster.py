@@ -15,15 +15,16 @@ from models.lookup import session_facts
 from models.lookup.meetings import Facts
 from models.lookup.reach import Reach
 from models.storage import db
-from webhooks.api import answers, exports
-from webhooks.api.bodies import RosterQuery
-from webhooks.api.replies import Roster
+from webhooks.api import exports
 from webhooks.door import address, auth, reading
 from webhooks.door.callers import Caller
 from webhooks.door.context import backend, context, present
 from webhooks.door.operation import CSV, JSON, Answer, operation
 from webhooks.door.reading import Source
 from webhooks.door.sending import take_seat
+from webhooks.schemas import answers
+from webhooks.schemas.bodies import RosterQuery
+from webhooks.schemas.replies import Roster
 
 EXPORT_TIMEOUT_SECONDS = 10.0
 """What the database has for the first row of an export: it sorts everybody's visits before."""

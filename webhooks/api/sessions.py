@@ -15,14 +15,14 @@ from models.lookup import made_meetings, session_facts, session_list
 from models.settings.settings import Settings
 from models.storage import db
 from models.tables import cycle, made_session, room, session
-from webhooks.api import answers, replies
-from webhooks.api.bodies import PageQuery, Query, SessionBody
 from webhooks.door import address, auth
 from webhooks.door.context import backend, present
 from webhooks.door.operation import Answer, json, operation
 from webhooks.door.problems import Problem
 from webhooks.door.responses import Response
 from webhooks.door.sending import take_seat
+from webhooks.schemas import answers, replies
+from webhooks.schemas.bodies import PageQuery, Query, SessionBody
 from worker.cache.change import changing
 
 T = TypeVar("T")

@@ -12,15 +12,15 @@ from flask import Blueprint
 from models.domain import attendance
 from models.domain.attendance import Attendance
 from models.domain.facts import Meeting, Session
-from webhooks.api import answers
-from webhooks.api.bodies import StatusQuery
-from webhooks.api.replies import Status
 from webhooks.door import address, auth
 from webhooks.door.callers import Caller
 from webhooks.door.context import backend, context, present
 from webhooks.door.operation import json, operation
 from webhooks.door.problems import Problem
 from webhooks.door.responses import Response
+from webhooks.schemas import answers
+from webhooks.schemas.bodies import StatusQuery
+from webhooks.schemas.replies import Status
 from worker.cache import cache
 from worker.cache.cache import Facts
 from worker.process import metrics

@@ -7,13 +7,13 @@ from dataclasses import asdict
 from flask import Blueprint
 from redis.exceptions import RedisError
 
-from webhooks.api import answers, event_replies
-from webhooks.api.event_bodies import EraseQuery
 from webhooks.door import address, auth
 from webhooks.door.context import unhurried
 from webhooks.door.operation import json, operation
 from webhooks.door.problems import RETRY_AFTER_SECONDS, Problem
 from webhooks.door.responses import Response
+from webhooks.schemas import answers, event_replies
+from webhooks.schemas.event_bodies import EraseQuery
 from worker.operations import copies, erase
 
 users = Blueprint("users", __name__, url_prefix="/api/users")

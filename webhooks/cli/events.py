@@ -12,14 +12,14 @@ from models.ledger import entry, retention
 from models.ledger.entry import Entry
 from models.settings.settings import MAX_RETENTION_DAYS
 from models.storage import db
-from webhooks.api import event_replies
-from webhooks.api.event_bodies import EventsQuery
-from webhooks.api.fields import instant
 from webhooks.cli import imports, terminal
 from webhooks.cli.group import Group
 from webhooks.cli.imports import Tally
 from webhooks.cli.terminal import INTERRUPTED, many
 from webhooks.door.context import present, unhurried
+from webhooks.schemas import event_replies
+from webhooks.schemas.event_bodies import EventsQuery
+from webhooks.schemas.fields import instant
 from worker.jobs import prune as pruning
 
 SHOWN = 20

@@ -14,12 +14,12 @@ from models.ledger import retention
 from models.repair.difference import Comparison, Difference
 from models.storage import db
 from models.tables import session
-from webhooks.api.fields import instant
 from webhooks.cli import terminal
 from webhooks.cli.events import events
 from webhooks.cli.sessions import sessions
 from webhooks.cli.terminal import INTERRUPTED, many
 from webhooks.door.context import present, unhurried
+from webhooks.schemas.fields import instant
 from worker.operations import rebuild as rebuilding
 from worker.operations.rebuild import Find
 

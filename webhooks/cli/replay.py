@@ -10,12 +10,12 @@ import click
 from models.ledger import replay as replays
 from models.ledger.filters import Cursor
 from models.storage import db
-from webhooks.api.event_bodies import Replay
 from webhooks.cli import terminal
 from webhooks.cli.events import events
 from webhooks.cli.ranges import FiniteRange
 from webhooks.cli.terminal import INTERRUPTED, many
 from webhooks.door.context import present, unhurried
+from webhooks.schemas.event_bodies import Replay
 from worker.operations import pacing
 from worker.operations import replay as replaying
 from worker.operations.replay import Progress, Stalled

@@ -10,12 +10,12 @@ from models.domain.facts import Session
 from models.lookup import session_facts, session_list
 from models.storage import db
 from models.tables import session
-from webhooks.api import answers
-from webhooks.api.bodies import PageQuery
-from webhooks.api.fields import instant
 from webhooks.cli import terminal
 from webhooks.cli.group import Group
 from webhooks.door.context import present, unhurried
+from webhooks.schemas import answers
+from webhooks.schemas.bodies import PageQuery
+from webhooks.schemas.fields import instant
 
 COLUMNS = ("session", "room", "begins", "minutes", "made by")
 

@@ -19,11 +19,11 @@ from werkzeug.http import HTTP_STATUS_CODES
 from werkzeug.routing import Rule
 
 from models.settings.version import version
-from webhooks.api.replies import Problem
 from webhooks.door.operation import JSON, TOKENS, Answer, Operation, of_view
 from webhooks.door.problems import CONTENT_TYPE, MEANINGS
 from webhooks.openapi import parameters
 from webhooks.openapi.parameters import SCHEMAS, Json, Untitled
+from webhooks.schemas.replies import Problem
 
 WEBHOOK_JSON = "application/webhook+json"
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from webhooks.api.bodies import example
+from webhooks.schemas.bodies import example
 
 
 class Webhook(BaseModel):

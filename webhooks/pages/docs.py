@@ -10,9 +10,9 @@ from flask import Blueprint, Response, current_app, request
 from markupsafe import Markup, escape
 
 from webhooks import pages
-from webhooks.api.answers import answer
 from webhooks.door.operation import HTML, JSON, Answer, operation
 from webhooks.openapi import document
+from webhooks.schemas.answers import answer
 
 DOCUMENT = "openapi"
 

@@ -15,10 +15,10 @@ from urllib.parse import urlencode
 import orjson
 from flask import Blueprint, Response, request, send_from_directory
 
-from webhooks.api.event_bodies import Kind
 from webhooks.door import address
 from webhooks.door.operation import HTML, Answer, operation
 from webhooks.pages import page
+from webhooks.schemas.event_bodies import Kind
 from worker.health.sentences import SENTENCES
 
 HERE = Path(__file__).parent

@@ -11,9 +11,9 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from models.domain.event import END_OF_TIME, EPOCH
 from models.ledger.filters import CURSOR, Cursor, Filters
-from webhooks.api.bodies import Body, Query, example
 from webhooks.door.context import unhurried
 from webhooks.door.values import Bound, Id, Number
+from webhooks.schemas.bodies import Body, Query, example
 
 Status = Literal["pending", "applied", "ignored", "failed", "unreadable"]
 Kind = Literal[

@@ -9,9 +9,9 @@ from pydantic import AwareDatetime, ConfigDict, Field
 
 from models.domain.facts import Cycle, Room, Source
 from models.ledger.entry import Changed, Entry
-from webhooks.api.event_bodies import Status
-from webhooks.api.fields import Count, WhyUncounted, instant
-from webhooks.api.replies import Reply
+from webhooks.schemas.event_bodies import Status
+from webhooks.schemas.fields import Count, WhyUncounted, instant
+from webhooks.schemas.replies import Reply
 
 LINE: dict[str, Any] = {
     "event_id": "EV_VXCrAUxhMGkc",

@@ -10,8 +10,8 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, create_model
 
-from webhooks.api import fields
-from webhooks.api.fields import Count, ScheduleStatus
+from webhooks.schemas import fields
+from webhooks.schemas.fields import Count, ScheduleStatus
 
 Model = TypeVar("Model", bound=BaseModel)
 

@@ -12,7 +12,6 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from models.lookup.session_list import Wanted
 from models.tables.session import MAX_DURATION
-from webhooks.api.fields import ScheduleStatus, SessionType
 from webhooks.door import address, auth
 from webhooks.door.problems import Problem
 from webhooks.door.values import (
@@ -24,6 +23,7 @@ from webhooks.door.values import (
     Time,
     Word,
 )
+from webhooks.schemas.fields import ScheduleStatus, SessionType
 
 MAX_SMALL_BODY = 64 * 1024 + 8 * 1024
 """Bytes: what `sendBeacon` can carry, and a little."""

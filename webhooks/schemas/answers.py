@@ -14,9 +14,9 @@ from models.domain.attendance import Attendance
 from models.domain.counting import Uncounted
 from models.domain.facts import Meeting, Person, Session
 from models.lookup import session_list
-from webhooks.api import fields
-from webhooks.api.fields import instant
 from webhooks.door.responses import Response
+from webhooks.schemas import fields
+from webhooks.schemas.fields import instant
 
 STATUSES = get_args(fields.AttendanceStatus)
 

@@ -1,0 +1,1 @@
+"""The JSON that comes in and goes out, declared: what OpenAPI, files and examples are made of."""
