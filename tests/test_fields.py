@@ -37,7 +37,7 @@ print(json.dumps({
 def test_one_declaration_adds_a_field_everywhere(tmp_path: Path) -> None:
     for folder in ("models", "webhooks", "worker"):
         shutil.copytree(PROJECT / folder, tmp_path / folder)
-    declarations = tmp_path / "webhooks" / "api" / "fields.py"
+    declarations = tmp_path / "webhooks" / "schemas" / "fields.py"
     text = declarations.read_text(encoding="utf-8")
     assert text.count(DECLARED) == 1
     declarations.write_text(text.replace(DECLARED, ADDED + DECLARED), encoding="utf-8")
