@@ -125,9 +125,10 @@ def test_whom_sessions_expect_or_have_as_hosts_can_be_looked_up_at_once(
     with db.writing(engine) as conn:
         conn.execute(
             text(
-                "INSERT INTO sessions (id, room_name, made_by, duration_minutes, late_after_minutes,"
-                " expected, created_at, rooms, hosts, labels) VALUES ('98', 'a', 'registered', 60,"
-                """ 10, '[{"user_id": "5", "name": null}, {"user_id": "t", "name": null}]',"""
+                "INSERT INTO sessions (id, room_name, made_by, duration_minutes,"
+                " late_after_minutes, expected, created_at, rooms, hosts, labels)"
+                """ VALUES ('98', 'a', 'registered', 60, 10,"""
+                """ '[{"user_id": "5", "name": null}, {"user_id": "t", "name": null}]',"""
                 """ '2026-11-23 14:00:00', '[]', '["t"]', '[]')"""
             )
         )

@@ -125,6 +125,12 @@ def registered(conn: Connection, ids: Iterable[str]) -> dict[str, Session]:
     return {row.id: read(row) for row in rows}
 
 
+def of_ids(conn: Connection, ids: Iterable[str]) -> dict[str, Session]:
+    """The sessions of these ids, registered or made on the spot."""
+    rows = conn.execute(select(sessions).where(among(conn, sessions.c.id, sorted(ids))))
+    return {row.id: read(row) for row in rows}
+
+
 def overlapping(conn: Connection, some: Iterable[Session]) -> dict[str, list[str]]:
     """By the id of each of these sessions, those of the other classes that are registered for its
     rooms and run at the same time."""
