@@ -100,6 +100,13 @@ def _span(registered: Session, rules: Rules) -> tuple[datetime | None, datetime 
     return start - around, end + around
 
 
+def reach_of_class(registered: Session, rules: Rules) -> Reach:
+    """The reach of a session with a schedule, none of whose rooms is named by its beginning."""
+    since, until = _span(registered, rules)
+    names, longest = registered.exact_names, rules.max_cycle
+    return Reach(registered.id, names, frozenset(), since, until, longest)
+
+
 def gathered(
     conn: Connection, known: Session, reach: Reach, lives: Sequence[Room], rules: Rules
 ) -> Facts:
