@@ -19,6 +19,7 @@ from sqlalchemy import Connection
 
 from models.domain import ownership
 from models.domain.facts import Cycle, Meeting, Room, Rules, Session
+from models.domain.ownership import Expecting
 from models.domain.timetable import WINDOW, Calendar
 from models.lookup import meetings, session_facts
 from models.lookup import reach as reaching
@@ -90,6 +91,7 @@ class _Batch:
     cycles: dict[str, Timeline] = field(default_factory=dict)
     naming: dict[str, list[Cycle]] = field(default_factory=dict)
     calendars: dict[Calendar, Calendar] = field(default_factory=dict)
+    awaited: dict[str, frozenset[str]] = field(default_factory=dict)
 
     def read(self, ids: Sequence[str]) -> None:
         """All that the sessions of these ids need. What else a meeting has, session by session, is
@@ -114,7 +116,7 @@ class _Batch:
         if reach is None:
             return self._alone(session_id)
         near = self._near(reach)
-        facts = Facts(self._meeting(reach, near), reach, ownership.expecting(near))
+        facts = Facts(self._meeting(reach, near), reach, self._expecting(near))
         return Gathered(facts, session_facts.by_user(self._within(reach)))
 
     def _alone(self, session_id: str) -> Gathered | None:
@@ -136,6 +138,22 @@ class _Batch:
                 if each != Calendar()
             },
         )
+
+    def _expecting(self, near: Sequence[Session]) -> Expecting:
+        """As `ownership.expecting` has it, of lists that are made once for each session."""
+        by_user: dict[str, set[str]] = defaultdict(set)
+        for each in near:
+            if each.scheduled_at is not None:
+                if each.id not in self.awaited:
+                    self.awaited[each.id] = each.awaited
+                for user_id in self.awaited[each.id]:
+                    by_user[user_id].add(each.id)
+        shared: dict[frozenset[str], frozenset[str]] = {}
+        return {
+            user_id: shared.setdefault(ids, ids)
+            for user_id, some_ids in by_user.items()
+            for ids in (frozenset(some_ids),)
+        }
 
     def _know(self, ids: Iterable[str]) -> None:
         missing = [each for each in ids if each not in self.known]
