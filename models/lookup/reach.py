@@ -30,8 +30,8 @@ from sqlalchemy import (
     union_all,
 )
 
-from models.domain.event import END_OF_TIME
 from models.domain.facts import Cycle
+from models.domain.json_fields import END_OF_TIME
 from models.storage.db import among_bound, is_sqlite
 from models.tables.cycle import cycles, read
 
