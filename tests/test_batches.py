@@ -28,10 +28,11 @@ def test_what_is_gathered_together_is_what_is_gathered_alone(
     with ExitStack() as at_last, db.writing(engine) as conn:
         at_last.callback(engine.dispose)
         stored(conn, made)
+        people = [user_id] if user_id else None
         ids = list(conn.execute(select(sessions.c.id).order_by(sessions.c.id)).scalars())
         together = {
             each.facts.meeting.session.id: each
-            for each in batches.of_sessions(conn, [*ids, "nobody's"], rules=rules, user_id=user_id)
+            for each in batches.of_sessions(conn, [*ids, "nobody's"], rules=rules, user_ids=people)
         }
         for session_id in ids:
             alone = session_facts.facts(conn, session_id, rules=rules)

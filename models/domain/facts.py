@@ -14,13 +14,14 @@ from functools import lru_cache
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
+from models.domain.corrections import NONE, Corrections
 from models.domain.timetable import Calendar
 
-Source = Literal["livekit", "client", "reconciler", "import"]
+Source = Literal["livekit", "client", "reconciler", "import", "operator"]
 MadeBy = Literal["registered", "room", "client"]
 ManualJoins = Literal["count", "hint", "off"]
 
-LEVELS: dict[Source, int] = {"livekit": 3, "import": 3, "client": 2, "reconciler": 1}
+LEVELS: dict[Source, int] = {"operator": 4, "livekit": 3, "import": 3, "client": 2, "reconciler": 1}
 INFERRED = str(LEVELS["reconciler"])
 
 GOES_ON = frozenset({"ROOM_END_SUPERSEDED", "ROOM_END_OPEN_FAILED"})
@@ -278,6 +279,7 @@ class Meeting:
     by_hand: Mapping[str, ByHand] = field(default_factory=dict)
     calendars: Mapping[str, Calendar] = field(default_factory=dict)
     only: str | None = None
+    corrections: Corrections = NONE
     looked_up: dict[object, Any] = field(
         default_factory=dict, init=False, repr=False, compare=False, hash=False
     )
@@ -318,9 +320,11 @@ class Meeting:
             session_type=word.session_type,
             academy_id=word.academy_id,
         )
+        seen = (each for each in self.corrections.made if not each.adds)
         return replace(
             self,
             session=of_room,
+            corrections=Corrections(tuple(seen)),
             rooms=tuple(room for room in self.rooms if room.name == room_name),
             by_hand={room_name: word},
             calendars={name: each for name, each in self.calendars.items() if name == room_name},

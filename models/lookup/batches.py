@@ -12,12 +12,13 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from itertools import accumulate
+from itertools import accumulate, chain
 from operator import attrgetter, itemgetter
 
 from sqlalchemy import Connection
 
 from models.domain import ownership
+from models.domain.corrections import NONE, Corrections
 from models.domain.facts import Cycle, Meeting, Room, Rules, Session
 from models.domain.ownership import Expecting
 from models.domain.timetable import WINDOW, Calendar
@@ -27,7 +28,7 @@ from models.lookup.meetings import ONE_DAY, Facts
 from models.lookup.reach import Reach
 from models.storage.bulk import chunks
 from models.storage.spans import Span, merged
-from models.tables import room, session
+from models.tables import correction, room, session
 from models.tables.session import MAX_DURATION
 
 AT_ONCE = 100
@@ -46,14 +47,14 @@ def of_sessions(
     ids: Sequence[str],
     *,
     rules: Rules,
-    user_id: str | None = None,
+    user_ids: Sequence[str] | None = None,
     seen_from: str | None = None,
 ) -> Iterator[Gathered]:
     """Those of the sessions that are there, in the order of their ids, with everybody's cycles or
-    one person's. With `seen_from`, as rooms of this name see them."""
+    these people's. With `seen_from`, as rooms of this name see them."""
     known: dict[str, Session] = {}
     for chunk in chunks(ids, AT_ONCE):
-        batch = _Batch(conn, rules, user_id, known)
+        batch = _Batch(conn, rules, user_ids, known)
         batch.read(chunk)
         known = batch.known
         for session_id in chunk:
@@ -83,13 +84,14 @@ class _Batch:
 
     conn: Connection
     rules: Rules
-    user_id: str | None
+    user_ids: Sequence[str] | None
     known: dict[str, Session]
     reaches: dict[str, Reach] = field(default_factory=dict)
     lives: dict[str, list[Room]] = field(default_factory=dict)
     near: dict[str, list[Session]] = field(default_factory=dict)
     cycles: dict[str, Timeline] = field(default_factory=dict)
     naming: dict[str, list[Cycle]] = field(default_factory=dict)
+    corrections: dict[str, Corrections] = field(default_factory=dict)
     calendars: dict[Calendar, Calendar] = field(default_factory=dict)
     awaited: dict[str, frozenset[str]] = field(default_factory=dict)
 
@@ -107,6 +109,8 @@ class _Batch:
             self._read_lives()
             self._read_near(ids)
             self._read_cycles()
+            own = [self.known[each] for each in self.reaches]
+            self.corrections = correction.of_sessions(self.conn, own)
 
     def gathered(self, session_id: str) -> Gathered | None:
         """One of them; None for one that is not there."""
@@ -123,8 +127,9 @@ class _Batch:
         facts = session_facts.facts(self.conn, session_id, rules=self.rules)
         if facts is None:
             return None
-        own = reaching.within(self.conn, facts.reach, user_id=self.user_id)
-        return Gathered(facts, session_facts.by_user(own))
+        people: Sequence[str | None] = [None] if self.user_ids is None else self.user_ids
+        own = [reaching.within(self.conn, facts.reach, user_id=each) for each in people]
+        return Gathered(facts, session_facts.by_user(chain.from_iterable(own)))
 
     def _meeting(self, reach: Reach, near: Sequence[Session]) -> Meeting:
         calendars = {name: ownership.calendar(name, near) for name in reach.names}
@@ -137,6 +142,7 @@ class _Batch:
                 for name, each in calendars.items()
                 if each != Calendar()
             },
+            corrections=self.corrections.get(reach.session_id, NONE),
         )
 
     def _expecting(self, near: Sequence[Session]) -> Expecting:
@@ -181,10 +187,10 @@ class _Batch:
     def _read_cycles(self) -> None:
         spans = [Span(name, *_of_joins(reach), _bounds(reach)[0]) for name, reach in self._names()]
         by_name: dict[str, list[Cycle]] = defaultdict(list)
-        for each in reaching.in_spans(self.conn, merged(spans), user_id=self.user_id):
+        for each in reaching.in_spans(self.conn, merged(spans), user_ids=self.user_ids):
             by_name[each.room_name or ""].append(each)
         self.cycles = {name: Timeline(some) for name, some in by_name.items()}
-        for each in reaching.that_name(self.conn, list(self.reaches), user_id=self.user_id):
+        for each in reaching.that_name(self.conn, list(self.reaches), user_ids=self.user_ids):
             self.naming.setdefault(each.named_session or "", []).append(each)
 
     def _names(self) -> Iterator[tuple[str, Reach]]:

@@ -21,7 +21,7 @@ from models.domain.timetable import WINDOW, Calendar
 from models.lookup import named_room
 from models.lookup import reach as reaching
 from models.lookup.reach import ClientWord, Reach
-from models.tables import cycle, room, session
+from models.tables import correction, cycle, room, session
 
 ONE_DAY = timedelta(days=1)
 
@@ -124,6 +124,7 @@ def gathered(
         known,
         tuple(lives),
         calendars={name: each for name, each in calendars.items() if each != Calendar()},
+        corrections=correction.of_session(conn, known),
     )
     return Facts(meeting, reach, ownership.expecting(registered))
 

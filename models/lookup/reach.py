@@ -30,8 +30,8 @@ from sqlalchemy import (
     union_all,
 )
 
-from models.domain.event import END_OF_TIME
 from models.domain.facts import Cycle
+from models.domain.json_fields import END_OF_TIME
 from models.storage.db import among_bound, is_sqlite
 from models.storage.spans import Span, bound, table
 from models.tables.cycle import FIELDS, cycles, read
@@ -86,22 +86,27 @@ def within(
     return [read(row) for row in conn.execute(statement, values)]
 
 
-def in_spans(conn: Connection, spans: Sequence[Span], *, user_id: str | None = None) -> list[Cycle]:
+def in_spans(
+    conn: Connection, spans: Sequence[Span], *, user_ids: Sequence[str] | None = None
+) -> list[Cycle]:
     """Every cycle in rooms of these names that was inside in these spans, and perhaps more, of
-    everybody or of one person. `after` of a span is when what began before it has to be inside."""
+    everybody or of these people.
+
+    `after` of a span is when what began before it has to be inside.
+    """
     on_sqlite = is_sqlite(conn)
-    values = bound(spans, on_sqlite=on_sqlite) | ({"of_user": user_id} if user_id else {})
-    rows = conn.execute(_in_spans(on_sqlite, of_one=user_id is not None), values)
+    values = bound(spans, on_sqlite=on_sqlite) | _of_users(user_ids)
+    rows = conn.execute(_in_spans(on_sqlite, of_users=user_ids is not None), values)
     return list({row[0]: Cycle(*row) for row in rows}.values())
 
 
 def that_name(
-    conn: Connection, session_ids: Sequence[str], *, user_id: str | None = None
+    conn: Connection, session_ids: Sequence[str], *, user_ids: Sequence[str] | None = None
 ) -> list[Cycle]:
     """The manual joins that name these sessions by their ids."""
     on_sqlite = is_sqlite(conn)
-    values = {"in_sessions": list(session_ids)} | ({"of_user": user_id} if user_id else {})
-    rows = conn.execute(_that_name(on_sqlite, of_one=user_id is not None), values)
+    values = {"in_sessions": list(session_ids)} | _of_users(user_ids)
+    rows = conn.execute(_that_name(on_sqlite, of_users=user_ids is not None), values)
     return [Cycle(*row) for row in rows]
 
 
@@ -242,8 +247,16 @@ def _in_time(on_sqlite: bool) -> list[ColumnElement[bool]]:
     ]
 
 
+def _of_users(user_ids: Sequence[str] | None) -> dict[str, Any]:
+    return {} if user_ids is None else {"of_users": list(user_ids)}
+
+
+def _own(on_sqlite: bool) -> list[ColumnElement[bool]]:
+    return [among_bound(cycles.c.user_id, "of_users", on_sqlite=on_sqlite)]
+
+
 @cache
-def _in_spans(on_sqlite: bool, *, of_one: bool) -> CompoundSelect[Any]:
+def _in_spans(on_sqlite: bool, *, of_users: bool) -> CompoundSelect[Any]:
     """The conditions of `_in_time`, with a row of the table of spans for their values."""
     spans, columns = table(on_sqlite=on_sqlite), cycles.c
     joined_at, left_at = columns.joined_at, columns.left_at
@@ -257,15 +270,15 @@ def _in_spans(on_sqlite: bool, *, of_one: bool) -> CompoundSelect[Any]:
         & (columns.last_seen_at >= since),
     ]
     of_name = columns.room_name == spans.c.word
-    own = [columns.user_id == bindparam("of_user")] if of_one else []
+    own = _own(on_sqlite) if of_users else []
     return union_all(
         *(select(*IN_ORDER).join_from(spans, cycles, of_name & way).where(*own) for way in ways)
     )
 
 
 @cache
-def _that_name(on_sqlite: bool, *, of_one: bool) -> Select[Any]:
-    own = [cycles.c.user_id == bindparam("of_user")] if of_one else []
+def _that_name(on_sqlite: bool, *, of_users: bool) -> Select[Any]:
+    own = _own(on_sqlite) if of_users else []
     named = among_bound(cycles.c.named_session, "in_sessions", on_sqlite=on_sqlite)
     return select(*IN_ORDER).where(named, *own)
 
