@@ -1,6 +1,6 @@
 /** The roster's rows, kept from one answer to the next: only what differs is written. */
 
-import { make, put, write } from "./dom.js";
+import { arrange, make, put, write } from "./dom.js";
 import { byPhone, chosen } from "./person.js";
 import { describe, keepStop, showBars, why } from "./timeline.js";
 import { both, counted, fill, isolate, number, percent, second, span, time, words } from "./words.js";
@@ -28,27 +28,6 @@ export function paint(everybody, wanted, shown) {
 function paintVisits(some) {
   const all = some.flatMap((one) => one.visits.map((visit) => ({ ...visit, title: one.title })));
   arrange(visits, lines, all, (visit) => visit.key, newLine, fillLine);
-}
-
-/** Bring `parent`'s children in line with `wanted`; what stays is neither made nor moved anew. */
-export function arrange(parent, known, wanted, keyOf, make, fillIn) {
-  const focused = document.activeElement;
-  const keys = new Set(wanted.map(keyOf));
-  for (const [key, child] of known) {
-    if (keys.has(key)) continue;
-    child.remove();
-    known.delete(key);
-  }
-  let next = parent.firstChild;
-  for (const one of wanted) {
-    const key = keyOf(one);
-    if (!known.has(key)) known.set(key, make());
-    const child = known.get(key);
-    fillIn(child, one);
-    if (child === next) next = next.nextSibling;
-    else parent.insertBefore(child, next);
-  }
-  if (parent.contains(focused)) focused.focus({ preventScroll: true }); // moving drops the focus
 }
 
 function newRow() {
