@@ -10,7 +10,8 @@ import pytest
 
 from models.domain.attendance import Attendance
 from models.domain.facts import Person, Session
-from models.ledger.identities import Identity, identities, owners_of, stays
+from models.ledger.identities import Identity, identities
+from models.lookup.stays import owners_of, stays
 from tests.build import Folded, folded
 from tests.test_reach import IDS, NAMES, USERS, school
 

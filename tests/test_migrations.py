@@ -115,6 +115,29 @@ def test_events_that_a_replay_put_back_keep_their_place_apart(
     }
 
 
+def test_whom_sessions_expect_or_have_as_hosts_can_be_looked_up_at_once(
+    fresh_url: str, engine: Engine
+) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(schema.MIGRATIONS))
+    config.attributes["database_url"] = fresh_url
+    command.upgrade(config, "0008")
+    with db.writing(engine) as conn:
+        conn.execute(
+            text(
+                "INSERT INTO sessions (id, room_name, made_by, duration_minutes,"
+                " late_after_minutes, expected, created_at, rooms, hosts, labels)"
+                """ VALUES ('98', 'a', 'registered', 60, 10,"""
+                """ '[{"user_id": "5", "name": null}, {"user_id": "t", "name": null}]',"""
+                """ '2026-11-23 14:00:00', '[]', '["t"]', '[]')"""
+            )
+        )
+    schema.upgrade(fresh_url)
+    with db.reading(engine) as conn:
+        rows = conn.execute(text("SELECT user_id, session_id FROM session_people")).all()
+    assert sorted(map(tuple, rows)) == [("5", "98"), ("t", "98")]
+
+
 def test_the_release_command_migrates_the_database_of_the_environment(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/released.db"
     assert released(DATABASE_URL=url).returncode == 0

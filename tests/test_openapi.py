@@ -64,8 +64,8 @@ def test_what_reads_a_request_is_what_describes_it(document: dict[str, Any]) -> 
     body = document["components"]["schemas"]["SessionBody"]["properties"]
     assert {"type": "integer", "minimum": 1, "maximum": 10080} in body["duration_minutes"]["anyOf"]
     asked = document["paths"]["/api/sessions"]["get"]["parameters"]
-    filters = ["room_name", "academy_id", "course_id", "label", "status"]
-    assert [one["name"] for one in asked] == [*filters, "from", "to", "after", "limit"]
+    filters = ["room_name", "academy_id", "course_id", "label", "user_id", "from", "to", "status"]
+    assert [one["name"] for one in asked] == [*filters, "after", "limit"]
     assert asked[-1]["schema"] == {"type": "integer", "minimum": 1, "maximum": 1000, "default": 100}
 
 

@@ -12,6 +12,7 @@ from webhooks.api.events import events
 from webhooks.api.health import health
 from webhooks.api.join import join
 from webhooks.api.metrics import metrics
+from webhooks.api.reports import reports
 from webhooks.api.roster import roster
 from webhooks.api.sessions import sessions
 from webhooks.api.status import status
@@ -61,7 +62,7 @@ def create_app(settings: Settings | None = None, timeouts: Timeouts = REQUEST) -
         room_access=RoomAccess(backend.engine, backend.rules),
     )
     problems.register(app)
-    api = (receiver, status, roster, join, sessions, events, users, health, metrics)
+    api = (receiver, status, roster, join, sessions, reports, events, users, health, metrics)
     for door in (*api, docs, pages, manual):
         app.register_blueprint(door)
     count_from_zero()

@@ -15,7 +15,6 @@ from uuid import uuid4
 
 from sqlalchemy import (
     Column,
-    ColumnElement,
     Connection,
     Row,
     Table,
@@ -23,10 +22,8 @@ from sqlalchemy import (
     func,
     or_,
     select,
-    type_coerce,
     update,
 )
-from sqlalchemy.dialects.postgresql import JSONB
 
 from models.domain import event as events
 from models.domain import merge
@@ -35,8 +32,8 @@ from models.domain.facts import Cycle, Person
 from models.ledger.identities import Identity
 from models.storage import bulk, db
 from models.storage.bulk import chunks
-from models.storage.db import Key, among, has_item, is_sqlite, metadata
-from models.tables import cycle, session
+from models.storage.db import Key, among, metadata
+from models.tables import cycle, session, session_people
 from models.tables.cycle import cycles
 from models.tables.session import sessions
 from models.tables.webhook_event import webhook_events
@@ -189,17 +186,8 @@ def count_events(conn: Connection, user_id: str) -> int:
 
 
 def expecting(conn: Connection, user_id: str) -> list[str]:
-    """The ids of the sessions that expect this person, or have them as a host. It looks at every
-    session."""
-    if is_sqlite(conn):
-        one = func.json_each(sessions.c.expected).table_valued("value")
-        named = func.json_extract(one.c.value, "$.user_id") == user_id
-        expects: ColumnElement[bool] = select(one).where(named).exists()
-    else:
-        expects = type_coerce(sessions.c.expected, JSONB).contains([{"user_id": user_id}])
-    awaits = or_(expects, has_item(conn, sessions.c.hosts, user_id))
-    statement = select(sessions.c.id).where(awaits).order_by(sessions.c.id)
-    return list(conn.execute(statement).scalars())
+    """The ids of the sessions that expect this person, or have them as a host."""
+    return session_people.sessions_of(conn, user_id)
 
 
 def rename_expected(conn: Connection, session_id: str, user_id: str, pseudonym: str) -> None:
@@ -215,6 +203,8 @@ def rename_expected(conn: Connection, session_id: str, user_id: str, pseudonym: 
         "hosts": [pseudonym if host == user_id else host for host in found.hosts],
     }
     conn.execute(update(sessions).where(sessions.c.id == session_id).values(lists))
+    renamed = {pseudonym if awaited == user_id else awaited for awaited in found.awaited}
+    session_people.put(conn, session_id, renamed)
 
 
 def _told(before: Cycle | None, row: Row[Any]) -> Cycle:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
@@ -13,11 +14,12 @@ from sqlalchemy import (
     and_,
     case,
     func,
+    or_,
     select,
 )
 
 from models.domain.facts import Session
-from models.storage.db import has_item
+from models.storage.db import among, has_item
 from models.tables.session import listing_room, read, sessions
 
 Status = Literal["upcoming", "running", "over"]
@@ -29,7 +31,8 @@ class Wanted:
 
     `since` and `until` (exclusive) bound the scheduled start, or for a session without one when its
     row was made. `status` is by the schedule at `now`. With `of_room`, those that are registered
-    for rooms of this name, and those that were made on the spot in them.
+    for rooms of this name, and those that were made on the spot in them. `user_id` is a person
+    whose sessions they are: `personal` finds them, and `ids` are those that it found.
     """
 
     now: datetime
@@ -41,6 +44,13 @@ class Wanted:
     since: datetime | None = None
     until: datetime | None = None
     of_room: str | None = None
+    user_id: str | None = None
+    ids: frozenset[str] | None = None
+
+    def among(self, ids: Iterable[str]) -> Wanted:
+        """Those of them that have one of these ids."""
+        known = frozenset(ids)
+        return replace(self, ids=known if self.ids is None else known & self.ids)
 
 
 def status(session: Session, *, now: datetime) -> Status | None:
@@ -76,8 +86,24 @@ def counts(conn: Connection, wanted: Wanted) -> dict[Status, int]:
     return dict(zip(statuses, conn.execute(statement).one(), strict=True))
 
 
+def beginnings(conn: Connection, wanted: Wanted, *, over: bool = False) -> dict[str, datetime]:
+    """By id, in their order, when each session began; with `over` no class that is not over."""
+    began_at = _began_at().label("began_at")
+    statement = select(sessions.c.id, began_at).where(*_conditions(conn, wanted))
+    if over:
+        statement = statement.where(
+            or_(sessions.c.ends_at.is_(None), sessions.c.ends_at <= wanted.now)
+        )
+    rows = conn.execute(statement.order_by(began_at, sessions.c.id))
+    return {row.id: row.began_at for row in rows}
+
+
+def _began_at() -> ColumnElement[datetime]:
+    return func.coalesce(sessions.c.scheduled_at, sessions.c.created_at)
+
+
 def _conditions(conn: Connection, wanted: Wanted) -> list[ColumnElement[bool]]:
-    began_at = func.coalesce(sessions.c.scheduled_at, sessions.c.created_at)
+    began_at = _began_at()
     asked = {
         sessions.c[name]: getattr(wanted, name) for name in ("room_name", "academy_id", "course_id")
     }
@@ -90,6 +116,8 @@ def _conditions(conn: Connection, wanted: Wanted) -> list[ColumnElement[bool]]:
         conditions.append(began_at < wanted.until)
     if wanted.of_room is not None:
         conditions.append(listing_room(conn, wanted.of_room))
+    if wanted.ids is not None:
+        conditions.append(among(conn, sessions.c.id, sorted(wanted.ids)))
     return conditions
 
 

@@ -47,6 +47,7 @@ from models.storage.db import (
     metadata,
     partial,
 )
+from models.tables import session_people
 
 LISTS = ("rooms", "hosts", "labels")
 
@@ -121,6 +122,12 @@ def registered(conn: Connection, ids: Iterable[str]) -> dict[str, Session]:
     """The registered sessions of these ids."""
     statement = select(sessions).where(among(conn, sessions.c.id, sorted(ids)))
     rows = conn.execute(statement.where(sessions.c.made_by == "registered"))
+    return {row.id: read(row) for row in rows}
+
+
+def of_ids(conn: Connection, ids: Iterable[str]) -> dict[str, Session]:
+    """The sessions of these ids, registered or made on the spot."""
+    rows = conn.execute(select(sessions).where(among(conn, sessions.c.id, sorted(ids))))
     return {row.id: read(row) for row in rows}
 
 
@@ -202,11 +209,13 @@ def store(conn: Connection, session: Session, *, now: datetime) -> None:
     if session.rooms:
         rows = [{"session_id": session.id, "name": name} for name in sorted(set(session.rooms))]
         conn.execute(insert(conn, session_rooms), rows)
+    session_people.put(conn, session.id, session.awaited)
 
 
 def remove(conn: Connection, session_id: str) -> None:
     """Take the row of this id away."""
     conn.execute(delete(session_rooms).where(session_rooms.c.session_id == session_id))
+    session_people.put(conn, session_id, ())
     conn.execute(delete(sessions).where(sessions.c.id == session_id))
 
 

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from models.domain.event import EPOCH
 from models.domain.facts import Person, Session, made_for
 from models.ledger import made
-from models.lookup import made_meetings, session_facts, session_list
+from models.lookup import made_meetings, personal, session_facts, session_list
 from models.settings.settings import Settings
 from models.storage import db
 from models.tables import cycle, made_session, room, session
@@ -96,8 +96,11 @@ def index() -> Response:
     """
     caller, asked, now = auth.administrator(), PageQuery.of_request(), present()
     of_room = None if caller.operates else caller.room
-    wanted = asked.wanted(now, of_room=of_room)
     with db.reading(backend().engine) as conn:
+        wanted = asked.wanted(now, of_room=of_room)
+        if wanted.user_id is not None:
+            take_seat(caller)
+            wanted = personal.among(conn, wanted, rules=backend().rules)
         page = session_list.page(conn, wanted, after=asked.after, limit=asked.limit)
         if sum(each.made_by != "registered" for each in page) > SHORT_LIST:
             take_seat(caller)

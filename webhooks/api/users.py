@@ -1,22 +1,77 @@
-"""People, for operators: to be forgotten."""
+"""People: where each of them was, and, for operators, to be forgotten."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
+from functools import partial
 
 from flask import Blueprint
 from redis.exceptions import RedisError
 
-from webhooks.door import address, auth
-from webhooks.door.context import unhurried
+from models.domain.tally import Tally
+from models.lookup import personal
+from models.lookup.personal import Attended
+from models.storage import db
+from webhooks.api.roster import EXPORT_TIMEOUT_SECONDS
+from webhooks.door import address, auth, reading
+from webhooks.door.callers import Caller
+from webhooks.door.context import backend, present, unhurried
 from webhooks.door.operation import json, operation
-from webhooks.door.problems import RETRY_AFTER_SECONDS, Problem
+from webhooks.door.problems import RETRY_AFTER_SECONDS, Problem, forbidden
+from webhooks.door.reading import Source
 from webhooks.door.responses import Response
+from webhooks.door.sending import take_seat
 from webhooks.schemas import answers, event_replies
 from webhooks.schemas.event_bodies import EraseQuery
+from webhooks.schemas.report_fields import TALLY
+from webhooks.schemas.report_queries import PersonQuery, place
+from webhooks.schemas.report_replies import PersonAttendance
 from worker.operations import copies, erase
 
 users = Blueprint("users", __name__, url_prefix="/api/users")
+
+
+@users.get("/<user_id>/attendance")
+@operation(
+    tokens=("participant", "administrator", "operator"),
+    query=PersonQuery,
+    answers={200: json("A page.", PersonAttendance)},
+    problems=(429,),
+)
+def attendance(user_id: str) -> Response:
+    """One person's statuses over time, the session that began last first.
+
+    A participant's token gets their own, the token of a room's admin anybody's, both in sessions of
+    that room; an operator's anybody's in all sessions.
+    """
+    now, caller, asked = present(), auth.caller(), PersonQuery.of_request()
+    named = address.of_path(user_id, query="user_id")
+    if not caller.may_see(named, in_own_room=True):
+        raise forbidden()
+    take_seat(caller)
+    answer = partial(_attendance, caller=caller, user_id=named, asked=asked)
+    return reading.from_standby(answer, now=now)
+
+
+def _attendance(source: Source, *, caller: Caller, user_id: str, asked: PersonQuery) -> Response:
+    wanted = asked.wanted(source.as_of, of_room=None if caller.operates else caller.room)
+    page, tally = list[Attended](), Tally()
+    with db.snapshot(source.engine, timeout=EXPORT_TIMEOUT_SECONDS) as conn:
+        for each in personal.attendances(conn, user_id, wanted, rules=backend().rules):
+            if each.counts:
+                tally.add(each.session, each.attendance)
+            if len(page) <= asked.limit and asked.is_beyond(each.began_at, each.session.id):
+                page.append(each)
+    shown = page[: asked.limit]
+    following = place(shown[-1].began_at, shown[-1].session.id) if len(page) > asked.limit else None
+    return answers.answer(
+        {
+            "user_id": user_id,
+            "attendances": [answers.status(each.session, each.attendance) for each in shown],
+            "summary": TALLY.of(tally),
+            "next": following,
+        }
+    )
 
 
 @users.delete("/<user_id>")

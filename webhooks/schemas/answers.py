@@ -62,13 +62,11 @@ def unknown_status(address: str, attendance: Attendance) -> dict[str, Any]:
 
 def roster(meeting: Meeting | None, people: Sequence[Attendance], now: datetime) -> dict[str, Any]:
     """Everybody's attendance, with names and visits."""
-    counted = [attendance for attendance in people if not attendance.is_host]
-    counts = Counter(attendance.attendance_status for attendance in counted)
     session = meeting.session if meeting else None
     expected = expected_people(session)
     return {
         "session": {"session_id": session and session.id, **fields.SESSION.of(session)},
-        "summary": {"total": len(counted)} | {word: counts[word] for word in STATUSES},
+        "summary": summary(people),
         "attendances": [
             roster_line(attendance, expected)
             | {"cycles": [fields.VISIT.of(visit) for visit in attendance.visits]}
@@ -76,6 +74,13 @@ def roster(meeting: Meeting | None, people: Sequence[Attendance], now: datetime)
         ],
         "as_of": instant(now),
     }
+
+
+def summary(people: Sequence[Attendance]) -> dict[str, int]:
+    """How many people, and how many of each status; hosts are not among them."""
+    counted = [attendance for attendance in people if not attendance.is_host]
+    counts = Counter(attendance.attendance_status for attendance in counted)
+    return {"total": len(counted)} | {word: counts[word] for word in STATUSES}
 
 
 def uncounted(found: Iterable[Uncounted]) -> list[dict[str, Any]]:

@@ -186,21 +186,31 @@ class RosterQuery(Query):
     uncounted: bool = Field(False, description="For JSON: also the connections that do not count.")
 
 
-class PageQuery(Query):
-    """Which sessions to list: by what they are registered with, begun in [from, to), beyond the
-    `after` of a page."""
+class SessionFilters(Query):
+    """Which sessions: by what they are registered with, and whose; begun in [from, to)."""
 
     room_name: Word | None = None
     academy_id: Word | None = None
     course_id: Word | None = None
     label: Word | None = Field(None, description="With this among its labels.")
-    status: ScheduleStatus | None = Field(None, description="Of classes, by their schedule.")
+    user_id: Word | None = Field(
+        None, description="That expect this person, have them as a host, or that they visited."
+    )
     since: Bound | None = Field(None, alias="from", description="Begun at or after.")
     until: Bound | None = Field(None, alias="to", description="Begun before.")
-    after: Word | None = Field(None, description="The `next` of the page before.")
-    limit: int = Field(100, ge=1, le=1000)
 
     def wanted(self, now: datetime, *, of_room: str | None = None) -> Wanted:
         """The sessions that it asks for; with `of_room`, of those of that room."""
-        filters = self.model_dump(exclude={"after", "limit"})
+        filters = self.model_dump(include=FILTERS)
         return Wanted(now=now, of_room=of_room, **filters)
+
+
+FILTERS = {*SessionFilters.model_fields, "status"}
+
+
+class PageQuery(SessionFilters):
+    """Which page of a list of sessions."""
+
+    status: ScheduleStatus | None = Field(None, description="Of classes, by their schedule.")
+    after: Word | None = Field(None, description="The `next` of the page before.")
+    limit: int = Field(100, ge=1, le=1000)

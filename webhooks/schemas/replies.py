@@ -24,10 +24,10 @@ class Reply(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-def _declared(*declared: fields.Field) -> Callable[[type[Model]], type[Model]]:
+def declared(*given: fields.Field) -> Callable[[type[Model]], type[Model]]:
     """A class decorator: the model with the declared fields after its own."""
     described: dict[str, Any] = {
-        field.name: (field.type, Field(description=field.description)) for field in declared
+        field.name: (field.type, Field(description=field.description)) for field in given
     }
 
     def extend(model: type[Model]) -> type[Model]:
@@ -40,12 +40,12 @@ def _example(*examples: dict[str, Any]) -> ConfigDict:
     return ConfigDict(json_schema_extra={"examples": list(examples)})
 
 
-@_declared(*fields.SESSION.declared)
+@declared(*fields.SESSION.declared)
 class SessionBrief(Reply):
     """The session that a status is about; every field is null when nothing is known of it yet."""
 
 
-@_declared(*fields.PERSON.declared)
+@declared(*fields.PERSON.declared)
 class Person(Reply):
     """One person in one session."""
 
@@ -76,12 +76,12 @@ class JoinStatus(Status):
     visit: str
 
 
-@_declared(*fields.VISIT.declared)
+@declared(*fields.VISIT.declared)
 class Cycle(Reply):
     """One visit, joined to left."""
 
 
-@_declared(*fields.ON_ROSTER)
+@declared(*fields.ON_ROSTER)
 class NamedPerson(Person):
     """One person of a roster."""
 
@@ -124,7 +124,7 @@ ROSTER = {
 }
 
 
-@_declared(*fields.UNCOUNTED.declared)
+@declared(*fields.UNCOUNTED.declared)
 class Uncounted(Reply):
     """A connection that is no visit, and why."""
 

@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 
 from models.domain.facts import Cycle, Rules
 from models.ledger import erasure, identities, touched
+from models.lookup import stays
 from models.storage import db
 from models.storage.bulk import chunks
 from models.tables import session
@@ -98,7 +99,7 @@ def _look_up(conn: Connection, user_id: str, rules: Rules) -> _Person:
         expected_by=expected_by,
         touched=touched.by_expectations(conn, registered, rules),
         cycles=frozenset(theirs),
-        owned_by=identities.owned_by(conn, theirs, user_id, now=datetime.now(UTC), rules=rules),
+        owned_by=stays.owned_by(conn, theirs, user_id, now=datetime.now(UTC), rules=rules),
     )
 
 
@@ -115,7 +116,7 @@ def _remember(change: Change, person: _Person, rules: Rules) -> dict[str, str]:
     erasure.hold_drains(conn)
     theirs = erasure.cycles_of(conn, user_id)
     since = [each for each in theirs if each not in person.cycles]
-    owned = dict(person.owned_by) | identities.owned_by(conn, since, user_id, now=now, rules=rules)
+    owned = dict(person.owned_by) | stays.owned_by(conn, since, user_id, now=now, rules=rules)
     found = identities.identities(theirs, owned, person.expected_by, rules=rules)
     hidden = erasure.remember(conn, found)
     pseudonyms = {

@@ -1,0 +1,77 @@
+"""One person's sessions: those that expect them or have them as a host, and those in which they had
+a counted visit.
+
+The last are looked for by their cycles, and each is confirmed by the session's own view.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, select
+
+from models.domain import attendance
+from models.domain.attendance import Attendance
+from models.domain.facts import Rules, Session
+from models.lookup import batches, session_list, stays
+from models.lookup.session_list import Wanted
+from models.tables import cycle, session_people
+from models.tables.cycle import cycles
+
+
+@dataclass(frozen=True, slots=True)
+class Attended:
+    """A session, when it began (to be ordered by), whether it is over, and the person's attendance
+    in it."""
+
+    session: Session
+    began_at: datetime
+    over: bool
+    attendance: Attendance
+
+    @property
+    def counts(self) -> bool:
+        """Whether it counts in what their attendances amount to."""
+        return self.over and not self.attendance.is_host
+
+
+def candidates(conn: Connection, user_id: str, *, now: datetime, rules: Rules) -> set[str]:
+    """The ids of all sessions that may be the person's, and perhaps of more."""
+    rows = conn.execute(select(cycles).where(cycles.c.user_id == user_id))
+    theirs = [cycle.read(row) for row in rows]
+    owned = stays.owned_by(conn, theirs, user_id, now=now, rules=rules)
+    return {*session_people.sessions_of(conn, user_id), *(i for ids in owned.values() for i in ids)}
+
+
+def attendances(
+    conn: Connection, user_id: str, wanted: Wanted, *, rules: Rules
+) -> Iterator[Attended]:
+    """The person's sessions among those that are wanted, the one that began last first; of those
+    that began together by id."""
+    ids = candidates(conn, user_id, now=wanted.now, rules=rules)
+    began = session_list.beginnings(conn, wanted.among(ids))
+    newest = sorted(sorted(began), key=lambda each: began[each], reverse=True)
+    gathered = batches.of_sessions(
+        conn, newest, rules=rules, user_id=user_id, seen_from=wanted.of_room
+    )
+    for each in gathered:
+        meeting, own = each.facts.meeting, each.cycles.get(user_id, ())
+        seen = each.facts.view(user_id, own, now=wanted.now, rules=rules)
+        if seen.visits or user_id in meeting.session.awaited:
+            over = attendance.is_over(meeting, now=wanted.now, rules=rules)
+            yield Attended(meeting.session, began[meeting.session.id], over, seen)
+
+
+def session_ids(conn: Connection, user_id: str, wanted: Wanted, *, rules: Rules) -> frozenset[str]:
+    """The ids of the person's sessions among those that are wanted."""
+    theirs = attendances(conn, user_id, wanted, rules=rules)
+    return frozenset(each.session.id for each in theirs)
+
+
+def among(conn: Connection, wanted: Wanted, *, rules: Rules) -> Wanted:
+    """What is wanted, with the ids of the person's sessions where a person is asked for."""
+    if wanted.user_id is None:
+        return wanted
+    return wanted.among(session_ids(conn, wanted.user_id, wanted, rules=rules))

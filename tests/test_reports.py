@@ -1,0 +1,186 @@
+"""Reports over many sessions, and one person over time: they say what the rosters say."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import Any
+
+from models.domain.event import Event
+from tests.build import Words, joined, left, room_finished
+from tests.doors import Rollcall, ago, bearer, ops_token, problem, token, told
+
+Json = dict[str, Any]
+
+
+def get(rollcall: Rollcall, path: str, *, of: str | None = None, **query: Any) -> Any:
+    return rollcall.client.get(path, query_string=query, headers=bearer(of or ops_token()))
+
+
+def report(rollcall: Rollcall, *, of: str | None = None, **query: Any) -> Json:
+    return told(get(rollcall, "/api/reports/attendance", of=of, **query))
+
+
+def person(rollcall: Rollcall, user: str = "5", *, of: str | None = None, **query: Any) -> Json:
+    return told(get(rollcall, f"/api/users/{user}/attendance", of=of, **query))
+
+
+def visit(user: str, came: float, went: float, *, room: str = "quran-98") -> list[Event]:
+    """Somebody was in the room from so many minutes ago until so many minutes ago."""
+    words: Words = {
+        "sid": f"PA_{room}_{user}_{came:.0f}",
+        "user": user,
+        "room": f"RM_{room}",
+        "room_name": room,
+        "room_created": ago(10_000),
+        "joined_at": ago(came),
+        "name": f"called {user}",
+    }
+    return [joined(ago(came), **words), left(ago(went), **words)]
+
+
+def course(rollcall: Rollcall) -> None:
+    """Three classes of an hour that are over, and one to come, of one teacher and three pupils."""
+    expected = [{"user_id": each, "name": f"name of {each}"} for each in ("5", "6", "7")]
+    for number, begins in enumerate((3000, 2000, 1000, -1000)):
+        body: Json = {"room_name": "quran-98", "course_id": "quran", "title": f"week {number}"}
+        body |= {"hosts": ["teacher"], "duration_minutes": 60, "minimum_percentage": 75}
+        at = ago(begins).replace(microsecond=0).isoformat()
+        assert rollcall.put(f"c{number}", **body, scheduled_at=at, expected=expected)
+    visits = [("teacher", 3000, 2940), ("5", 3000, 2940), ("5", 1985, 1940), ("6", 1000, 970)]
+    rollcall.put_in(event for user, came, went in visits for event in visit(user, came, went))
+    rollcall.put_in(visit("guest", 1000, 940))
+    rollcall.drain()
+
+
+def test_a_course_adds_up_what_its_rosters_say(rollcall: Rollcall) -> None:
+    course(rollcall)
+    said = report(rollcall, course_id="quran")
+    assert [each["session_id"] for each in said["sessions"]] == ["c0", "c1", "c2"]
+    people = {each["user_id"]: each for each in said["people"]}
+    assert list(people) == ["5", "6", "7", "guest"]
+    five = people["5"]
+    assert five["name"] == "name of 5"
+    assert (five["sessions"], five["attended"], five["late"], five["absent"]) == (3, 2, 1, 1)
+    assert five["scheduled_seconds"] == 3 * 3600
+    assert (people["7"]["absent"], people["7"]["attendance_percentage"]) == (3, 0.0)
+    assert people["guest"]["sessions"] == 1
+    assert people["guest"]["name"] == "called guest"
+    assert [people[each]["below_minimum"] for each in people] == [True, True, True, False]
+
+
+def test_one_person_over_time_is_their_statuses(rollcall: Rollcall) -> None:
+    course(rollcall)
+    said = person(rollcall)
+    assert [each["session_id"] for each in said["attendances"]] == ["c3", "c2", "c1", "c0"]
+    for each in said["attendances"]:
+        assert {**each, "as_of": None} == {
+            **told(rollcall.status(each["session_id"], of=ops_token(), user_id="5")),
+            "as_of": None,
+        }
+    in_report = next(each for each in report(rollcall)["people"] if each["user_id"] == "5")
+    assert said["summary"] == {name: in_report[name] for name in said["summary"]}
+
+
+def test_a_teacher_hosts_and_is_in_no_report(rollcall: Rollcall) -> None:
+    course(rollcall)
+    assert person(rollcall, "teacher")["summary"]["sessions"] == 0
+    assert len(person(rollcall, "teacher")["attendances"]) == 4
+
+
+def test_pages_of_people_and_of_sessions_have_all_of_them(rollcall: Rollcall) -> None:
+    course(rollcall)
+    whole, people = report(rollcall), []
+    after: dict[str, str] = {}
+    while True:
+        page = report(rollcall, limit=1, **after)
+        people += page["people"]
+        if page["next"] is None:
+            break
+        after = {"after": page["next"]}
+    assert people == whole["people"]
+    sessions, after = [], {}
+    while True:
+        page = person(rollcall, limit=3, **after)
+        sessions += [each["session_id"] for each in page["attendances"]]
+        assert page["summary"]["sessions"] == 3
+        if page["next"] is None:
+            break
+        after = {"after": page["next"]}
+    assert sessions == ["c3", "c2", "c1", "c0"]
+
+
+def test_a_grid_has_each_person_in_each_session(rollcall: Rollcall) -> None:
+    course(rollcall)
+    [five, *_] = report(rollcall, grid=1)["people"]
+    statuses = [(each["session_id"], each["attendance_status"]) for each in five["attendances"]]
+    assert statuses == [("c0", "completed"), ("c1", "completed"), ("c2", "absent")]
+
+
+def test_a_report_is_a_file_for_spreadsheets_too(rollcall: Rollcall) -> None:
+    course(rollcall)
+    answer = get(rollcall, "/api/reports/attendance", format="csv")
+    lines = list(csv.DictReader(io.StringIO(answer.data.decode("utf-8-sig"))))
+    assert [each["user_id"] for each in lines] == ["5", "6", "7", "guest"]
+    assert lines[0]["attended"] == "2"
+    answer = get(rollcall, "/api/reports/attendance", format="csv", grid=1)
+    lines = list(csv.DictReader(io.StringIO(answer.data.decode("utf-8-sig"))))
+    assert len(lines) == 10
+    assert {each["session_id"] for each in lines} == {"c0", "c1", "c2"}
+
+
+def test_the_sessions_of_a_person_are_listed(rollcall: Rollcall) -> None:
+    course(rollcall)
+    rollcall.put("other", room_name="elsewhere")
+    ids = {
+        user: [each["session_id"] for each in _sessions(rollcall, user_id=user)]
+        for user in ("5", "teacher", "guest", "nobody")
+    }
+    all_four = ["c0", "c1", "c2", "c3"]
+    assert ids == {"5": all_four, "teacher": all_four, "guest": ["c2"], "nobody": []}
+
+
+def _sessions(rollcall: Rollcall, **query: Any) -> list[Json]:
+    listed: list[Json] = told(get(rollcall, "/api/sessions", **query))["sessions"]
+    return listed
+
+
+def test_a_token_reads_what_is_its_own(rollcall: Rollcall) -> None:
+    course(rollcall)
+    rollcall.put("other", room_name="elsewhere", expected=[{"user_id": "5"}], course_id="quran")
+    own, admin = token("5", "quran-98"), token("x", "quran-98", roomAdmin=True)
+    ids = [each["session_id"] for each in person(rollcall, of=own)["attendances"]]
+    assert ids == ["c3", "c2", "c1", "c0"]
+    assert len(person(rollcall)["attendances"]) == 5
+    assert len(report(rollcall, of=admin, course_id="quran")["sessions"]) == 3
+    assert report(rollcall, of=token("x", "elsewhere", roomAdmin=True))["people"] == []
+    for refused in (
+        get(rollcall, "/api/users/6/attendance", of=own),
+        get(rollcall, "/api/reports/attendance", of=own),
+    ):
+        assert problem(refused) == (403, "forbidden")
+
+
+def test_what_nobody_registered_is_reported_when_its_room_finished(rollcall: Rollcall) -> None:
+    rollcall.put_in([*visit("5", 100, 50, room="open"), *visit("6", 90, 50, room="open")])
+    rollcall.put_in([room_finished(ago(40), room="RM_open", room_name="open")])
+    rollcall.drain()
+    [five, six] = report(rollcall)["people"]
+    assert (five["attended"], five["attendance_percentage"], six["sessions"]) == (1, None, 1)
+
+
+def test_words_that_are_no_filter_are_refused(rollcall: Rollcall) -> None:
+    for path, query in (
+        ("/api/reports/attendance", {"academy": "7"}),
+        ("/api/reports/attendance", {"limit": "0"}),
+        ("/api/reports/attendance", {"from": "yesterday"}),
+        ("/api/reports/attendance", {"format": "pdf"}),
+        ("/api/users/5/attendance", {"room_name": "a"}),
+        ("/api/users/5/attendance", {"after": "98"}),
+        ("/api/users/5/attendance", {"after": "9" * 30 + "_98"}),
+    ):
+        answer = get(rollcall, path, **query)
+        if query.get("after", "").startswith("999"):
+            assert told(answer)["attendances"] == []
+        else:
+            assert problem(answer) == (400, "invalid"), query
