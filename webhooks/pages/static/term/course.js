@@ -100,7 +100,7 @@ function showCounts(people) {
     put(count.closest("label"), "hidden", filter === "excused" && n === 0 && !isChosen);
   }
   const quarter = report.people.filter(FILTERS.quarter).length;
-  const sentences = [counted(say.people, report.people.length), counted(say.quarter, quarter)];
+  const sentences = [counted(say.people, report.people.length), quarter ? counted(say.quarter, quarter) : say.nobody_quarter];
   write(part("counts"), `${both(sentences)}.`);
   put(part("nobody"), "hidden", people.length > 0);
   write(part("nobody"), report.people.length ? words.roster.none_match : say.nobody);

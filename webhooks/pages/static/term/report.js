@@ -23,13 +23,13 @@ const KEYS = {
   share: (person) => person.share,
 };
 
-/** One page of the report after another, as one. */
+/** One page of the report after another, as one; the sessions come by their start. */
 export function joined(pages) {
   const sessions = new Map();
   for (const { sessions: some } of pages) {
     for (const session of some) sessions.set(session.session_id, session);
   }
-  const byTime = [...sessions.values()].map(readSession).sort((a, b) => a.from - b.from);
+  const byTime = [...sessions.values()].map(readSession);
   const people = pages.flatMap((page) => page.people).map((person) => readPerson(person, byTime));
   return { sessions: byTime, people };
 }
@@ -50,8 +50,13 @@ function readPerson(told, sessions) {
     missed: absent + excused,
     share: told.attendance_percentage,
     below: told.below_minimum === true,
-    marks: sessions.map((session) => markOf(told.grid?.[session.id])),
+    marks: marksOf(told.attendances, sessions),
   };
+}
+
+function marksOf(attendances, sessions) {
+  const bySession = new Map(attendances.map((each) => [each.session_id, each]));
+  return sessions.map(({ id }) => markOf(bySession.get(id)));
 }
 
 /** Those whom the controls ask for, in their order; who has no value comes last. */
