@@ -76,7 +76,8 @@ class Course:
             "expected": [{"user_id": user, "name": PUPILS.get(user)} for user in stories],
         }
         answer = self.quran.client.put(
-            f"/api/sessions/{self.id(number)}",
+            "/api/sessions/-",
+            query_string={"session": self.id(number)},
             data=orjson.dumps(body | more),
             headers={"Authorization": f"Bearer {operator()}"},
         )

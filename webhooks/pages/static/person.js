@@ -3,7 +3,7 @@
 import { fold, language } from "./words.js";
 
 const names = new Intl.Collator(language, { numeric: true });
-const STATUSES = ["present", "left", "not_joined", "completed", "absent"];
+const STATUSES = ["present", "left", "not_joined", "completed", "absent", "excused"];
 
 const MUCH = 1 / 5; // of somebody's time: when LiveKit knows nothing of so much, the page says so
 const MINUTE_SECONDS = 60;

@@ -2,6 +2,7 @@
 
 import { arrange, make, put, write } from "./dom.js";
 import { byPhone, chosen } from "./person.js";
+import { personPage } from "./term/links.js";
 import { describe, keepStop, showBars, why } from "./timeline.js";
 import { both, counted, fill, isolate, number, percent, second, span, time, words } from "./words.js";
 
@@ -36,7 +37,9 @@ function newRow() {
   who.scope = "row";
   const about = make("div", "about");
   about.append(make("bdi", "id"), make("span", "alias"), mark("host"), mark("guest"), mark("phone"));
-  who.append(make("bdi", "name"), about);
+  const link = make("a", "own");
+  link.append(make("bdi", "name"));
+  who.append(link, about);
   row.append(who);
   for (const name of ["status", "joined", "left", "minutes", "percentage", "visits", "timeline"]) {
     const cell = make("td", name, "cell");
@@ -73,10 +76,11 @@ function fillRow(row, person, shown) {
 }
 
 function fillWho(who, { title, id, alias, host, guest, phone }) {
-  const [name, about] = who.children;
+  const [link, about] = who.children;
   const [shownId, shownAlias, ...marks] = about.children;
   const joinedAs = alias && fill(words.roster.joined_as, { name: isolate(alias) });
-  write(name, title);
+  write(link.firstChild, title);
+  put(link, "href", new URL(personPage(id), location.href).href);
   write(shownId, title === id ? "" : id);
   write(shownAlias, joinedAs);
   put(who, "title", [title, joinedAs].filter(Boolean).join("\n")); // very long ones are cut

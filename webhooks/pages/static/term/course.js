@@ -3,7 +3,7 @@
 import { put, write } from "../dom.js";
 import { download } from "../export.js";
 import * as token from "../token.js";
-import { both, counted, number, words } from "../words.js";
+import { counted, language, number, words } from "../words.js";
 import { askAll, at } from "./api.js";
 import { paint, showColumns } from "./grid.js";
 import { classesPage } from "./links.js";
@@ -84,7 +84,7 @@ function show() {
 
 function showFacts() {
   const times = report.sessions.map(({ from }) => from).filter((from) => from !== null);
-  const dates = new Intl.DateTimeFormat(document.documentElement.lang, { dateStyle: "long" });
+  const dates = new Intl.DateTimeFormat(language, { dateStyle: "long" });
   write(part("span"), times.length ? dates.formatRange(times[0], times.at(-1)) : "");
   put(part("span"), "hidden", times.length === 0);
   write(part("held"), counted(words.sessions.count, report.sessions.length));
@@ -100,8 +100,9 @@ function showCounts(people) {
     put(count.closest("label"), "hidden", filter === "excused" && n === 0 && !isChosen);
   }
   const quarter = report.people.filter(FILTERS.quarter).length;
-  const sentences = [counted(say.people, report.people.length), quarter ? counted(say.quarter, quarter) : say.nobody_quarter];
-  write(part("counts"), `${both(sentences)}.`);
+  const everybody = counted(say.people, report.people.length);
+  const missed = quarter ? counted(say.quarter, quarter) : say.nobody_quarter;
+  write(part("counts"), `${everybody}: ${missed}.`);
   put(part("nobody"), "hidden", people.length > 0);
   write(part("nobody"), report.people.length ? words.roster.none_match : say.nobody);
 }

@@ -3,6 +3,8 @@
 import { language } from "../words.js";
 
 const MONDAY = 1;
+const QUARTER_DAYS = 91;
+const STEP_DAYS = { day: 1, week: 7, half: QUARTER_DAYS };
 
 /** The day of an instant, as an address and a field of the page write it: 2026-11-23. */
 export function dayOf(at) {
@@ -22,18 +24,19 @@ export function midnight(day, later = 0) {
   return new Date(year, month - 1, date + later).getTime();
 }
 
-/** From when to when (exclusive) the day, its week or its month reaches. */
+/** From when to when (exclusive) the day, its week, its month or the half year around it reaches. */
 export function bounds(day, span) {
   const [year, month] = day.split("-").map(Number);
   if (span === "day") return [midnight(day), midnight(day, 1)];
+  if (span === "half") return [midnight(day, -QUARTER_DAYS), midnight(day, QUARTER_DAYS + 1)];
   if (span === "month") return [new Date(year, month - 1, 1), new Date(year, month, 1)].map(Number);
   const begun = (new Date(midnight(day)).getDay() - (firstDay() % 7) + 7) % 7;
   return [midnight(day, -begun), midnight(day, 7 - begun)];
 }
 
-/** The same day of the span before (-1) or after (1); of a shorter month its last. */
+/** A day of the span before (-1) or after (1): of a month the same, of a shorter one its last. */
 export function moved(day, span, way) {
-  if (span !== "month") return dayOf(midnight(day, way * (span === "week" ? 7 : 1)));
+  if (span !== "month") return dayOf(midnight(day, way * STEP_DAYS[span]));
   const [year, month, date] = day.split("-").map(Number);
   const last = new Date(year, month + way, 0).getDate();
   return dayOf(new Date(year, month - 1 + way, Math.min(date, last)));

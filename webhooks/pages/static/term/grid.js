@@ -1,14 +1,14 @@
 /** The grid of a course: a row for each person, a column for each class, rows kept when sorted. */
 
 import { arrange, make, put, write } from "../dom.js";
-import { fill, isolate, number, percent, start, words } from "../words.js";
+import { fill, isolate, language, number, percent, start, words } from "../words.js";
 import { showMark, wordOf } from "./marks.js";
 import { classPage, personPage } from "./links.js";
 
 const say = words.course;
 const part = (id) => document.getElementById(id);
-const dayFormat = new Intl.DateTimeFormat(document.documentElement.lang, { day: "numeric" });
-const monthFormat = new Intl.DateTimeFormat(document.documentElement.lang, { month: "short" });
+const dayFormat = new Intl.DateTimeFormat(language, { day: "numeric" });
+const monthFormat = new Intl.DateTimeFormat(language, { month: "short" });
 const rows = new Map(); // by person
 const SUMS = ["attended", "late", "missed", "share"];
 

@@ -14,8 +14,8 @@ export function markOf(attendance) {
   const status = attendance.attendance_status;
   if (status === "not_joined") return "waiting";
   if (status !== "completed") return MARKS.includes(status) ? status : "none";
-  if (attendance.meets_minimum === false) return "below";
   if (attendance.is_late) return "late";
+  if (attendance.meets_minimum === false) return "below";
   return attendance.left_early ? "early" : "attended";
 }
 

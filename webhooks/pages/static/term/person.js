@@ -2,7 +2,7 @@
 
 import { make, put, write } from "../dom.js";
 import * as token from "../token.js";
-import { fill, number, percent, words, zone } from "../words.js";
+import { fill, language, number, percent, words, zone } from "../words.js";
 import { ask, askAll, at } from "./api.js";
 import { pathOf } from "../address.js";
 import { own } from "./attended.js";
@@ -130,7 +130,7 @@ function figure(name, value, beside) {
 
 function showSpan(classes) {
   const times = classes.map(({ from }) => from).filter((from) => from !== null);
-  const dates = new Intl.DateTimeFormat(document.documentElement.lang, { dateStyle: "long" });
+  const dates = new Intl.DateTimeFormat(language, { dateStyle: "long" });
   write(part("span"), times.length ? dates.formatRange(times[0], times.at(-1)) : "");
   put(part("span"), "hidden", times.length === 0);
 }

@@ -22,7 +22,7 @@ import { refusal } from "./refusal.js";
 
 const POLL_MS = 60_000;
 const TICK_MS = 5_000;
-const WIDER = { day: "week", week: "month" };
+const WIDER = { day: "week", week: "month", month: "half" };
 
 const say = words.sessions;
 const part = (id) => document.getElementById(id);

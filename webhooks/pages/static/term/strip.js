@@ -26,6 +26,7 @@ export function showStrip(classes) {
   if (!list.querySelector('a[tabindex="0"]') && list.firstChild) list.firstChild.firstChild.tabIndex = 0;
   const minimum = classes.findLast((one) => one.minimum !== null)?.minimum ?? null;
   put(list.parentElement, "className", minimum === null ? "picture" : "picture with-minimum");
+  place(list.parentElement, "--count", String(classes.length));
   place(list.parentElement, "--minimum", String(minimum ?? 0));
   showAverage(classes);
 }
