@@ -101,6 +101,12 @@ def test_the_classes_say_what_runs_and_who_is_there(opened: Open, today: Class) 
     expect(listed(page, "Tajwid").locator(".presence")).to_be_empty()
 
 
+def test_the_classes_that_run_stand_first(opened: Open, today: Class) -> None:
+    page = opened(f"{around(today)}&lang=en#token={operator()}")
+    expect(page.locator(".classes .name")).to_have_text(["Quran", "الجبر", "Tajwid"])
+    expect(page.locator(".day h2").first).to_have_text("Running now")
+
+
 def test_who_comes_meanwhile_is_counted_without_a_reload(opened: Open, today: Class) -> None:
     page = opened(f"{around(today)}&lang=en#token={operator()}")
     expect(listed(page, "Quran").locator(".presence")).to_contain_text("1 person is")

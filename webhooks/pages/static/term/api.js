@@ -9,8 +9,9 @@ const TRIES = 4;
 /** `{ code, body }`; the code is 0 when nothing answered, the body null unless all is well. */
 export async function ask(path, query, held) {
   try {
-    const asked = new URLSearchParams(query).toString();
-    const response = await fetch(asked ? `${path}?${asked}` : path, {
+    const url = new URL(path, location.href); // its path may have a query already
+    for (const [name, value] of Object.entries(query)) url.searchParams.set(name, value);
+    const response = await fetch(url, {
       headers: { Authorization: `Bearer ${held}` },
       signal: AbortSignal.timeout(LONGEST_MS),
       cache: "no-store",

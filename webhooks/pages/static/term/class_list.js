@@ -1,4 +1,7 @@
-/** The list of classes: a heading for each day, a row for each class, kept from look to look. */
+/**
+ * The list of classes: those that run now, then a heading for each day; a row for each class, kept
+ * from look to look.
+ */
 
 import { arrange, make, place, put, write } from "../dom.js";
 import { grouped } from "../person.js";
@@ -15,17 +18,24 @@ const links = new Map(); // by course
 
 /** Show these sessions, which come in their order; `roster` asks for the attendance of one. */
 export function showClasses(parent, sessions, { now, roster }) {
-  const groups = grouped(sessions, ({ from }) => (from === null ? "" : dayOf(from)));
-  const wanted = [...groups].map(([key, group]) => ({ key, group }));
-  arrange(parent, days, wanted, ({ key }) => key, newDay, (section, { group }) => {
+  const running = sessions.filter((session) => status(session, now) === "running");
+  const others = sessions.filter((session) => !running.includes(session));
+  const groups = grouped(others, ({ from }) => (from === null ? "" : dayOf(from)));
+  const wanted = [["now", running], ...groups].map(([key, group]) => ({ key, group }));
+  if (running.length === 0) wanted.shift();
+  arrange(parent, days, wanted, ({ key }) => key, newDay, (section, { key, group }) => {
     const [heading, list] = section.children;
-    const [{ from }] = group;
-    write(heading, from === null ? say.unscheduled : day(from));
+    write(heading, headingOf(key, group[0]));
     arrange(list, rows.get(section), group, ({ id }) => id, newRow, (row, session) => {
       fillRow(row, session, now);
       watch(row, session, { now, roster });
     });
   });
+}
+
+function headingOf(key, { from }) {
+  if (key === "now") return say.status.running;
+  return from === null ? say.unscheduled : day(from);
 }
 
 /** A link to each course of these sessions. */
@@ -68,7 +78,7 @@ function fillRow(row, session, now) {
   const [when, what, state, , progress] = row.children;
   const word = status(session, now);
   put(row, "className", word ?? "unscheduled");
-  write(when, word ? fill(say.times, times(session)) : "");
+  write(when, word ? times(session) : "");
   fillWhat(what, session);
   write(state, word ? stateOf(session, word, now) : "");
   if (word === "running") {
@@ -79,7 +89,7 @@ function fillRow(row, session, now) {
 }
 
 function times({ from, to }) {
-  return { start: time(from), end: time(to) };
+  return fill(say.times, { start: time(from), end: time(to) });
 }
 
 function stateOf({ from, to }, word, now) {
