@@ -23,7 +23,6 @@ from models.domain.event import (
     ABORTED,
     CLIENT_JOINED,
     CLIENT_LEFT,
-    EPOCH,
     JOINED,
     LEFT,
     ROOM_FINISHED,
@@ -42,6 +41,7 @@ from models.domain.facts import (
     Session,
     Source,
 )
+from models.domain.json_fields import EPOCH
 
 KEY, SECRET = "devkey", "devsecret-devsecret-devsecret-devsecret"
 DAY = datetime(2026, 11, 23, tzinfo=UTC)

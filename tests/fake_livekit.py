@@ -19,7 +19,7 @@ from livekit.api import (
 )
 from livekit.protocol.models import ParticipantInfo, Room
 
-from models.domain.event import EPOCH
+from models.domain.json_fields import EPOCH
 from tests.build import KEY, SECRET, Instant, at
 
 Answer = Callable[[web.Request], Awaitable[web.Response]]

@@ -51,7 +51,13 @@ def delete(rollcall: Rollcall, user: str = SOMEBODY, **query: str) -> Any:
 
 def counts(cycles: int, events: int, sessions: int) -> Row:
     """What an erasure of so much answers."""
-    return {"cycles": cycles, "events": events, "sessions": sessions, "copies_left": []}
+    return {
+        "cycles": cycles,
+        "events": events,
+        "sessions": sessions,
+        "corrections": 0,
+        "copies_left": [],
+    }
 
 
 def everything(rollcall: Rollcall) -> dict[str, list[Row]]:
@@ -417,7 +423,7 @@ def test_nobody_is_erased_without_somebodys_word(a_class: Rollcall, terminal: Te
     assert "Say so with --yes" in terminal.refused("users", "erase", SOMEBODY)
     assert not is_gone(a_class)
     result = terminal("users", "erase", SOMEBODY, "--yes")
-    assert "4 visits, 5 events and 1 list of expected people" in result.stdout
+    assert "4 visits, 5 events, 0 corrections and 1 list of expected people" in result.stdout
     assert SOMEBODY not in result.output
     assert NAME not in result.output
     assert is_gone(a_class)

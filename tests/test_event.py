@@ -13,11 +13,7 @@ from hypothesis import strategies as st
 
 from models.domain import event as events
 from models.domain.event import (
-    MAX_ID_BYTES,
-    MAX_NAME_LENGTH,
-    MAX_SESSION_ID_BYTES,
     Event,
-    Unreadable,
     client_payload,
     is_unused,
     parse,
@@ -25,6 +21,13 @@ from models.domain.event import (
     redact,
 )
 from models.domain.facts import Source
+from models.domain.json_fields import (
+    EPOCH,
+    MAX_ID_BYTES,
+    MAX_NAME_LENGTH,
+    MAX_SESSION_ID_BYTES,
+    Unreadable,
+)
 from models.domain.merge import merge, merge_room
 from tests.build import (
     aborted,
@@ -505,7 +508,7 @@ def test_what_is_kept_is_in_livekits_own_words() -> None:
 
 TEXT = st.text(min_size=1, max_size=30)
 INSTANTS = st.integers(1, 10**16).map(
-    lambda micros: events.EPOCH + micros * (at("00:00:00.000001") - at("00:00"))
+    lambda micros: EPOCH + micros * (at("00:00:00.000001") - at("00:00"))
 )
 CLIENT_EVENTS = st.builds(
     Event,

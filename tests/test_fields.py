@@ -18,13 +18,14 @@ import io, json
 from datetime import UTC, datetime
 from models.domain import attendance
 from models.domain.facts import Meeting, Rules, Session
+from models.domain.held import NEVER
 from webhooks.api import exports
 from webhooks.schemas import answers, replies
 
 now, session = datetime(2026, 11, 23, tzinfo=UTC), Session("98", "quran-98")
 rules = Rules(*[now - now] * 3)
 person = attendance.view(Meeting(session), "5", (), now=now, rules=rules)
-exports.write(file := io.BytesIO(), session, [person], now=now, visits=False)
+exports.write(file := io.BytesIO(), session, [person], when_held=NEVER, now=now, visits=False)
 print(json.dumps({
     "status": answers.status(session, person),
     "roster": answers.roster(Meeting(session), [person], now),

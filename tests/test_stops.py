@@ -22,7 +22,7 @@ from sqlalchemy import func, select
 from yarl import URL
 
 from models.domain import event
-from models.domain.event import EPOCH
+from models.domain.json_fields import EPOCH
 from models.settings.settings import Settings
 from models.storage import db
 from models.tables import cycle, webhook_event

@@ -16,7 +16,8 @@ from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
-from models.domain.event import Event, Unreadable
+from models.domain.event import Event
+from models.domain.json_fields import Unreadable
 from models.ledger import incoming
 from models.storage import errors, reasons
 from models.tables import webhook_event

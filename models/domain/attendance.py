@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from models.domain import counting, ownership, visit
+from models.domain.corrections import NONE
 from models.domain.counting import Uncounted
 from models.domain.facts import Cycle, Meeting, Rules, Session
 from models.domain.timetable import WINDOW
@@ -42,20 +43,36 @@ class Attendance:
     final: bool
     as_of: datetime
     is_host: bool = False
+    uncorrected: Attendance | None = None
 
     @property
     def join_count(self) -> int:
         return len(self.visits)
 
     @property
+    def corrected(self) -> bool:
+        """Whether it is something else than the facts alone would say."""
+        return self.uncorrected is not None
+
+    @property
+    def uncorrected_status(self) -> str | None:
+        """What the facts alone say; None where nothing is corrected."""
+        return self.uncorrected.attendance_status if self.uncorrected is not None else None
+
+    @property
+    def uncorrected_duration(self) -> timedelta | None:
+        """How long by the facts alone; None where nothing is corrected."""
+        return self.uncorrected.duration if self.uncorrected is not None else None
+
+    @property
     def confirmed(self) -> bool | None:
-        """Whether LiveKit told of some visit; None without a visit."""
-        return any(not part.cycle.provisional for part in self.visits) if self.visits else None
+        """Whether LiveKit told of some visit, or a correction added it; None without a visit."""
+        return any(part.confirmed for part in self.visits) if self.visits else None
 
     @property
     def confirmed_duration(self) -> timedelta:
-        """The part of the duration that LiveKit told of."""
-        known = [part for part in self.visits if not part.cycle.provisional]
+        """The part of the duration that LiveKit told of, or a correction added."""
+        known = [part for part in self.visits if part.confirmed]
         return self.duration if len(known) == len(self.visits) else _union(known, now=self.as_of)
 
 
@@ -70,21 +87,36 @@ def view(
 ) -> Attendance:
     """What one person's `cycles` in the rooms of the meeting amount to at `now`, by docs/rules.md:
     *older than* is >, *passed* is >=, *within* is <=. `expecting` are the ids of the classes of
-    those rooms that expect them."""
+    those rooms that expect them. The cycles may be of several identities: corrections say so."""
+    visits = _visits(meeting, user_id, cycles, now=now, rules=rules, expecting=expecting)
+    seen = _judged(meeting, user_id, visits, now=now, rules=rules)
+    if not meeting.corrections.changes(user_id):
+        return seen
+    facts_alone = replace(meeting, corrections=NONE)
+    own = [cycle for cycle in cycles if cycle.user_id == user_id]
+    alone = view(facts_alone, user_id, own, now=now, rules=rules, expecting=expecting)
+    return replace(seen, uncorrected=alone)
+
+
+def _judged(
+    meeting: Meeting, user_id: str, visits: tuple[Visit, ...], *, now: datetime, rules: Rules
+) -> Attendance:
+    """The attendance of somebody who has these visits in the session."""
     session = meeting.session
-    visits = _visits(meeting, cycles, now=now, rules=rules, expecting=expecting)
     in_class = _in_class(session, visits, now)
     inside = any(part.ended_at is None for part in visits)
     over = is_over(meeting, now=now, rules=rules)
     final = over and _is_final(meeting, in_class, now, rules)
     scheduled_duration = _in_schedule(session, visits, now)
     percentage = _percentage(session, scheduled_duration)
+    status = "present" if inside else _status(session, visits, in_class, over, now)
+    excused = status == "absent" and meeting.corrections.excuses(user_id)
     seen = Attendance(
         user_id=user_id,
         name=_latest_name(visits),
         visits=visits,
         is_currently_in_meeting=inside,
-        attendance_status="present" if inside else _status(session, visits, in_class, over, now),
+        attendance_status="excused" if excused else status,
         duration=_union(visits, now=now),
         first_joined_at=min((part.joined_at for part in visits), default=None),
         last_left_at=max((part.ended_at for part in visits if part.ended_at), default=None),
@@ -92,7 +124,7 @@ def view(
         left_early=_left_early(session, in_class, now) if over else None,
         attendance_percentage=percentage,
         scheduled_duration=scheduled_duration,
-        meets_minimum=_meets_minimum(session, percentage) if final else None,
+        meets_minimum=_meets_minimum(session, percentage) if final and not excused else None,
         final=final,
         as_of=now,
     )
@@ -107,12 +139,15 @@ def uncounted(
     rules: Rules,
     expecting: frozenset[str] = NOBODY,
 ) -> Iterator[Uncounted]:
-    """What one person's `cycles` have in the session that is no visit, with why."""
-    for name, own in _by_room_name(meeting, cycles).items():
+    """What one person's `cycles` have in the session that is no visit, with why: `corrected` by
+    hand, or what `counting` says."""
+    for (name, _), own in _by_room_name(meeting, cycles).items():
         owners = ownership.of_name(meeting, name, expecting, rules)
         unconfirmed = visit.unconfirmed(owners, own, now=now)
         for cycle in own:
             reason = "unconfirmed" if cycle in unconfirmed else counting.why_not(cycle, rules)
+            if cycle.cycle_id in meeting.corrections.not_visits:
+                reason = "corrected"
             began_at = cycle.began_at or cycle.last_seen_at
             if reason is None or began_at is None:
                 continue
@@ -145,29 +180,36 @@ def takes_joins(meeting: Meeting, *, now: datetime, rules: Rules) -> bool:
 
 def _visits(
     meeting: Meeting,
+    user_id: str,
     cycles: Sequence[Cycle],
     *,
     now: datetime,
     rules: Rules,
     expecting: frozenset[str],
 ) -> tuple[Visit, ...]:
-    """The parts of one person's visits that are in the session, by join."""
+    """The parts of one person's visits that are in the session, by join: those of all their
+    identities, without what is said to be no visit, and with the times that were added."""
     parts = [
         part
-        for name, own in _by_room_name(meeting, cycles).items()
+        for (name, _), own in _by_room_name(meeting, cycles).items()
         for part in visit.parts(
             meeting.session.id, ownership.of_name(meeting, name, expecting, rules), own, now=now
         )
     ]
+    if meeting.corrections:
+        not_visits = meeting.corrections.not_visits
+        parts = [part for part in parts if part.cycle.cycle_id not in not_visits]
+        parts += [visit.added(each) for each in meeting.corrections.added(user_id)]
     return tuple(sorted(parts, key=lambda part: (part.joined_at, part.cycle.cycle_id)))
 
 
-def _by_room_name(meeting: Meeting, cycles: Sequence[Cycle]) -> dict[str, list[Cycle]]:
-    """The cycles by room name: those of the rooms that the meeting is seen from."""
-    by_name: dict[str, list[Cycle]] = defaultdict(list)
+def _by_room_name(meeting: Meeting, cycles: Sequence[Cycle]) -> dict[tuple[str, str], list[Cycle]]:
+    """The cycles of the rooms that the meeting is seen from, by room name and identity: what one
+    identity does ends no visit of another."""
+    by_name: dict[tuple[str, str], list[Cycle]] = defaultdict(list)
     for cycle in cycles:
         if meeting.only is None or cycle.room_name == meeting.only:
-            by_name[cycle.room_name or ""].append(cycle)
+            by_name[cycle.room_name or "", cycle.user_id].append(cycle)
     return by_name
 
 

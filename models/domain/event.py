@@ -7,15 +7,31 @@ What is unknown is ignored, since newer servers may add fields, kinds and enum n
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import orjson
 
+from models.domain import correction_payload
+from models.domain.corrections import Correction
 from models.domain.enums import DISCONNECT_REASONS, KINDS, ROOM_END_REASONS, STANDARD
 from models.domain.facts import Cycle, Source
+from models.domain.json_fields import (
+    EPOCH,
+    MAX_ID_BYTES,
+    MAX_NAME_LENGTH,
+    MAX_SESSION_ID_BYTES,
+    Unreadable,
+    enum,
+    identifier,
+    instant,
+    missing,
+    nested,
+    optional,
+    required,
+    word_of,
+)
 
 JOINED = "participant_joined"
 LEFT = "participant_left"
@@ -29,21 +45,13 @@ STORED_EVENTS = (PARTICIPANT_EVENTS | ROOM_EVENTS) - {SEEN}
 CLIENT_JOINED = "client_joined"
 CLIENT_LEFT = "client_left"
 CLIENT_EVENTS = frozenset({CLIENT_JOINED, CLIENT_LEFT})
+CORRECTED = "corrected"
+CORRECTION_UNDONE = "correction_undone"
+CORRECTION_EVENTS = frozenset({CORRECTED, CORRECTION_UNDONE})
 
-MAX_ID_BYTES = 256
-MAX_SESSION_ID_BYTES = MAX_ID_BYTES + len("@YYYY-MM-DD")  # made on the spot for a room
-"""Also the longest word that a client may send: what a door takes can be read again."""
-MAX_NAME_LENGTH = 256
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MAX_AHEAD = timedelta(days=1)
-END_OF_TIME = datetime(3000, 1, 1, tzinfo=UTC)
 
-_INTEGER = re.compile(r"-?[0-9]{1,19}")
 _ESCAPE = re.compile(rb"\\(?:u0000|.)", re.DOTALL)
-
-
-class Unreadable(ValueError):
-    """The event can't be read: {0}."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +61,7 @@ class Event:
     `joined_at`, `room_created_at` and `named_session` are None when the event does not say.
     `hidden` is None when an inference does not say. Client events have no sids but a `visit`,
     the `session_id` that they name (None: the room of their token), and maybe the participant sid
-    that the client claims.
+    that the client claims. An operator's have a `correction`, and no sids.
     """
 
     event_id: str
@@ -77,6 +85,7 @@ class Event:
     room_end_reason: str | None = None
     session_type: str | None = None
     academy_id: str | None = None
+    correction: Correction | None = None
 
 
 def parse(body: bytes) -> dict[str, Any]:
@@ -97,7 +106,7 @@ def parse(body: bytes) -> dict[str, Any]:
 
 def is_unused(payload: dict[str, Any]) -> bool:
     """Whether this is an event of a kind, known or new, that tells nothing about attendance."""
-    return _word(payload, "event") not in STORED_EVENTS
+    return word_of(payload, "event") not in STORED_EVENTS
 
 
 def redact(payload: dict[str, Any]) -> dict[str, Any]:
@@ -107,7 +116,7 @@ def redact(payload: dict[str, Any]) -> dict[str, Any]:
     metadata only the session that it names.
     """
     kept = _only(payload, "event", "id", "createdAt", "roomEndReason")
-    room, participant = _object(payload, "room"), _object(payload, "participant")
+    room, participant = nested(payload, "room"), nested(payload, "participant")
     if room:
         kept["room"] = _only(room, "sid", "name", "creationTime", "creationTimeMs")
         if named := _named_session(room):
@@ -117,7 +126,7 @@ def redact(payload: dict[str, Any]) -> dict[str, Any]:
         kept["participant"] = _only(participant, *words, "disconnectReason")
         if isinstance(name := kept["participant"].get("name"), str):
             kept["participant"]["name"] = name[:MAX_NAME_LENGTH]
-        permission = _only(_object(participant, "permission"), "hidden", "recorder")
+        permission = _only(nested(participant, "permission"), "hidden", "recorder")
         if permission:
             kept["participant"]["permission"] = permission
     return kept
@@ -128,6 +137,8 @@ def read(payload: dict[str, Any], source: Source = "livekit") -> Event:
 
     What a reconciler finds about a manual join has the form of a client's event.
     """
+    if source == "operator":
+        return _read_correction(payload)
     by_hand = source == "reconciler" and payload.get("event") == CLIENT_LEFT
     if source == "client" or by_hand:
         return _read_client(payload, source)
@@ -145,50 +156,74 @@ def check_not_ahead(event: Event, *, now: datetime) -> None:
 
 
 def _read_webhook(payload: dict[str, Any], source: Source) -> Event:
-    room, participant = _object(payload, "room"), _object(payload, "participant")
-    kind = _word(payload, "event")
+    room, participant = nested(payload, "room"), nested(payload, "participant")
+    kind = word_of(payload, "event")
     if kind in PARTICIPANT_EVENTS:
-        _required(participant, "participant", "sid", "identity")
+        required(participant, "participant", "sid", "identity")
     if kind in PARTICIPANT_EVENTS | ROOM_EVENTS:
-        _required(room, "room", "sid", "name")
-    permission = _object(participant, "permission")
+        required(room, "room", "sid", "name")
+    permission = nested(participant, "permission")
     return Event(
-        event_id=_identifier(payload, "id"),
+        event_id=identifier(payload, "id"),
         event=kind,
-        created_at=_instant(payload, seconds="createdAt") or _missing("createdAt"),
+        created_at=instant(payload, seconds="createdAt") or missing("createdAt"),
         source=source,
-        room_sid=_optional(room, "sid"),
-        room_name=_optional(room, "name"),
-        room_created_at=_instant(room, seconds="creationTime", millis="creationTimeMs"),
+        room_sid=optional(room, "sid"),
+        room_name=optional(room, "name"),
+        room_created_at=instant(room, seconds="creationTime", millis="creationTimeMs"),
         named_session=_named_session(room),
-        participant_sid=_optional(participant, "sid"),
-        user_id=_optional(participant, "identity"),
-        name=_optional(participant, "name", limit=None),
-        kind=_enum(participant, "kind", KINDS) or STANDARD,
+        participant_sid=optional(participant, "sid"),
+        user_id=optional(participant, "identity"),
+        name=optional(participant, "name", limit=None),
+        kind=enum(participant, "kind", KINDS) or STANDARD,
         hidden=_hidden(permission, source),
-        joined_at=_instant(participant, seconds="joinedAt", millis="joinedAtMs"),
-        disconnect_reason=_enum(participant, "disconnectReason", DISCONNECT_REASONS),
-        room_end_reason=_enum(payload, "roomEndReason", ROOM_END_REASONS),
+        joined_at=instant(participant, seconds="joinedAt", millis="joinedAtMs"),
+        disconnect_reason=enum(participant, "disconnectReason", DISCONNECT_REASONS),
+        room_end_reason=enum(payload, "roomEndReason", ROOM_END_REASONS),
     )
 
 
 def _read_client(payload: dict[str, Any], source: Source) -> Event:
-    kind = _word(payload, "event")
+    kind = word_of(payload, "event")
     if kind not in CLIENT_EVENTS:
         raise Unreadable("event is not one of a client's")
     return Event(
-        event_id=_identifier(payload, "id"),
+        event_id=identifier(payload, "id"),
         event=kind,
-        created_at=_instant(payload, micros="createdAtUs") or _missing("createdAtUs"),
+        created_at=instant(payload, micros="createdAtUs") or missing("createdAtUs"),
         source=source,
-        room_name=_optional(payload, "room_name"),
-        user_id=_identifier(payload, "user_id"),
-        name=_optional(payload, "name", limit=None),
-        session_id=_optional(payload, "session_id", limit=MAX_SESSION_ID_BYTES),
-        session_type=_optional(payload, "session_type"),
-        academy_id=_optional(payload, "academy_id"),
-        visit=_identifier(payload, "visit"),
-        claimed_sid=_optional(payload, "participant_sid", limit=MAX_SESSION_ID_BYTES),
+        room_name=optional(payload, "room_name"),
+        user_id=identifier(payload, "user_id"),
+        name=optional(payload, "name", limit=None),
+        session_id=optional(payload, "session_id", limit=MAX_SESSION_ID_BYTES),
+        session_type=optional(payload, "session_type"),
+        academy_id=optional(payload, "academy_id"),
+        visit=identifier(payload, "visit"),
+        claimed_sid=optional(payload, "participant_sid", limit=MAX_SESSION_ID_BYTES),
+    )
+
+
+def _read_correction(payload: dict[str, Any]) -> Event:
+    kind = word_of(payload, "event")
+    if kind not in CORRECTION_EVENTS:
+        raise Unreadable("event is not one of a correction's")
+    created_at = instant(payload, micros="createdAtUs") or missing("createdAtUs")
+    return of_correction(
+        correction_payload.read(payload), kind, identifier(payload, "id"), at=created_at
+    )
+
+
+def of_correction(correction: Correction, kind: str, event_id: str, *, at: datetime) -> Event:
+    """The event of this kind that makes the correction, or undoes it."""
+    return Event(
+        event_id=event_id,
+        event=kind,
+        created_at=at,
+        source="operator",
+        room_name=correction.room_name,
+        user_id=correction.user_id,
+        session_id=correction.session_id,
+        correction=correction,
     )
 
 
@@ -233,100 +268,12 @@ def _only(payload: dict[str, Any], *words: str) -> dict[str, Any]:
     return {word: payload[word] for word in words if isinstance(payload.get(word), (str, int))}
 
 
-def _object(payload: dict[str, Any], word: str) -> dict[str, Any]:
-    value = payload.get(word)
-    if value is None:
-        return {}
-    if not isinstance(value, dict):
-        raise Unreadable(f"{word} is not an object")
-    return value
-
-
-def _required(payload: dict[str, Any], where: str, *words: str) -> None:
-    for word in words:
-        if not payload.get(word):
-            raise Unreadable(f"{where}.{word} is missing")
-
-
-def _missing(word: str) -> datetime:
-    raise Unreadable(f"{word} is missing")
-
-
-def _word(payload: dict[str, Any], word: str) -> str:
-    value = payload.get(word)
-    if not isinstance(value, str) or not value:
-        raise Unreadable(f"{word} is missing or not a string")
-    return value
-
-
-def _identifier(payload: dict[str, Any], word: str, *, limit: int = MAX_ID_BYTES) -> str:
-    value = _word(payload, word)
-    if len(value.encode()) > limit:
-        raise Unreadable(f"{word} is longer than {limit} bytes")
-    return value
-
-
-def _optional(
-    payload: dict[str, Any], word: str, *, limit: int | None = MAX_ID_BYTES
-) -> str | None:
-    value = payload.get(word)
-    if value is None or value == "":
-        return None
-    if not isinstance(value, str):
-        raise Unreadable(f"{word} is not a string")
-    if limit and len(value.encode()) > limit:
-        raise Unreadable(f"{word} is longer than {limit} bytes")
-    return value
-
-
 def _hidden(permission: dict[str, Any], source: Source) -> bool | None:
     """Whether the permissions hide the participant or make it a recorder. A webhook always says
     it; an inference may have no permissions, and then does not."""
     if permission.get("hidden") is True or permission.get("recorder") is True:
         return True
     return None if source == "reconciler" else False
-
-
-def _enum(payload: dict[str, Any], word: str, names: Mapping[int, str]) -> str | None:
-    """An enum's name. protojson may give its number: always where it was told to, else for one
-    that its sender has no name for."""
-    value = payload.get(word)
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, (str, int)):
-        raise Unreadable(f"{word} is neither a name nor a number")
-    if value in {0, ""}:
-        return None
-    return names.get(value, str(value)) if isinstance(value, int) else value
-
-
-def _instant(
-    payload: dict[str, Any], *, seconds: str = "", millis: str = "", micros: str = ""
-) -> datetime | None:
-    """The finest of the units that the payload carries; None when it carries none, or zero."""
-    units = ((micros, 1), (millis, 1_000), (seconds, 1_000_000))
-    for word, unit in units:
-        count = _integer(payload, word) if word else 0
-        if count:
-            return _in_range(word, count * unit)
-    return None
-
-
-def _integer(payload: dict[str, Any], word: str) -> int:
-    value = payload.get(word)
-    if value is None:
-        return 0
-    if isinstance(value, str) and _INTEGER.fullmatch(value):
-        return int(value)
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise Unreadable(f"{word} is not an integer")
-    return value
-
-
-def _in_range(word: str, micros: int) -> datetime:
-    if not 0 < micros < (END_OF_TIME - EPOCH) // timedelta(microseconds=1):
-        raise Unreadable(f"{word} is out of range")
-    return EPOCH + timedelta(microseconds=micros)
 
 
 def _named_session(room: dict[str, Any]) -> str | None:

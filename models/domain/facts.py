@@ -10,16 +10,18 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
-from typing import Literal
+from functools import lru_cache
+from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
+from models.domain.corrections import NONE, Corrections
 from models.domain.timetable import Calendar
 
-Source = Literal["livekit", "client", "reconciler", "import"]
+Source = Literal["livekit", "client", "reconciler", "import", "operator"]
 MadeBy = Literal["registered", "room", "client"]
 ManualJoins = Literal["count", "hint", "off"]
 
-LEVELS: dict[Source, int] = {"livekit": 3, "import": 3, "client": 2, "reconciler": 1}
+LEVELS: dict[Source, int] = {"operator": 4, "livekit": 3, "import": 3, "client": 2, "reconciler": 1}
 INFERRED = str(LEVELS["reconciler"])
 
 GOES_ON = frozenset({"ROOM_END_SUPERSEDED", "ROOM_END_OPEN_FAILED"})
@@ -27,6 +29,9 @@ GOES_ON = frozenset({"ROOM_END_SUPERSEDED", "ROOM_END_OPEN_FAILED"})
 
 RESTART_AFTER = timedelta(seconds=2)
 """A room's first start is sent at its creation: a later one says that its server came back."""
+
+ENDS = 1_024
+"""Ends of sessions that a process keeps."""
 
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
@@ -87,7 +92,13 @@ class Session:
     @property
     def ends_at(self) -> datetime | None:
         """The scheduled end; None without a schedule."""
-        return self.scheduled_at and self.scheduled_at + timedelta(minutes=self.duration_minutes)
+        return self.scheduled_at and _end(self.scheduled_at, self.duration_minutes)
+
+
+@lru_cache(ENDS)
+def _end(start: datetime, minutes: int) -> datetime:
+    """Looked up: a status asks for it ten times."""
+    return start + timedelta(minutes=minutes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,6 +279,11 @@ class Meeting:
     by_hand: Mapping[str, ByHand] = field(default_factory=dict)
     calendars: Mapping[str, Calendar] = field(default_factory=dict)
     only: str | None = None
+    corrections: Corrections = NONE
+    looked_up: dict[object, Any] = field(
+        default_factory=dict, init=False, repr=False, compare=False, hash=False
+    )
+    """What follows from the rest, kept for those who ask next: of a class, everybody does."""
 
     @property
     def room_names(self) -> frozenset[str]:
@@ -304,9 +320,11 @@ class Meeting:
             session_type=word.session_type,
             academy_id=word.academy_id,
         )
+        seen = (each for each in self.corrections.made if not each.adds)
         return replace(
             self,
             session=of_room,
+            corrections=Corrections(tuple(seen)),
             rooms=tuple(room for room in self.rooms if room.name == room_name),
             by_hand={room_name: word},
             calendars={name: each for name, each in self.calendars.items() if name == room_name},

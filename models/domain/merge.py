@@ -11,11 +11,11 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from models.domain.corrections import Correction
 from models.domain.event import (
     ABORTED,
     CLIENT_JOINED,
     CLIENT_LEFT,
-    EPOCH,
     JOINED,
     LEFT,
     ROOM_FINISHED,
@@ -24,6 +24,7 @@ from models.domain.event import (
     Event,
 )
 from models.domain.facts import LEVELS, Cycle, Room
+from models.domain.json_fields import EPOCH
 
 ONE_MICROSECOND = timedelta(microseconds=1)
 
@@ -89,6 +90,16 @@ def merge_room(room: Room | None, event: Event) -> Room:
         named_session=event.named_session if names else room.named_session,
         named_rank=named_rank if names else room.named_rank,
     )
+
+
+def merge_correction(correction: Correction | None, event: Event) -> Correction:
+    """The correction with what `event` tells of it: each of its events carries all of it. It is
+    undone as soon as one says so, at the earliest of those moments."""
+    if event.correction is None:
+        raise ValueError("the event corrects nothing")
+    versions = [each for each in (correction, event.correction) if each is not None]
+    undone = [each for each in versions if each.undone_at is not None]
+    return min(undone or versions, key=lambda each: (each.undone_at or EPOCH, each.undone_by or ""))
 
 
 def _rank(event: Event) -> str:

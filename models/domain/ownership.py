@@ -119,13 +119,16 @@ class Owners:
 
 def of_name(meeting: Meeting, name: str, expecting: frozenset[str], rules: Rules) -> Owners:
     """Who owns what in the meeting's rooms of this name, for somebody whom `expecting` expect."""
-    return Owners(
-        name,
-        rules,
-        meeting.calendars.get(name, Calendar()),
-        tuple(room for room in meeting.rooms if room.name == name),
-        expecting,
-    )
+    known: Owners | None = meeting.looked_up.get((name, expecting))
+    if known is None or known.rules is not rules:
+        known = meeting.looked_up[name, expecting] = Owners(
+            name,
+            rules,
+            meeting.calendars.get(name, Calendar()),
+            tuple(room for room in meeting.rooms if room.name == name),
+            expecting,
+        )
+    return known
 
 
 def own_rooms(meeting: Meeting, rules: Rules) -> list[Room]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from models.domain import counting
+from models.domain.corrections import Correction
 from models.domain.facts import Cycle, Room
 from models.domain.ownership import Owners
 
@@ -34,6 +35,11 @@ class Visit:
     estimated: bool = False
     room_end_reason: str | None = None
 
+    @property
+    def confirmed(self) -> bool:
+        """Whether somebody else than the person's own page told of it."""
+        return not self.cycle.provisional or self.cycle.source == "operator"
+
 
 @dataclass(frozen=True, slots=True)
 class _End:
@@ -51,6 +57,22 @@ def parts(
     person = _Person(owners, cycles, now=now)
     for visit in (*person.known_visits(), *person.provisional_visits()):
         yield from _cut(session_id, owners, visit, room_of(visit.cycle, owners), now=now)
+
+
+def added(correction: Correction) -> Visit:
+    """The visit that a correction adds: it is over, and no room's."""
+    joined_at, left_at = correction.starts_at, correction.ends_at
+    if joined_at is None or left_at is None:
+        raise ValueError("a correction that adds a visit says from when to when")
+    cycle = Cycle(
+        correction.id,
+        correction.user_id,
+        named_session=correction.session_id,
+        joined_at=joined_at,
+        left_at=left_at,
+        source="operator",
+    )
+    return Visit(cycle, joined_at, left_at, "corrected")
 
 
 def open_visit(owners: Owners, cycles: Sequence[Cycle], *, now: datetime) -> Cycle | None:

@@ -1,8 +1,8 @@
-"""The one door into the tables: a batch of events is folded into rooms and cycles.
+"""The one door into the tables: a batch of events is folded into rooms, cycles and corrections.
 
-Webhooks, manual joins and leaves, a reconciler's inferences and imports all come through `apply`.
-Rows are inserted where missing and then locked before they are read, always rooms first and in the
-order of their keys.
+Webhooks, manual joins and leaves, a reconciler's inferences, imports and operators' corrections all
+come through `apply`. Rows are inserted where missing and then locked before they are read, always
+rooms first, then cycles, then corrections, and in the order of their keys.
 """
 
 from __future__ import annotations
@@ -17,17 +17,19 @@ from typing import Any, Generic, TypeVar
 from sqlalchemy import Column, Connection, Table
 
 from models.domain import merge
+from models.domain.corrections import Correction
 from models.domain.event import Event
 from models.domain.facts import Cycle, Room
 from models.ledger import made, touched
 from models.ledger.touched import Touched
 from models.settings.settings import Settings
 from models.storage.bulk import insert_missing, missing, upsert
-from models.tables import cycle, room
+from models.tables import correction, cycle, room
+from models.tables.correction import corrections
 from models.tables.cycle import cycles
 from models.tables.room import rooms
 
-T = TypeVar("T", Room, Cycle)
+T = TypeVar("T", Room, Cycle, Correction)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,9 @@ class _Kept(Generic[T]):
 
 ROOMS = _Kept(rooms, rooms.c.sid, merge.merge_room, room.as_row, room.locked)
 CYCLES = _Kept(cycles, cycles.c.cycle_id, merge.merge, cycle.as_row, cycle.locked)
+CORRECTIONS = _Kept(
+    corrections, corrections.c.id, merge.merge_correction, correction.as_row, correction.locked
+)
 
 
 def apply(
@@ -56,6 +61,7 @@ def apply(
     cycles_before, cycles_after = _fold(
         conn, CYCLES, _grouped(batch, lambda event: event.participant_sid or event.visit)
     )
+    _, corrected = _fold(conn, CORRECTIONS, _grouped(batch, _correction_id))
     manual = [each for each in cycles_after if each.provisional]
     known = {each.sid: each for each in before}
     fresh = [each for each in after if _belongs_elsewhere(known.get(each.sid), each)]
@@ -67,9 +73,14 @@ def apply(
         some_rooms,
         some_cycles,
         fresh=[*before, *fresh] if fresh else (),
+        corrected=corrected,
         now=now,
         settings=settings,
     )
+
+
+def _correction_id(event: Event) -> str | None:
+    return event.correction.id if event.correction is not None else None
 
 
 def _belongs_elsewhere(before: Room | None, after: Room) -> bool:

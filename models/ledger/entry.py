@@ -134,6 +134,7 @@ def _at_home(conn: Connection, entries: Sequence[Entry], rules: Rules) -> list[E
 
 def _home(entry: Entry, known: Mapping[str, NamedRoom]) -> str | None:
     named = known.get(entry.room_name or "")
-    if named is None or entry.created_at is None or (entry.visit and entry.session_id):
+    is_said = entry.session_id and (entry.visit or entry.source == "operator")
+    if named is None or entry.created_at is None or is_said:
         return None
     return named.owner(entry.user_id, entry.room_sid, entry.created_at)

@@ -27,8 +27,9 @@ from sqlalchemy import (
 
 from models.domain import event as events
 from models.domain import merge
-from models.domain.event import Event, Unreadable
+from models.domain.event import Event
 from models.domain.facts import Cycle, Person
+from models.domain.json_fields import Unreadable
 from models.ledger.identities import Identity
 from models.storage import bulk, db
 from models.storage.bulk import chunks

@@ -25,8 +25,9 @@ from sqlalchemy import (
 )
 
 from models.domain import ownership
-from models.domain.event import EPOCH
+from models.domain.event import CORRECTION_EVENTS
 from models.domain.facts import Rules
+from models.domain.json_fields import EPOCH
 from models.lookup import reach as reaching
 from models.lookup import session_facts
 from models.lookup.meetings import Facts
@@ -125,12 +126,17 @@ def _matching(
     in_rooms = select(*wanted).where(_in_rooms(conn, facts, filters.rules), *conditions)
     manual = reaching.manual_joins(conn, facts.reach)
     by_hand = select(*wanted).where(webhook_events.c.visit.in_(manual), *conditions)
+    is_correction = webhook_events.c.event.in_(sorted(CORRECTION_EVENTS))
+    own = webhook_events.c.session_id == filters.session_id
+    corrections = select(*wanted).where(is_correction, own, *conditions)
     # Materialized: a planner that hoped to meet them on the way through the whole ledger by time
     # would be right for a session of today only.
-    both = (
-        union_all(in_rooms, by_hand).cte("both").prefix_with("MATERIALIZED", dialect="postgresql")
+    of_session = (
+        union_all(in_rooms, by_hand, corrections)
+        .cte("all_of_them")
+        .prefix_with("MATERIALIZED", dialect="postgresql")
     )
-    return select(*both.columns)
+    return select(*of_session.columns)
 
 
 def _in_rooms(conn: Connection, facts: Facts, rules: Rules) -> ColumnElement[bool]:

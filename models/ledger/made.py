@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from sqlalchemy import Connection
 
 from models.domain import ownership
-from models.domain.event import EPOCH
 from models.domain.facts import Cycle, Room
+from models.domain.json_fields import EPOCH
 from models.settings.settings import Settings
 from models.tables import made_session
 

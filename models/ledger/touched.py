@@ -10,6 +10,7 @@ from itertools import groupby
 
 from sqlalchemy import Connection
 
+from models.domain.corrections import Correction
 from models.domain.facts import Cycle, Room, Rules, Session
 from models.ledger import made
 from models.settings.settings import Settings
@@ -37,16 +38,19 @@ def by(
     some_cycles: Sequence[Cycle],
     *,
     fresh: Sequence[Room] = (),
+    corrected: Sequence[Correction] = (),
     now: datetime,
     settings: Settings,
 ) -> Touched:
     """The sessions that these rooms and cycles may belong to, in part or entirely, as things
     stand: by name, by metadata, by id, or made on the spot. `fresh` are the rooms that are new, or
-    elsewhere than before: what was joined by hand while they lived may be theirs now."""
+    elsewhere than before: what was joined by hand while they lived may be theirs now. What is
+    `corrected` is its session's, and for always its room's too."""
+    said = by_corrections(corrected)
     names = {each.name for each in some_rooms}
     names |= {each.room_name for each in some_cycles if each.room_name}
     if not names:
-        return Touched()
+        return said
     some_rooms = [*some_rooms, *_rooms_of(conn, some_cycles, {each.sid for each in some_rooms})]
     some_rooms += _live_rooms(conn, some_cycles, settings.rules)
     moments = [each.created_at for each in some_rooms]
@@ -62,7 +66,14 @@ def by(
         began = min(each.created_at for each in fresh)
         own = {each.name for each in fresh}
         ids |= session.made_near(conn, own, since=began - ONE_DAY, until=None)
-    return Touched(ids, names)
+    return Touched(ids | said.sessions, names | said.names)
+
+
+def by_corrections(corrected: Iterable[Correction]) -> Touched:
+    """The sessions that are corrected, and the names of the rooms that are so for always."""
+    made = list(corrected)
+    always = {each.room_name for each in made if each.always_from is not None}
+    return Touched({each.session_id for each in made}, always)
 
 
 def by_expectations(conn: Connection, expecting: Iterable[Session], rules: Rules) -> set[str]:

@@ -21,7 +21,7 @@ from models.domain.timetable import WINDOW, Calendar
 from models.lookup import named_room
 from models.lookup import reach as reaching
 from models.lookup.reach import ClientWord, Reach
-from models.tables import cycle, room, session
+from models.tables import correction, cycle, room, session
 
 ONE_DAY = timedelta(days=1)
 
@@ -100,6 +100,13 @@ def _span(registered: Session, rules: Rules) -> tuple[datetime | None, datetime 
     return start - around, end + around
 
 
+def reach_of_class(registered: Session, rules: Rules) -> Reach:
+    """The reach of a session with a schedule, none of whose rooms is named by its beginning."""
+    since, until = _span(registered, rules)
+    names, longest = registered.exact_names, rules.max_cycle
+    return Reach(registered.id, names, frozenset(), since, until, longest)
+
+
 def gathered(
     conn: Connection, known: Session, reach: Reach, lives: Sequence[Room], rules: Rules
 ) -> Facts:
@@ -117,6 +124,7 @@ def gathered(
         known,
         tuple(lives),
         calendars={name: each for name, each in calendars.items() if each != Calendar()},
+        corrections=correction.of_session(conn, known),
     )
     return Facts(meeting, reach, ownership.expecting(registered))
 

@@ -14,10 +14,12 @@ from sqlalchemy import Connection, select
 
 from models.domain import attendance
 from models.domain.attendance import Attendance
+from models.domain.corrections import Correction
 from models.domain.facts import Rules, Session
 from models.lookup import batches, session_list, stays
 from models.lookup.session_list import Wanted
-from models.tables import cycle, session_people
+from models.storage.db import among as has_one_of
+from models.tables import correction, cycle, session_people
 from models.tables.cycle import cycles
 
 
@@ -37,12 +39,24 @@ class Attended:
         return self.over and not self.attendance.is_host
 
 
+def identities(conn: Connection, user_id: str) -> tuple[set[str], list[Correction]]:
+    """The user ids that may be the person's somewhere, and what was corrected of them."""
+    known, named = set[str](), {user_id}
+    while named - known:
+        known |= named
+        told = correction.naming(conn, known)
+        named = {each.user_id for each in told if each.same_as in known}
+    return known, told
+
+
 def candidates(conn: Connection, user_id: str, *, now: datetime, rules: Rules) -> set[str]:
     """The ids of all sessions that may be the person's, and perhaps of more."""
-    rows = conn.execute(select(cycles).where(cycles.c.user_id == user_id))
+    known, told = identities(conn, user_id)
+    rows = conn.execute(select(cycles).where(has_one_of(conn, cycles.c.user_id, known)))
     theirs = [cycle.read(row) for row in rows]
     owned = stays.owned_by(conn, theirs, user_id, now=now, rules=rules)
-    return {*session_people.sessions_of(conn, user_id), *(i for ids in owned.values() for i in ids)}
+    ids = {*session_people.sessions_of(conn, user_id), *(each.session_id for each in told)}
+    return ids.union(*owned.values())
 
 
 def attendances(
@@ -50,16 +64,21 @@ def attendances(
 ) -> Iterator[Attended]:
     """The person's sessions among those that are wanted, the one that began last first; of those
     that began together by id."""
-    ids = candidates(conn, user_id, now=wanted.now, rules=rules)
+    ids, known = candidates(conn, user_id, now=wanted.now, rules=rules), identities(conn, user_id)
     began = session_list.beginnings(conn, wanted.among(ids))
     newest = sorted(sorted(began), key=lambda each: began[each], reverse=True)
     gathered = batches.of_sessions(
-        conn, newest, rules=rules, user_id=user_id, seen_from=wanted.of_room
+        conn, newest, rules=rules, user_ids=sorted(known[0]), seen_from=wanted.of_room
     )
     for each in gathered:
-        meeting, own = each.facts.meeting, each.cycles.get(user_id, ())
+        meeting = each.facts.meeting
+        own = [
+            one
+            for identity in meeting.corrections.identities(user_id)
+            for one in each.cycles.get(identity, ())
+        ]
         seen = each.facts.view(user_id, own, now=wanted.now, rules=rules)
-        if seen.visits or user_id in meeting.session.awaited:
+        if seen.visits or user_id in meeting.session.awaited | meeting.corrections.people:
             over = attendance.is_over(meeting, now=wanted.now, rules=rules)
             yield Attended(meeting.session, began[meeting.session.id], over, seen)
 

@@ -20,7 +20,7 @@ from models.lookup.session_list import Wanted
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class SessionOver:
     """A session that is over, with everybody's attendance, hosts included."""
 
     meeting: Meeting
@@ -56,14 +56,14 @@ class People:
         self._known: dict[str, Person] = {}
         self._last: str | None = None
 
-    def add(self, held: Held) -> Iterator[tuple[Person, Attendance]]:
+    def add(self, over: SessionOver) -> Iterator[tuple[Person, Attendance]]:
         """Count one more session; the people of this page with what was counted."""
-        names = {person.user_id: person.name for person in held.session.expected}
-        for seen in held.people:
+        names = {person.user_id: person.name for person in over.session.expected}
+        for seen in over.people:
             if not seen.is_host and (person := self._person(seen.user_id)) is not None:
                 person.registered_name = names.get(seen.user_id) or person.registered_name
                 person.participant_name = seen.name or person.participant_name
-                person.tally.add(held.session, seen)
+                person.tally.add(over.session, seen)
                 yield person, seen
 
     def in_order(self) -> list[Person]:
@@ -86,7 +86,7 @@ class People:
         return made
 
 
-def held(conn: Connection, wanted: Wanted, *, rules: Rules) -> Iterator[Held]:
+def sessions_over(conn: Connection, wanted: Wanted, *, rules: Rules) -> Iterator[SessionOver]:
     """The sessions that are wanted and over, by their start, each with everybody's attendance."""
     for each in batches.of_sessions(
         conn, session_ids(conn, wanted, rules=rules), rules=rules, seen_from=wanted.of_room
@@ -95,7 +95,7 @@ def held(conn: Connection, wanted: Wanted, *, rules: Rules) -> Iterator[Held]:
         if attendance.is_over(meeting, now=now, rules=rules):
             people = sorted(each.cycles.items())
             seen = session_facts.everyone(each.facts, people, now=now, rules=rules)
-            yield Held(meeting, list(seen))
+            yield SessionOver(meeting, list(seen))
 
 
 def session_ids(conn: Connection, wanted: Wanted, *, rules: Rules) -> list[str]:

@@ -11,10 +11,12 @@ from operator import itemgetter
 
 from sqlalchemy import Connection
 
-from models.domain import attendance, ownership
+from models.domain import attendance, held, ownership
 from models.domain.attendance import Attendance
+from models.domain.corrections import by_person
 from models.domain.counting import Uncounted
 from models.domain.facts import Cycle, Meeting, Room, Rules, Session
+from models.domain.held import Held
 from models.lookup import made_meetings, meetings, named_room
 from models.lookup import reach as reaching
 from models.lookup.meetings import Facts, Known
@@ -67,6 +69,15 @@ def facts_of_name(
     return facts(conn, session_id, rules=rules) if session_id is not None else None
 
 
+def cycles_of(conn: Connection, known: Facts, user_id: str) -> list[Cycle]:
+    """The cycles in reach of one person, of all their identities."""
+    return [
+        each
+        for identity in known.meeting.corrections.identities(user_id)
+        for each in reaching.within(conn, known.reach, user_id=identity)
+    ]
+
+
 def cycles_by_user(
     conn: Connection, reach: Reach, *, user_id: str | None = None
 ) -> dict[str, list[Cycle]]:
@@ -86,14 +97,31 @@ def everyone(
     known: Facts, cycles: Iterable[tuple[str, Sequence[Cycle]]], *, now: datetime, rules: Rules
 ) -> Iterator[Attendance]:
     """The attendance of everyone who is expected, a host, or has a counted visit, by user id, one
-    after another: of cycles that come a person at a time, by user id."""
-    awaited = known.meeting.session.awaited
+    after another: of cycles that come a person at a time, by user id.
+
+    Where somebody has several identities, all cycles are read before the first answer.
+    """
+    corrections = known.meeting.corrections
+    if corrections.same_as:
+        cycles = sorted(by_person(corrections, cycles).items())
+    awaited = known.meeting.session.awaited | corrections.people
     people = merge(cycles, ((user_id, ()) for user_id in sorted(awaited)), key=itemgetter(0))
     for user_id, groups in groupby(people, itemgetter(0)):
         own = [each for _, some_cycles in groups for each in some_cycles]
         seen = known.view(user_id, own, now=now, rules=rules)
         if seen.visits or user_id in awaited:
             yield seen
+
+
+def when_held(conn: Connection, known: Facts, *, now: datetime, rules: Rules) -> Held:
+    """When the session was held, of however many people; with hosts, only theirs are read."""
+    session = known.meeting.session
+    if not session.hosts:
+        people = reaching.by_user(conn, known.reach)
+        return held.held(session, everyone(known, people, now=now, rules=rules))
+    hosts = ((host, cycles_of(conn, known, host)) for host in session.hosts)
+    views = (known.view(host, own, now=now, rules=rules) for host, own in hosts)
+    return held.held(session, views)
 
 
 def uncounted(

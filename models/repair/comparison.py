@@ -15,6 +15,7 @@ from typing import TypeVar
 from sqlalchemy import Connection, select
 
 from models.domain import merge
+from models.domain.corrections import Correction
 from models.domain.event import Event
 from models.domain.facts import Cycle, Room
 from models.ledger import made, retention
@@ -23,12 +24,12 @@ from models.repair.derivation import Derived, Extent
 from models.repair.difference import Comparison, Difference
 from models.settings.settings import Settings
 from models.storage.bulk import chunks
-from models.tables import cycle, room
+from models.tables import correction, cycle, room
 from models.tables.cycle import cycles
 from models.tables.room import rooms
 from models.tables.session import sessions
 
-Fact = TypeVar("Fact", Room, Cycle)
+Fact = TypeVar("Fact", Room, Cycle, Correction)
 
 WHOLE_SECOND = timedelta(seconds=1)
 """LiveKit's `createdAt` is floored: what it dates began up to this much later."""
@@ -67,7 +68,18 @@ def compare(conn: Connection, extent: Extent, settings: Settings) -> Comparison:
         fold=merge.merge,
         watermark=watermark,
     )
-    found.checked = len(has_rooms) + len(has_cycles) - len(found.kept)
+    has_corrections = correction.of_ids(conn, extent.correction_ids | derived.corrections.keys())
+    found.corrections, found.untold_corrections = _compare(
+        found,
+        "correction",
+        has_corrections,
+        derived.corrections,
+        derived=derived,
+        fold=merge.merge_correction,
+        watermark=watermark,
+    )
+    present = len(has_rooms) + len(has_cycles) + len(has_corrections)
+    found.checked = present - len(found.kept)
     _compare_entries(conn, found, has_rooms, has_cycles, settings)
     for event_id in derived.unreadable:
         found.differ("event", event_id, "it was applied, and can't be read any more")
@@ -129,7 +141,7 @@ def _unverifiable(
     return _began_at(before) < watermark and not certain
 
 
-def _began_at(fact: Room | Cycle) -> datetime:
+def _began_at(fact: Room | Cycle | Correction) -> datetime:
     """The earliest instant in it, to be on the safe side."""
     values = (getattr(fact, field.name) for field in fields(fact))
     return min(value for value in values if isinstance(value, datetime)) - WHOLE_SECOND
@@ -170,10 +182,15 @@ def _cycles(conn: Connection, extent: Extent, derived: Derived) -> dict[str, Cyc
     return found
 
 
+def _key(event: Event, what: str) -> str | None:
+    if what == "correction":
+        return event.correction.id if event.correction is not None else None
+    return event.room_sid if what == "room" else event.participant_sid or event.visit
+
+
 def _by_key(waiting: Sequence[Event], what: str) -> Mapping[str, list[Event]]:
     found: dict[str, list[Event]] = defaultdict(list)
     for event in waiting:
-        key = event.room_sid if what == "room" else event.participant_sid or event.visit
-        if key:
+        if key := _key(event, what):
             found[key].append(event)
     return found

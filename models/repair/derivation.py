@@ -12,14 +12,18 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, select
 
+from models.domain import correction_payload, merge
 from models.domain import event as events
-from models.domain import merge
-from models.domain.event import Event, Unreadable
+from models.domain.corrections import Correction
+from models.domain.event import CORRECTED, Event
 from models.domain.facts import Cycle, Room, Rules
+from models.domain.json_fields import Unreadable
 from models.ledger.erasure import TELLS_OF, disguised, erasures
 from models.lookup import reach as reaching
 from models.lookup import session_facts
 from models.storage.bulk import chunks
+from models.tables import correction
+from models.tables.correction import corrections
 from models.tables.cycle import cycles
 from models.tables.room import rooms
 from models.tables.webhook_event import webhook_events
@@ -33,7 +37,8 @@ COUNTED = ("applied", "pending")
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """What is derived together: lives of rooms with their cycles, and some cycles by themselves.
+    """What is derived together: lives of rooms with their cycles, and cycles and corrections by
+    themselves.
 
     `session_id` is whose they are, when they are one session's.
     """
@@ -41,6 +46,7 @@ class Extent:
     session_id: str | None
     sids: frozenset[str]
     cycle_ids: frozenset[str]
+    correction_ids: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)
@@ -54,6 +60,7 @@ class Derived:
 
     rooms: dict[str, Room] = field(default_factory=dict)
     cycles: dict[str, Cycle] = field(default_factory=dict)
+    corrections: dict[str, Correction] = field(default_factory=dict)
     applied: set[str] = field(default_factory=set)
     dated: set[str] = field(default_factory=set)
     waiting: list[Event] = field(default_factory=list)
@@ -76,9 +83,8 @@ class Derived:
         if row.status == "pending":
             self.waiting.append(event)
         else:
-            self.applied |= {
-                key for key in (event.room_sid, event.participant_sid, event.visit) if key
-            }
+            keys = (event.room_sid, event.participant_sid, event.visit, _correction_id(event))
+            self.applied |= {key for key in keys if key}
 
     def _fold(self, event: Event) -> None:
         if sid := event.room_sid:
@@ -87,6 +93,13 @@ class Derived:
         if key := event.participant_sid or event.visit:
             self.cycles[key] = merge.merge(self.cycles.get(key), event)
             self.dated |= {key} if event.joined_at else set()
+        if key := _correction_id(event):
+            self.corrections[key] = merge.merge_correction(self.corrections.get(key), event)
+            self.dated.add(key)
+
+
+def _correction_id(event: Event) -> str | None:
+    return event.correction.id if event.correction is not None else None
 
 
 def of_extent(conn: Connection, extent: Extent) -> Derived:
@@ -96,6 +109,8 @@ def of_extent(conn: Connection, extent: Extent) -> Derived:
         _fold(conn, derived, webhook_events.c.room_sid.in_(sids))
     for cycle_ids in chunks(extent.cycle_ids, CHUNK):
         _fold(conn, derived, webhook_events.c.visit.in_(cycle_ids))
+    for ids in chunks(extent.correction_ids, CHUNK):
+        _fold(conn, derived, webhook_events.c.event_id.in_(_event_ids(ids)))
     return derived
 
 
@@ -119,7 +134,8 @@ def of_session(conn: Connection, session_id: str, rules: Rules) -> Extent:
         return Extent(session_id, frozenset(), frozenset())
     visits = conn.execute(reaching.manual_joins(conn, facts.reach)).scalars()
     sids = frozenset(life.sid for life in facts.meeting.rooms)
-    return Extent(session_id, sids, frozenset(visits))
+    corrected = frozenset(each.id for each in correction.history(conn, session_id))
+    return Extent(session_id, sids, frozenset(visits), corrected)
 
 
 def with_lost(conn: Connection, extent: Extent, rules: Rules) -> Extent:
@@ -128,11 +144,19 @@ def with_lost(conn: Connection, extent: Extent, rules: Rules) -> Extent:
     here = webhook_events.c.room_name.in_(facts.reach.names if facts is not None else ())
     sids = conn.execute(_lost_rooms().where(here)).scalars()
     visits = conn.execute(_lost_visits().where(here)).scalars()
-    return Extent(extent.session_id, extent.sids | set(sids), extent.cycle_ids | set(visits))
+    own = webhook_events.c.session_id == extent.session_id
+    corrected = conn.execute(_lost_corrections().where(own)).scalars()
+    return Extent(
+        extent.session_id,
+        extent.sids | set(sids),
+        extent.cycle_ids | set(visits),
+        extent.correction_ids | set(corrected),
+    )
 
 
 def everything(conn: Connection) -> list[Extent]:
-    """All rooms with their cycles, then manual joins and what no table, or no room, has."""
+    """All rooms with their cycles, then manual joins and what no table, or no room, has; then the
+    corrections."""
     roomless = ~select(1).where(rooms.c.sid == cycles.c.room_sid).exists()
     sids = [
         *conn.execute(select(rooms.c.sid).order_by(rooms.c.name, rooms.c.created_at)).scalars(),
@@ -147,7 +171,15 @@ def everything(conn: Connection) -> list[Extent]:
     by_hand = [
         Extent(None, frozenset(), frozenset(chunk)) for chunk in chunks(sorted(cycle_ids), CHUNK)
     ]
-    return in_rooms + by_hand
+    corrected = {
+        *conn.execute(select(corrections.c.id)).scalars(),
+        *conn.execute(_lost_corrections()).scalars(),
+    }
+    by_operators = [
+        Extent(None, frozenset(), frozenset(), frozenset(chunk))
+        for chunk in chunks(sorted(corrected), CHUNK)
+    ]
+    return in_rooms + by_hand + by_operators
 
 
 def _lost_rooms() -> Select[Any]:
@@ -160,6 +192,20 @@ def _lost_visits() -> Select[Any]:
     column = webhook_events.c.visit
     known = select(1).where(cycles.c.cycle_id == column).exists()
     return _applied(column).where(~known)
+
+
+def _lost_corrections() -> Select[Any]:
+    """By their first events, whose ids are theirs."""
+    column = webhook_events.c.event_id
+    known = select(1).where(corrections.c.id == column).exists()
+    return _applied(column).where(~known, webhook_events.c.event == CORRECTED)
+
+
+def _event_ids(correction_ids: Iterable[str]) -> list[str]:
+    """The events that make these corrections, and those that may undo them."""
+    return [
+        event_id for each in correction_ids for event_id in (each, correction_payload.undoing(each))
+    ]
 
 
 def _applied(column: ColumnElement[Any]) -> Select[Any]:

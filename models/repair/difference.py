@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from models.domain.corrections import Correction
 from models.domain.facts import Cycle, Room
 from models.repair.derivation import Extent
 
@@ -34,8 +35,8 @@ class Difference:
 class Comparison:
     """What differs in an extent, and what it should be instead.
 
-    `rooms` and `cycles` are to be written; of the untold ones no event tells; `kept` are the
-    unverifiable ones, which `checked` does not count; `unreadable` events can't be mended.
+    `rooms`, `cycles` and `corrections` are to be written; of the untold ones no event tells; `kept`
+    are the unverifiable ones, which `checked` does not count; `unreadable` events can't be mended.
     `present_rooms` and `present_cycles` are all that the tables have of the extent.
     """
 
@@ -47,6 +48,8 @@ class Comparison:
     cycles: list[Cycle] = field(default_factory=list)
     untold_rooms: list[Room] = field(default_factory=list)
     untold_cycles: list[Cycle] = field(default_factory=list)
+    corrections: list[Correction] = field(default_factory=list)
+    untold_corrections: list[Correction] = field(default_factory=list)
     unreadable: int = 0
     unmasked: dict[int, str] = field(default_factory=dict)
     present_rooms: list[Room] = field(default_factory=list)
@@ -54,7 +57,7 @@ class Comparison:
 
     @property
     def untold(self) -> int:
-        return len(self.untold_rooms) + len(self.untold_cycles)
+        return len(self.untold_rooms) + len(self.untold_cycles) + len(self.untold_corrections)
 
     def mended(self, *, remove: bool) -> int:
         """How many of the differences a rebuild mends, which may remove what no event tells of."""

@@ -15,7 +15,8 @@ from models.ledger.touched import Touched
 from models.repair.difference import Comparison
 from models.settings.settings import Settings
 from models.storage import bulk
-from models.tables import cycle, room
+from models.tables import correction, cycle, room
+from models.tables.correction import corrections
 from models.tables.cycle import cycles
 from models.tables.room import rooms
 
@@ -27,6 +28,7 @@ def hold(conn: Connection, found: Comparison) -> None:
     bulk.insert_missing(conn, rooms, [room.as_row(life) for life in missing], key="sid")
     room.locked(conn, found.extent.sids | {life.sid for life in missing})
     cycle.locked(conn, found.extent.cycle_ids | {each.cycle_id for each in found.cycles})
+    correction.locked(conn, found.extent.correction_ids)
 
 
 def rebuild(
@@ -40,6 +42,7 @@ def rebuild(
     cycles_before = cycle.locked(conn, [each.cycle_id for each in found.cycles])
     bulk.upsert(conn, rooms, [room.as_row(life) for life in found.rooms])
     bulk.upsert(conn, cycles, [cycle.as_row(each) for each in found.cycles])
+    bulk.upsert(conn, corrections, [correction.as_row(each) for each in found.corrections])
     if remove:
         _remove(conn, found)
     erasure.rewrite(conn, found.unmasked)
@@ -55,6 +58,7 @@ def rebuild(
         changed,
         [*cycles_before.values(), *found.cycles, *found.untold_cycles],
         fresh=changed,
+        corrected=[*found.corrections, *found.untold_corrections],
         now=now,
         settings=settings,
     )
@@ -64,4 +68,6 @@ def _remove(conn: Connection, found: Comparison) -> None:
     """Take out what no event says anything of."""
     untold = [each.cycle_id for each in found.untold_cycles]
     conn.execute(delete(cycles).where(cycles.c.cycle_id.in_(untold)))
+    unsaid = [each.id for each in found.untold_corrections]
+    conn.execute(delete(corrections).where(corrections.c.id.in_(unsaid)))
     conn.execute(delete(rooms).where(rooms.c.sid.in_([life.sid for life in found.untold_rooms])))

@@ -37,7 +37,8 @@ _OF_STANDBY = text(
     " CAST(pg_last_wal_replay_lsn() AS text) AS replayed,"
     " pg_last_xact_replay_timestamp() AS last_commit,"
     " (SELECT bool_and(has_table_privilege(name, 'SELECT'))"
-    "   FROM unnest(ARRAY['sessions', 'session_rooms', 'rooms', 'cycles']) AS name) AS may_read,"
+    "   FROM unnest(ARRAY['sessions', 'session_rooms', 'rooms', 'cycles', 'corrections']) AS name)"
+    "  AS may_read,"
     " (SELECT max(version_num) FROM alembic_version) AS revision"
     " FROM pg_control_system()"
 )

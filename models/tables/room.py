@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from datetime import datetime
 from functools import cache
+from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import (
@@ -25,6 +26,7 @@ from sqlalchemy import (
 from models.domain.facts import Room
 from models.domain.ownership import with_lives_in_a_row
 from models.storage.db import Instant, Json, Key, among, among_bound, is_sqlite, metadata
+from models.storage.spans import Span, bound, table
 
 FACTS = tuple(field.name for field in fields(Room) if field.name != "superseded_at")
 
@@ -74,6 +76,14 @@ def of_names(
     bound = {word: value for word, value in values.items() if value is not None}
     statement = _of_names(is_sqlite(conn), since=since is not None, until=until is not None)
     return with_lives_in_a_row(read(row) for row in conn.execute(statement, bound))
+
+
+def of_spans(conn: Connection, spans: Sequence[Span]) -> list[Room]:
+    """The lives of the rooms of these names that were created in these spans, and of each the last
+    one before and the first one after; by creation, in no row yet."""
+    on_sqlite = is_sqlite(conn)
+    rows = conn.execute(_of_spans(on_sqlite), bound(spans, on_sqlite=on_sqlite))
+    return sorted({row.sid: read(row) for row in rows}.values(), key=attrgetter("age"))
 
 
 def names_of(conn: Connection, prefixes: Sequence[str]) -> set[str]:
@@ -132,6 +142,27 @@ def _of_names(on_sqlite: bool, *, since: bool, until: bool) -> Select[Any]:
     if until:
         statement = statement.where(created_at <= _next_created())
     return statement
+
+
+@cache
+def _of_spans(on_sqlite: bool) -> Select[Any]:
+    spans, columns = table(on_sqlite=on_sqlite), rooms.c
+    others = rooms.alias("others")
+    of_name = others.c.name == spans.c.word
+    before = select(func.max(others.c.created_at)).where(
+        of_name, others.c.created_at <= spans.c.since
+    )
+    beyond = select(func.min(others.c.created_at)).where(
+        of_name, others.c.created_at > spans.c.until
+    )
+    first, last = (each.correlate(spans).scalar_subquery() for each in (before, beyond))
+    return select(rooms).join_from(
+        spans,
+        rooms,
+        (columns.name == spans.c.word)
+        & (columns.created_at >= func.coalesce(first, spans.c.since))
+        & (columns.created_at <= func.coalesce(last, spans.c.until)),
+    )
 
 
 def _last_created() -> ColumnElement[datetime]:

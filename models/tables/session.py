@@ -21,6 +21,7 @@ from sqlalchemy import (
     Index,
     Integer,
     Row,
+    Select,
     Table,
     Text,
     and_,
@@ -116,6 +117,17 @@ def registered_near(
     bounds = since is not None, until is not None
     rows = conn.execute(_near(is_sqlite(conn), *bounds), values)
     return list({row.id: read(row) for row in rows}.values())
+
+
+def registered_ids_near(
+    conn: Connection, names: Iterable[str], *, since: datetime, until: datetime
+) -> set[str]:
+    """The ids of those that `registered_near` finds."""
+    wanted = sorted(names)
+    patterns = sorted({pattern for name in wanted for pattern in patterns_of(name)})
+    values = {"names": wanted, "patterns": patterns}
+    bounds = {"since": since - MAX_DURATION - WINDOW, "until": until + WINDOW}
+    return set(conn.execute(_ids_near(is_sqlite(conn)), values | bounds).scalars())
 
 
 def registered(conn: Connection, ids: Iterable[str]) -> dict[str, Session]:
@@ -251,6 +263,11 @@ def patterns_of(name: str) -> Iterator[str]:
     """The words in `rooms` that mean this room name: itself, and each of its beginnings."""
     yield name
     yield from (f"{name[:length]}*" for length in range(len(name) + 1))
+
+
+@cache
+def _ids_near(on_sqlite: bool) -> Select[Any]:
+    return select(_near(on_sqlite, since=True, until=True).subquery().c.id)
 
 
 @cache

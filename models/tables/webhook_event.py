@@ -24,8 +24,9 @@ from sqlalchemy import (
 )
 
 from models.domain import event as events
-from models.domain.event import Event, Unreadable
+from models.domain.event import Event
 from models.domain.facts import Source
+from models.domain.json_fields import Unreadable
 from models.storage import bulk
 from models.storage.db import Instant, Json, Key, RowId, among, insert, is_sqlite, metadata
 

@@ -16,6 +16,7 @@ from typing import IO, Any
 
 from models.domain.attendance import Attendance
 from models.domain.facts import Session
+from models.domain.held import Held
 from webhooks.schemas import answers
 from webhooks.schemas.fields import ROSTER_LINE, VISIT, instant
 
@@ -41,6 +42,7 @@ def write(
     session: Session,
     people: Iterable[Attendance],
     *,
+    when_held: Held,
     now: datetime,
     visits: bool,
 ) -> None:
@@ -53,7 +55,7 @@ def write(
     columns = VISITS if visits else PERSONS
     writer.writerow(("session_id", *columns, "as_of"))
     session_id, as_of = cell(session.id), instant(now)
-    for line in _lines(session, people, visits=visits):
+    for line in _lines(session, people, when_held=when_held, visits=visits):
         writer.writerow((session_id, *(cell(line[column]) for column in columns), as_of))
     text.flush()
     text.detach()
@@ -79,11 +81,11 @@ def file_name(session_id: str, *, visits: bool) -> str:
 
 
 def _lines(
-    session: Session, people: Iterable[Attendance], *, visits: bool
+    session: Session, people: Iterable[Attendance], *, when_held: Held, visits: bool
 ) -> Iterator[dict[str, Any]]:
     expected = answers.expected_people(session)
     for attendance in people:
-        line = answers.roster_line(attendance, expected)
+        line = answers.roster_line(attendance, expected, when_held)
         if visits:
             yield from (line | VISIT.of(visit) for visit in attendance.visits)
         else:

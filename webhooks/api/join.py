@@ -21,7 +21,6 @@ from models.domain.event import CLIENT_JOINED, Event
 from models.domain.facts import Cycle, Meeting, Session, made_for
 from models.ledger import apply
 from models.lookup import named_room, session_facts
-from models.lookup import reach as reaching
 from models.lookup.named_room import NamedRoom
 from models.storage import db
 from models.tables import cycle, webhook_event
@@ -199,6 +198,6 @@ def _status(caller: Caller, visit_id: str, now: datetime) -> tuple[str, dict[str
             nothing = Meeting(Session(session_id, caller.room or ""))
             seen = attendance.view(nothing, user_id, (), now=now, rules=rules)
             return session_id, answers.unknown_status(session_id, seen)
-        cycles = reaching.within(conn, known.reach, user_id=user_id)
+        cycles = session_facts.cycles_of(conn, known, user_id)
     seen = replace(known, meeting=meeting).view(user_id, cycles, now=now, rules=rules)
     return session_id, answers.status(meeting.session, seen)

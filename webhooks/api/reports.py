@@ -10,10 +10,11 @@ import orjson
 from flask import Blueprint, Response, request
 from sqlalchemy import Connection
 
+from models.domain import held
 from models.domain.attendance import Attendance
 from models.domain.facts import Session
 from models.lookup import report
-from models.lookup.report import Held, People
+from models.lookup.report import People, SessionOver
 from models.lookup.session_list import Wanted
 from models.storage import db
 from webhooks.api import tables
@@ -80,11 +81,13 @@ def _is_csv(asked: ReportQuery) -> bool:
 def _json(source: Source, caller: Caller, asked: ReportQuery) -> Response:
     people, sessions = People(after=asked.after, most=asked.limit + 1), []
     with db.snapshot(source.engine, timeout=EXPORT_TIMEOUT_SECONDS) as conn:
-        for held in report.held(conn, _wanted(source, caller, asked), rules=backend().rules):
-            sessions.append(orjson.Fragment(orjson.dumps(_session(held))))
-            for person, seen in people.add(held):
+        for over in report.sessions_over(
+            conn, _wanted(source, caller, asked), rules=backend().rules
+        ):
+            sessions.append(orjson.Fragment(orjson.dumps(_session(over))))
+            for person, seen in people.add(over):
                 if asked.grid:
-                    cell = GRID.of(Cell(held.session, seen))
+                    cell = GRID.of(Cell(over.session, seen))
                     person.kept.append(orjson.Fragment(orjson.dumps(cell)))
     *page, beyond = [*people.in_order(), *[None] * (asked.limit + 1)][: asked.limit + 1]
     shown = [_person(each, asked) for each in page if each is not None]
@@ -97,8 +100,8 @@ def _person(person: report.Person, asked: ReportQuery) -> dict[str, Any]:
     return line | {"attendances": person.kept} if asked.grid else line
 
 
-def _session(held: Held) -> dict[str, Any]:
-    return REPORT_SESSION.of(held.session) | {"summary": answers.summary(held.people)}
+def _session(over: SessionOver) -> dict[str, Any]:
+    return REPORT_SESSION.of(over.session) | {"summary": answers.summary(over.people)}
 
 
 def _wanted(source: Source, caller: Caller, asked: ReportQuery) -> Wanted:
@@ -117,17 +120,18 @@ def _csv(source: Source, caller: Caller, asked: ReportQuery) -> Response:
 
 def _person_rows(conn: Connection, wanted: Wanted) -> Iterator[dict[str, Any]]:
     people = People()
-    for held in report.held(conn, wanted, rules=backend().rules):
-        for _ in people.add(held):
+    for over in report.sessions_over(conn, wanted, rules=backend().rules):
+        for _ in people.add(over):
             pass
     yield from map(REPORT_PERSON.of, people.in_order())
 
 
 def _attendance_rows(conn: Connection, wanted: Wanted) -> Iterator[dict[str, Any]]:
     """A row for each person in each session, hosts not among them."""
-    for held in report.held(conn, wanted, rules=backend().rules):
-        of_session = REPORT_SESSION.of(held.session)
-        expected = answers.expected_people(held.session)
-        for seen in held.people:
+    for over in report.sessions_over(conn, wanted, rules=backend().rules):
+        of_session = REPORT_SESSION.of(over.session)
+        expected = answers.expected_people(over.session)
+        when_held = held.held(over.session, over.people)
+        for seen in over.people:
             if not seen.is_host:
-                yield of_session | answers.roster_line(seen, expected)
+                yield of_session | answers.roster_line(seen, expected, when_held)

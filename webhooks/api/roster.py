@@ -109,8 +109,11 @@ def _csv(source: Source, caller: Caller, asked: str, wanted: RosterQuery) -> Res
         with db.snapshot(source.engine, timeout=EXPORT_TIMEOUT_SECONDS) as conn:
             known = _facts(conn, source, caller, asked) or _nothing(asked)
             meeting, cycles = known.meeting, reaching.by_user(conn, known.reach)
+            when_held = session_facts.when_held(conn, known, now=now, rules=backend().rules)
             people = session_facts.everyone(known, cycles, now=now, rules=backend().rules)
-            exports.write(file, meeting.session, people, now=now, visits=visits)
+            exports.write(
+                file, meeting.session, people, when_held=when_held, now=now, visits=visits
+            )
         size = file.tell()
         file.seek(0)
         name = exports.file_name(meeting.session.id, visits=visits)

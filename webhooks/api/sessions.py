@@ -8,8 +8,8 @@ from typing import TypeVar
 from flask import Blueprint
 from sqlalchemy import Connection
 
-from models.domain.event import EPOCH
 from models.domain.facts import Person, Session, made_for
+from models.domain.json_fields import EPOCH
 from models.ledger import made
 from models.lookup import made_meetings, personal, session_facts, session_list
 from models.settings.settings import Settings

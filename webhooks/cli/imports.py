@@ -14,7 +14,7 @@ from typing import IO, Any
 import orjson
 
 from models.domain import event as events
-from models.domain.event import Unreadable
+from models.domain.json_fields import Unreadable
 from models.ledger import incoming
 from models.storage import db
 from models.tables import webhook_event

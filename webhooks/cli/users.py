@@ -95,4 +95,5 @@ def _fetched() -> bool:
 def _said(found: Erased) -> str:
     visits, events = many(found.cycles, "visit"), many(found.events, "event")
     lists = many(found.sessions, "list of expected people", "lists of expected people")
-    return f"{visits}, {events} and {lists}"
+    corrections = many(found.corrections, "correction")
+    return f"{visits}, {events}, {corrections} and {lists}"

@@ -8,8 +8,8 @@ from datetime import datetime
 from flask import request
 
 from models.domain import ownership
-from models.domain.event import MAX_ID_BYTES, MAX_SESSION_ID_BYTES
 from models.domain.facts import Meeting
+from models.domain.json_fields import MAX_ID_BYTES, MAX_SESSION_ID_BYTES
 from webhooks.door.callers import Caller
 from webhooks.door.context import backend
 from webhooks.door.problems import Problem, forbidden

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from models.domain.event import MAX_ID_BYTES
+from models.domain.json_fields import MAX_ID_BYTES
 from webhooks.door import verify
 
 MOST = 20_000

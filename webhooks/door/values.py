@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field
 
-from models.domain.event import END_OF_TIME, EPOCH, MAX_ID_BYTES, MAX_NAME_LENGTH
+from models.domain.json_fields import END_OF_TIME, EPOCH, MAX_ID_BYTES, MAX_NAME_LENGTH
 from webhooks.door.address import plain
 
 MAX_MADE_ID_BYTES = MAX_ID_BYTES + len("@2026-11-23")

@@ -10,9 +10,12 @@ from typing import Any, get_args
 
 import orjson
 
+from models.domain import held
 from models.domain.attendance import Attendance
+from models.domain.corrections import Correction
 from models.domain.counting import Uncounted
 from models.domain.facts import Meeting, Person, Session
+from models.domain.held import Held
 from models.lookup import session_list
 from webhooks.door.responses import Response
 from webhooks.schemas import fields
@@ -23,13 +26,19 @@ STATUSES = get_args(fields.AttendanceStatus)
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One person of a roster: their attendance, and as whom the session expects them, if it does.
+    """One person of a roster: their attendance, as whom the session expects them, if it does, and
+    when the session was held.
 
     What somebody calls themselves never stands over the name that was registered.
     """
 
     attendance: Attendance
     person: Person | None
+    held: Held
+
+    @property
+    def held_percentage(self) -> float | None:
+        return self.held.percentage(self.attendance)
 
     @property
     def name(self) -> str | None:
@@ -63,15 +72,17 @@ def unknown_status(address: str, attendance: Attendance) -> dict[str, Any]:
 def roster(meeting: Meeting | None, people: Sequence[Attendance], now: datetime) -> dict[str, Any]:
     """Everybody's attendance, with names and visits."""
     session = meeting.session if meeting else None
-    expected = expected_people(session)
+    expected, when_held = expected_people(session), held.held(session, people)
+    corrections = meeting.corrections.made if meeting else ()
     return {
         "session": {"session_id": session and session.id, **fields.SESSION.of(session)},
         "summary": summary(people),
         "attendances": [
-            roster_line(attendance, expected)
+            roster_line(attendance, expected, when_held)
             | {"cycles": [fields.VISIT.of(visit) for visit in attendance.visits]}
             for attendance in people
         ],
+        "corrections": [correction(each) for each in corrections],
         "as_of": instant(now),
     }
 
@@ -83,14 +94,21 @@ def summary(people: Sequence[Attendance]) -> dict[str, int]:
     return {"total": len(counted)} | {word: counts[word] for word in STATUSES}
 
 
+def correction(made: Correction) -> dict[str, Any]:
+    """What was corrected, by whom and when, and whether it was undone."""
+    return fields.CORRECTION.of(made)
+
+
 def uncounted(found: Iterable[Uncounted]) -> list[dict[str, Any]]:
     """The connections that are no visits, each with why."""
     return [fields.UNCOUNTED.of(each) for each in found]
 
 
-def roster_line(attendance: Attendance, expected: Mapping[str, Person]) -> dict[str, Any]:
+def roster_line(
+    attendance: Attendance, expected: Mapping[str, Person], when_held: Held
+) -> dict[str, Any]:
     """One person of a roster, without their visits; `expected` are those of the session."""
-    return fields.ROSTER_LINE.of(Line(attendance, expected.get(attendance.user_id)))
+    return fields.ROSTER_LINE.of(Line(attendance, expected.get(attendance.user_id), when_held))
 
 
 def expected_people(session: Session | None) -> dict[str, Person]:

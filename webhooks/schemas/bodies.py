@@ -7,9 +7,11 @@ from typing import IO, Annotated, Any, ClassVar, Literal, Self
 
 import orjson
 from flask import request
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from werkzeug.exceptions import RequestEntityTooLarge
 
+from models.domain.correction_payload import MAX_REASON_LENGTH
+from models.domain.corrections import Kind as CorrectionKind
 from models.lookup.session_list import Wanted
 from models.tables.session import MAX_DURATION
 from webhooks.door import address, auth
@@ -108,6 +110,60 @@ class ExpectedPerson(Body):
     user_id: Id
     name: Name = None
 
+
+Reason = Annotated[
+    str, Field(min_length=1, max_length=MAX_REASON_LENGTH), AfterValidator(address.plain)
+]
+
+
+class CorrectionBody(Body):
+    """A correction. Which fields go with it follows from its kind."""
+
+    model_config = example(user_id="5", kind="excused", reason="A doctor's note.")
+
+    user_id: Id
+    kind: CorrectionKind
+    reason: Reason = Field(description="Why: shown to whoever reads the roster.")
+    since: Time | None = Field(None, alias="from", description="Of `present`: from when.")
+    until: Time | None = Field(None, alias="to", description="Of `present`: to when.")
+    participant_sid: Id | None = Field(
+        None, description="Of `not_a_visit`: the visit, by `participant_sid` or `visit`."
+    )
+    same_as: Id | None = Field(
+        None, alias="as", description="Of `same_person`: the `user_id` whose visits they are."
+    )
+    always: bool = Field(
+        False, description="Of `same_person`: also in later sessions of this room."
+    )
+
+    @model_validator(mode="after")
+    def _check_fields(self) -> Self:
+        needed = NEEDED.get(self.kind, ())
+        for name, alias in OF_A_KIND.items():
+            given = getattr(self, name) is not None
+            if given != (name in needed):
+                word = "is missing" if not given else "is of another kind of correction"
+                raise ValueError(f"`{alias}` {word}")
+        if self.always and self.kind != "same_person":
+            raise ValueError("`always` is of another kind of correction")
+        if self.same_as == self.user_id:
+            raise ValueError("`as` is the person themselves")
+        if self.since is not None and self.until is not None and self.since >= self.until:
+            raise ValueError("`to` is not later than `from`")
+        return self
+
+
+OF_A_KIND = {
+    "since": "from",
+    "until": "to",
+    "participant_sid": "participant_sid",
+    "same_as": "as",
+}
+NEEDED: dict[CorrectionKind, tuple[str, ...]] = {
+    "present": ("since", "until"),
+    "not_a_visit": ("participant_sid",),
+    "same_person": ("same_as",),
+}
 
 Label = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(address.plain)]
 RoomPattern = Annotated[Id, Field(description="A room's name, or how it begins and a `*`.")]

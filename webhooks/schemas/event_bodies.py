@@ -9,7 +9,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from models.domain.event import END_OF_TIME, EPOCH
+from models.domain.json_fields import END_OF_TIME, EPOCH
 from models.ledger.filters import CURSOR, Cursor, Filters
 from webhooks.door.context import unhurried
 from webhooks.door.values import Bound, Id, Number

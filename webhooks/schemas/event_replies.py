@@ -131,13 +131,22 @@ class Erased(Reply):
 
     model_config = ConfigDict(
         json_schema_extra={
-            "examples": [{"cycles": 12, "events": 24, "sessions": 1, "copies_left": []}]
+            "examples": [
+                {
+                    "cycles": 12,
+                    "events": 24,
+                    "sessions": 1,
+                    "corrections": 0,
+                    "copies_left": [],
+                }
+            ]
         }
     )
 
     cycles: Count
     events: Count
     sessions: Count = Field(description="That expected them.")
+    corrections: Count = Field(description="About them, or made by them.")
     copies_left: list[Literal["sqlite-file", "redis-append-only-file"]] = Field(
         description="Files that could not be rewritten, and may still hold their names."
     )

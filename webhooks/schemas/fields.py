@@ -15,12 +15,13 @@ from typing import Annotated, Any, Literal
 import pydantic
 from pydantic import AwareDatetime
 
+from models.domain.corrections import Kind as CorrectionKind
 from models.domain.facts import MadeBy, Source
 from models.lookup import session_list
 
 SessionType = Literal["individual", "academic", "group"]
 ScheduleStatus = session_list.Status
-AttendanceStatus = Literal["present", "completed", "absent", "left", "not_joined"]
+AttendanceStatus = Literal["present", "completed", "absent", "excused", "left", "not_joined"]
 EndedBy = Literal[
     "left",
     "aborted",
@@ -32,8 +33,11 @@ EndedBy = Literal[
     "superseded",
     "stale",
     "max_cycle",
+    "corrected",
 ]
-WhyUncounted = Literal["aborted", "unseen", "kind", "hidden", "unanswered", "manual", "unconfirmed"]
+WhyUncounted = Literal[
+    "aborted", "unseen", "kind", "hidden", "unanswered", "manual", "unconfirmed", "corrected"
+]
 Count = Annotated[int, pydantic.Field(ge=0)]
 Percentage = Annotated[float, pydantic.Field(ge=0, le=100)]
 
@@ -140,7 +144,8 @@ PERSON = Fields(
         "attendance_status",
         AttendanceStatus,
         "present",
-        "`present`: inside now. Once the session is over: `completed` (came) or `absent`. "
+        "`present`: inside now. Once the session is over: `completed` (came), `absent`, or "
+        "`excused` (absent, and a correction excuses it). "
         "Until then: `left` (came, and is not inside) or `not_joined`.",
         column=3,
     ),
@@ -192,18 +197,25 @@ PERSON = Fields(
         False,
         "A host of the session, such as its teacher: never late or absent, and in no total.",
     ),
+    Field(
+        "corrected",
+        bool,
+        False,
+        "A correction (other than a note) is laid over what the facts say.",
+    ),
     Field("final", bool, False, "Nothing will change any more, unless LiveKit is very late."),
     Field(
         "confirmed",
         bool | None,
         True,
-        "Whether LiveKit told of some visit; false: only their own page did. Null without a visit.",
+        "Whether LiveKit told of some visit, or a correction added it; false: only their own page "
+        "did. Null without a visit.",
     ),
     Field(
         "confirmed_seconds",
         Count,
         745,
-        "The part of `duration_seconds` that LiveKit told of.",
+        "The part of `duration_seconds` that LiveKit told of, or a correction added.",
         source="confirmed_duration",
         write=whole_seconds,
     ),
@@ -226,6 +238,28 @@ ON_ROSTER = (
         source="attendance.name",
     ),
     Field("expected", bool, True, "Whether the session expects them; else they are a guest."),
+    Field(
+        "held_percentage",
+        Percentage | None,
+        20.7,
+        "Share spent inside of the time in which the class was held: a host (without hosts, "
+        "anybody) was inside. Null when it never was.",
+    ),
+    Field(
+        "uncorrected_status",
+        AttendanceStatus | None,
+        None,
+        "What the facts alone say; null where nothing is `corrected`.",
+        source="attendance.uncorrected_status",
+    ),
+    Field(
+        "uncorrected_seconds",
+        Count | None,
+        None,
+        "`duration_seconds` by the facts alone; null where nothing is `corrected`.",
+        source="attendance.uncorrected_duration",
+        write=whole_seconds,
+    ),
 )
 ROSTER_LINE = Fields(*_of("attendance", PERSON), *ON_ROSTER)
 """Of `answers.Line`: what only a roster says comes after what a status says too."""
@@ -237,6 +271,14 @@ VISIT = Fields(
         "PA_gLSkHqJzVTmz",
         "LiveKit's; null for a manual join.",
         source="cycle.participant_sid",
+    ),
+    Field(
+        "visit",
+        str,
+        "PA_gLSkHqJzVTmz",
+        "Its `participant_sid`; of a manual join what the join answered, of a visit that a "
+        "correction added the correction's id.",
+        source="cycle.cycle_id",
     ),
     Field("joined_at", AwareDatetime, "2026-11-23T14:10:42.118Z", write=instant),
     Field(
@@ -287,7 +329,25 @@ UNCOUNTED = Fields(
         "`kind`: not of PERSON_KINDS. `hidden`: hidden in every event. `aborted`: the connection "
         "never came up. `unanswered`: a phone that nobody answered. `unseen`: no join is known. "
         "`manual`: a manual join, with MANUAL_JOINS=off. `unconfirmed`: with MANUAL_JOINS=hint, a "
-        "manual join to a room that LiveKit told of.",
+        "manual join to a room that LiveKit told of. `corrected`: a correction says so.",
     ),
 )
 """Of `counting.Uncounted`: what a roster says of who was connected and is not counted."""
+
+CORRECTION = Fields(
+    Field("correction_id", str, "CO_2f9c1f8b7c5d4a42b1c3d4e5f6a7b8c9", source="id"),
+    Field("session_id", str, "98"),
+    Field("user_id", str, "5"),
+    Field("kind", CorrectionKind, "excused"),
+    Field("reason", str | None, "A doctor's note.", "Null once the person was erased."),
+    Field("from", AwareDatetime | None, None, source="starts_at", write=instant),
+    Field("to", AwareDatetime | None, None, source="ends_at", write=instant),
+    Field("participant_sid", str | None, None, "The visit that is none."),
+    Field("as", str | None, None, "Whose visits they are.", source="same_as"),
+    Field("always", bool, False, "Also in later sessions of this room."),
+    Field("made_at", AwareDatetime, "2026-11-23T16:02:11.870Z", write=instant),
+    Field("author", str, "teacher-1", "The identity of the token; `operator` without one."),
+    Field("undone_at", AwareDatetime | None, None, write=instant),
+    Field("undone_by", str | None, None),
+)
+"""Of `corrections.Correction`."""

@@ -105,12 +105,14 @@ class Summary(Reply):
     present: Count
     completed: Count
     absent: Count
+    excused: Count
     left: Count
     not_joined: Count
 
 
 OPEN_VISIT = fields.VISIT.example | {
     "participant_sid": "PA_8mRr8oYzr3pc",
+    "visit": "PA_8mRr8oYzr3pc",
     "joined_at": "2026-11-23T14:16:03.402Z",
     "left_at": None,
     "disconnect_reason": None,
@@ -118,10 +120,34 @@ OPEN_VISIT = fields.VISIT.example | {
 }
 ROSTER = {
     "session": {"session_id": "98", **fields.SESSION.example},
-    "summary": {"total": 1, "present": 1, "completed": 0, "absent": 0, "left": 0, "not_joined": 0},
+    "summary": {
+        "total": 1,
+        "present": 1,
+        "completed": 0,
+        "absent": 0,
+        "excused": 0,
+        "left": 0,
+        "not_joined": 0,
+    },
     "attendances": [{**fields.ROSTER_LINE.example, "cycles": [fields.VISIT.example, OPEN_VISIT]}],
+    "corrections": [],
     "as_of": AS_OF,
 }
+
+
+@declared(*fields.CORRECTION.declared)
+class Correction(Reply):
+    """One correction of one person's attendance in one session."""
+
+    model_config = _example(fields.CORRECTION.example)
+
+
+class Corrections(Reply):
+    """The corrections of a session, the latest first."""
+
+    model_config = _example({"corrections": [fields.CORRECTION.example]})
+
+    corrections: list[Correction]
 
 
 @declared(*fields.UNCOUNTED.declared)
@@ -137,6 +163,7 @@ class Roster(Reply):
     session: RosterSession
     summary: Summary
     attendances: list[RosterLine]
+    corrections: list[Correction] = Field(description="Those that are not undone, by age.")
     uncounted: list[Uncounted] | None = Field(
         None, description="With `?uncounted=1`: connections that are no visits."
     )

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from models.domain.event import EPOCH
+from models.domain.json_fields import EPOCH
 from models.lookup.session_list import Wanted
 from webhooks.door.values import Bound, Word
 from webhooks.schemas.bodies import Query, SessionFilters

@@ -10,7 +10,7 @@ from webhooks.schemas import replies
 from webhooks.schemas.replies import Reply, Status, Summary, declared
 from webhooks.schemas.report_fields import GRID, REPORT_PERSON, REPORT_SESSION, REPORT_TALLY, TALLY
 
-SUMMARY = {"total": 1, "present": 0, "completed": 1, "absent": 0, "left": 0, "not_joined": 0}
+SUMMARY = dict.fromkeys(Summary.model_fields, 0) | {"total": 1, "completed": 1}
 REPORT: dict[str, Any] = {
     "people": [REPORT_PERSON.example],
     "sessions": [REPORT_SESSION.example | {"summary": SUMMARY}],

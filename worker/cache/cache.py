@@ -20,11 +20,11 @@ from redis import Redis
 from redis.exceptions import RedisError
 from sqlalchemy import Connection
 
+from models.domain.corrections import by_person
 from models.domain.facts import Cycle, Meeting
 from models.lookup import meetings, named_room, session_facts
 from models.lookup import reach as reaching
 from models.lookup.named_room import NamedRoom
-from models.lookup.reach import Reach
 from models.storage import db
 from models.tables import revision
 from worker.cache import codec, entry
@@ -275,7 +275,7 @@ def _fill_facts(backend: Backend, session_id: str, user_id: str, *, keep_unknown
         facts = session_facts.gather(conn, known, rules=backend.rules)
         if facts is None:
             return Facts(None, (), "miss")
-        by_user, is_whole = _cycles(conn, facts.reach, user_id)
+        by_user, is_whole = _cycles(conn, facts, user_id)
     own, expecting = by_user.get(user_id, ()), facts.expected_by(user_id)
     if not (is_whole or own or expecting or keep_unknown):
         by_user = {}
@@ -291,13 +291,16 @@ def _fill_facts(backend: Backend, session_id: str, user_id: str, *, keep_unknown
     return Facts(facts.meeting, own, "miss", expecting)
 
 
-def _cycles(conn: Connection, reach: Reach, user_id: str) -> tuple[dict[str, list[Cycle]], bool]:
+def _cycles(
+    conn: Connection, facts: meetings.Facts, user_id: str
+) -> tuple[dict[str, list[Cycle]], bool]:
     """The cycles of everybody by user id, and whether they are everybody's; of a large session
-    only this person's."""
-    cycles = reaching.within(conn, reach, most=WHOLE_UP_TO + 1)
-    if len(cycles) <= WHOLE_UP_TO:
-        return session_facts.by_user(cycles), True
-    return {user_id: reaching.within(conn, reach, user_id=user_id)}, False
+    only this person's. Whoever has several identities has the cycles of all of them."""
+    cycles = reaching.within(conn, facts.reach, most=WHOLE_UP_TO + 1)
+    if len(cycles) > WHOLE_UP_TO:
+        return {user_id: session_facts.cycles_of(conn, facts, user_id)}, False
+    own, corrections = session_facts.by_user(cycles), facts.meeting.corrections
+    return own | by_person(corrections, own.items()) if corrections.same_as else own, True
 
 
 def _packed(
@@ -324,7 +327,7 @@ def _bypass(
         facts = find(conn, address, user_id=user_id, now=now, rules=rules)
         if facts is None:
             return Facts(None, (), "bypass")
-        cycles = reaching.within(conn, facts.reach, user_id=user_id)
+        cycles = session_facts.cycles_of(conn, facts, user_id)
         return Facts(facts.meeting, cycles, "bypass", facts.expected_by(user_id))
 
 

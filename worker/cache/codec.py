@@ -14,22 +14,23 @@ from typing import Any, TypeVar
 
 import orjson
 
+from models.domain.corrections import Correction, Corrections
 from models.domain.facts import ByHand, Cycle, Meeting, Room, Rules, Session
 from models.domain.ownership import Owners
 from models.domain.timetable import Calendar, RoomClass
 from models.lookup.named_room import NamedRoom
 
-T = TypeVar("T", Session, Room, Cycle, RoomClass, ByHand)
+T = TypeVar("T", Session, Room, Cycle, RoomClass, ByHand, Correction)
 
-Fact = Session | Room | Cycle | RoomClass | ByHand
+Fact = Session | Room | Cycle | RoomClass | ByHand | Correction
 
 MEETINGS, CYCLES = 1_024, 8_192
 """How many of each a process keeps read: a few kilobytes a piece."""
 
 
-KINDS: tuple[type[Fact], ...] = (Session, Room, Cycle, RoomClass, ByHand)
+KINDS: tuple[type[Fact], ...] = (Session, Room, Cycle, RoomClass, ByHand, Correction)
 NAMES = {kind: tuple(field.name for field in fields(kind)) for kind in KINDS}
-SPAN = ("start", "end")
+SPAN = ("start", "end", "always_from")
 INSTANTS = {
     kind: [place for place, name in enumerate(names) if name.endswith("_at") or name in SPAN]
     for kind, names in NAMES.items()
@@ -45,16 +46,17 @@ class OtherFields(ValueError):
 def pack_meeting(meeting: Meeting) -> bytes:
     """The meeting without the people it expects: a status needs none of them."""
     session = replace(meeting.session, expected=())
+    corrections = [_values(each) for each in meeting.corrections.made]
     rooms = [_values(room) for room in meeting.rooms]
     calendars = {name: _calendar(each) for name, each in meeting.calendars.items()}
     by_hand = {name: _values(word) for name, word in meeting.by_hand.items()}
-    return orjson.dumps([_values(session), rooms, by_hand, calendars])
+    return orjson.dumps([_values(session), rooms, by_hand, calendars, corrections])
 
 
 @lru_cache(MEETINGS)
 def meeting(packed: bytes) -> Meeting:
     """Raises OtherFields."""
-    session, rooms, by_hand, calendars = _parts(packed, 4)
+    session, rooms, by_hand, calendars, corrections = _parts(packed, 5)
     if not isinstance(by_hand, dict):
         raise OtherFields
     return Meeting(
@@ -62,6 +64,7 @@ def meeting(packed: bytes) -> Meeting:
         rooms=tuple(_room(values) for values in rooms),
         by_hand={name: _made(ByHand, values) for name, values in by_hand.items()},
         calendars={name: _made_calendar(values) for name, values in calendars.items()},
+        corrections=Corrections(tuple(_made(Correction, values) for values in corrections)),
     )
 
 

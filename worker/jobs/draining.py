@@ -14,7 +14,8 @@ from rq.timeouts import BaseTimeoutException
 from sqlalchemy import Connection
 from sqlalchemy.exc import InterfaceError, OperationalError
 
-from models.domain.event import Event, Unreadable
+from models.domain.event import Event
+from models.domain.json_fields import Unreadable
 from models.ledger import apply as ledger
 from models.ledger import erasure
 from models.ledger.touched import Touched

@@ -15,7 +15,8 @@ import structlog
 from sqlalchemy import Connection
 
 from models.domain.facts import Cycle, Rules
-from models.ledger import erasure, identities, touched
+from models.ledger import erased_corrections, erasure, identities, touched
+from models.ledger.erased_corrections import is_about
 from models.lookup import stays
 from models.storage import db
 from models.storage.bulk import chunks
@@ -37,12 +38,14 @@ class Erased:
     cycles: int
     events: int
     sessions: int
+    corrections: int
 
 
 @dataclass(frozen=True, slots=True)
 class _Person:
     """What is known of a person: which sessions expect them, and what caches know those by; their
-    cycles, and by cycle id the sessions that own some of it."""
+    cycles, and by cycle id the sessions that own some of it.
+    """
 
     user_id: str
     expected_by: Sequence[str]
@@ -68,23 +71,25 @@ def known(backend: Backend, user_id: str) -> Erased:
             cycles=len(erasure.cycles_of(conn, user_id)),
             events=erasure.count_events(conn, user_id),
             sessions=len(erasure.expecting(conn, user_id)),
+            corrections=len(erased_corrections.of_person(conn, user_id)),
         )
 
 
 def erase(backend: Backend, user_id: str) -> Erased:
-    """Put random pseudonyms into the person's place in cycles, expectations and the ledger: one for
-    each session (`identities`).
+    """Put random pseudonyms into the person's place in cycles, expectations, corrections and the
+    ledger: one for each session (`identities`).
 
     How much of them there was. Events that come later for their cycles take the pseudonym too.
     """
     with db.reading(backend.engine) as conn:
         person = _look_up(conn, user_id, backend.rules)
     with changing(backend) as change:
-        hidden = _remember(change, person, backend.rules)
+        hidden, corrected = _remember(change, person, backend.rules)
     if user_id in hidden.values():
-        return Erased(0, 0, 0)
+        return Erased(0, 0, 0, 0)
     _rename_cycles(backend, hidden)
-    done = Erased(len(hidden), _rewrite_events(backend, user_id), len(person.expected_by))
+    events, sessions = _rewrite_events(backend, user_id), len(person.expected_by)
+    done = Erased(len(hidden), events, sessions, corrected)
     log.info("user.erased", **asdict(done))
     return done
 
@@ -103,9 +108,9 @@ def _look_up(conn: Connection, user_id: str, rules: Rules) -> _Person:
     )
 
 
-def _remember(change: Change, person: _Person, rules: Rules) -> dict[str, str]:
-    """Have the person's cycles known by pseudonyms, by cycle id, and the sessions that expect them
-    expect those.
+def _remember(change: Change, person: _Person, rules: Rules) -> tuple[dict[str, str], int]:
+    """Have the person's cycles known by pseudonyms, by cycle id, and the sessions that expect or
+    correct them name those; also how many corrections there were.
 
     All in one transaction: what a session expects decides what it owns, and so which cycles have
     its pseudonym.
@@ -117,7 +122,10 @@ def _remember(change: Change, person: _Person, rules: Rules) -> dict[str, str]:
     theirs = erasure.cycles_of(conn, user_id)
     since = [each for each in theirs if each not in person.cycles]
     owned = dict(person.owned_by) | stays.owned_by(conn, since, user_id, now=now, rules=rules)
-    found = identities.identities(theirs, owned, person.expected_by, rules=rules)
+    corrections = erased_corrections.of_person(conn, user_id)
+    named_by = {each.session_id for each in corrections if is_about(each, user_id)}
+    named_by |= set(person.expected_by)
+    found = identities.identities(theirs, owned, named_by, rules=rules)
     hidden = erasure.remember(conn, found)
     pseudonyms = {
         session_id: pseudonym
@@ -127,8 +135,9 @@ def _remember(change: Change, person: _Person, rules: Rules) -> dict[str, str]:
     }
     for session_id in person.expected_by:
         erasure.rename_expected(conn, session_id, user_id, pseudonyms[session_id])
-    change.keys |= person.touched
-    return hidden
+    erased_corrections.rename(conn, user_id, corrections, pseudonyms)
+    change.keys |= person.touched | touched.by_corrections(corrections).keys
+    return hidden, len(corrections)
 
 
 def _rename_cycles(backend: Backend, hidden: Mapping[str, str]) -> None:

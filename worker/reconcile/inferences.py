@@ -13,8 +13,9 @@ from typing import Any
 import orjson
 
 from models.domain import event as events
-from models.domain.event import CLIENT_LEFT, EPOCH, JOINED, LEFT, SEEN, Unreadable
+from models.domain.event import CLIENT_LEFT, JOINED, LEFT, SEEN
 from models.domain.facts import RESTART_AFTER, Cycle, Rules
+from models.domain.json_fields import EPOCH, Unreadable
 from models.ledger import incoming
 from models.ledger.incoming import Incoming
 from models.lookup.open_visits import Standing

@@ -1,0 +1,79 @@
+"""Corrections without a person who is erased: whom they are about, and who made them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+from uuid import uuid4
+
+from sqlalchemy import Connection, bindparam, or_, select, update
+
+from models.domain import correction_payload
+from models.domain.corrections import Correction
+from models.domain.event import CORRECTED, CORRECTION_UNDONE
+from models.storage import bulk
+from models.tables import correction
+from models.tables.correction import corrections
+from models.tables.webhook_event import webhook_events
+
+NAMES = ("user_id", "same_as", "author", "undone_by")
+ABOUT = NAMES[:2]
+
+
+def of_person(conn: Connection, user_id: str) -> list[Correction]:
+    """The corrections that are about this person or by them, undone or not. It looks at all."""
+    named = or_(*(corrections.c[name] == user_id for name in NAMES))
+    rows = conn.execute(select(corrections).where(named).order_by(corrections.c.id))
+    return [correction.read(row) for row in rows]
+
+
+def rename(
+    conn: Connection, user_id: str, theirs: Iterable[Correction], pseudonyms: Mapping[str, str]
+) -> None:
+    """Put the person's pseudonyms, by session id, into their corrections and into the events of
+    those. Reasons go where they are about the person: they may name them."""
+    renamed = [_renamed(each, user_id, pseudonyms) for each in theirs]
+    bulk.upsert(conn, corrections, [correction.as_row(each) for each in renamed])
+    events = [row for each in renamed for row in _events(each)]
+    if not events:
+        return
+    values: dict[str, Any] = {
+        "user_id": bindparam("person"),
+        "payload": bindparam("rewritten"),
+        "error": None,
+    }
+    of_event = webhook_events.c.event_id == bindparam("of_event")
+    conn.execute(update(webhook_events).where(of_event).values(values), events)
+
+
+def is_about(corrected: Correction, user_id: str) -> bool:
+    """Whether it says something of this person; else it was only made, or undone, by them."""
+    return any(getattr(corrected, name) == user_id for name in ABOUT)
+
+
+def _renamed(before: Correction, user_id: str, pseudonyms: Mapping[str, str]) -> Correction:
+    pseudonym = pseudonyms.get(before.session_id) or f"erased-{uuid4().hex}"
+    changes: dict[str, Any] = {
+        name: pseudonym for name in NAMES if getattr(before, name) == user_id
+    }
+    if is_about(before, user_id):
+        changes["reason"] = None
+    return replace(before, **changes)
+
+
+def _events(after: Correction) -> list[dict[str, Any]]:
+    """The rows of the event that made it and of the one that undid it, if any, as they are now."""
+    made = replace(after, undone_at=None, undone_by=None)
+    events = [(made, CORRECTED, after.id, after.made_at)]
+    if after.undone_at is not None:
+        undone_id = correction_payload.undoing(after.id)
+        events.append((after, CORRECTION_UNDONE, undone_id, after.undone_at))
+    return [
+        {
+            "of_event": event_id,
+            "person": after.user_id,
+            "rewritten": correction_payload.write(each, event=kind, event_id=event_id, at=at),
+        }
+        for each, kind, event_id, at in events
+    ]

@@ -1,0 +1,396 @@
+"""Corrections: what a teacher or an operator says beside the facts. They count at once, everywhere,
+in whatever order they come, and are undone by a further event."""
+
+from __future__ import annotations
+
+import csv
+import io
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import delete, update
+from werkzeug.test import TestResponse
+
+from models.domain.event import Event
+from models.storage import db
+from models.tables.correction import corrections
+from models.tables.webhook_event import webhook_events
+from tests.build import Words, joined, left, room_finished
+from tests.doors import (
+    Rollcall,
+    bearer,
+    on_sqlite,
+    ops_token,
+    problem,
+    session_url,
+    token,
+    told,
+)
+from tests.terminal import Terminal
+
+Row = dict[str, Any]
+NOW = datetime.now(UTC)
+
+
+@pytest.fixture(autouse=True)
+def _now(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One moment for all of a test, of whole seconds, as those at which LiveKit says who left."""
+    monkeypatch.setattr("tests.test_corrections.NOW", datetime.now(UTC).replace(microsecond=0))
+
+
+def ago(minutes: float) -> datetime:
+    return NOW - timedelta(minutes=minutes)
+
+
+@pytest.fixture
+def a_class(rollcall: Rollcall) -> Rollcall:
+    """A class of an hour that ended 40 minutes ago: 5 came late, 6 and 7 never, and a phone did."""
+    rollcall.put(
+        "98",
+        room_name="quran-98",
+        scheduled_at=ago(100).isoformat(),
+        late_after_minutes=5,
+        minimum_percentage=50,
+        expected=[{"user_id": user} for user in "567"],
+    )
+    rollcall.deliver(
+        *stay("5", began=80, ended=41, sid="PA_5"),
+        *stay("+49 30 1", began=95, ended=65, sid="PA_P", kind="SIP"),
+        room_finished(ago(40), room_created=ago(101)),
+    )
+    return rollcall
+
+
+def stay(user: str, *, began: float, ended: float, sid: str, kind: str = "STANDARD") -> list[Event]:
+    words = Words(sid=sid, user=user, room_created=ago(101), joined_at=ago(began), kind=kind)
+    return [joined(ago(began), **words), left(ago(ended), **words)]
+
+
+def teacher(room: str = "quran-98") -> str:
+    return token("teacher", room, roomAdmin=True)
+
+
+def correct(
+    rollcall: Rollcall, user: str, kind: str, *, of: str | None = None, on: str = "98", **more: Any
+) -> TestResponse:
+    body = {"user_id": user, "kind": kind, "reason": "She called."} | more
+    url = session_url(on, "corrections")
+    return rollcall.client.post(url, json=body, headers=bearer(of or teacher()))
+
+
+def undo(rollcall: Rollcall, made: Row, *, of: str | None = None) -> TestResponse:
+    url = session_url("98", f"corrections/{made['correction_id']}")
+    return rollcall.client.delete(url, headers=bearer(of or teacher()))
+
+
+def history(rollcall: Rollcall, *, of: str | None = None) -> list[Row]:
+    url = session_url("98", "corrections")
+    answer = told(rollcall.client.get(url, headers=bearer(of or teacher())))
+    return list(answer["corrections"])
+
+
+def lines(rollcall: Rollcall, session: str = "98") -> dict[str, Row]:
+    roster = told(rollcall.roster(session))["attendances"]
+    return {each["user_id"]: each for each in roster}
+
+
+# --- kinds ----------------------------------------------------------------------------------------
+
+
+def test_who_is_excused_is_not_absent(a_class: Rollcall) -> None:
+    assert told(a_class.status("98", of=token("6")))["attendance_status"] == "absent"
+    made = told(correct(a_class, "6", "excused"))
+    assert (made["author"], made["undone_at"]) == ("teacher", None)
+    status = told(a_class.status("98", of=token("6")))
+    assert (status["attendance_status"], status["corrected"]) == ("excused", True)
+    line = lines(a_class)["6"]
+    assert (line["attendance_status"], line["uncorrected_status"]) == ("excused", "absent")
+    assert line["meets_minimum"] is None
+    summary = told(a_class.roster("98"))["summary"]
+    assert (summary["absent"], summary["excused"]) == (1, 1)
+
+
+def test_an_excuse_of_somebody_who_came_after_all_takes_nothing_away(a_class: Rollcall) -> None:
+    correct(a_class, "5", "excused")
+    line = lines(a_class)["5"]
+    assert (line["attendance_status"], line["corrected"]) == ("completed", True)
+
+
+def test_a_time_that_is_added_counts_like_any_other(a_class: Rollcall) -> None:
+    correct(a_class, "7", "present", **{"from": ago(100).isoformat(), "to": ago(70).isoformat()})
+    line = lines(a_class)["7"]
+    assert line["attendance_status"] == "completed"
+    assert (line["duration_minutes"], line["attendance_percentage"]) == (30, 50.0)
+    assert (line["is_late"], line["meets_minimum"], line["confirmed"]) == (False, True, True)
+    assert (line["uncorrected_status"], line["uncorrected_seconds"]) == ("absent", 0)
+    [visit] = line["cycles"]
+    assert (visit["source"], visit["ended_by"]) == ("operator", "corrected")
+
+
+def test_a_time_that_is_added_overlaps_nothing_twice(a_class: Rollcall) -> None:
+    correct(a_class, "5", "present", **{"from": ago(90).isoformat(), "to": ago(70).isoformat()})
+    line = lines(a_class)["5"]
+    assert line["duration_minutes"] == 49
+    assert line["uncorrected_seconds"] == 39 * 60
+
+
+def test_who_was_added_is_on_the_roster_though_nobody_expected_them(a_class: Rollcall) -> None:
+    correct(a_class, "8", "present", **{"from": ago(99).isoformat(), "to": ago(90).isoformat()})
+    assert lines(a_class)["8"]["duration_minutes"] == 9
+
+
+def test_what_is_no_visit_does_not_count(a_class: Rollcall) -> None:
+    correct(a_class, "5", "not_a_visit", participant_sid="PA_5")
+    line = lines(a_class)["5"]
+    assert (line["attendance_status"], line["cycles"]) == ("absent", [])
+    assert line["uncorrected_status"] == "completed"
+    url = session_url("98", "attendance", uncounted="1")
+    listed = told(a_class.client.get(url, headers=bearer(ops_token())))["uncounted"]
+    assert [(each["participant_sid"], each["reason"]) for each in listed] == [("PA_5", "corrected")]
+
+
+def test_a_phone_that_is_somebody_counts_as_them(a_class: Rollcall) -> None:
+    correct(a_class, "+49 30 1", "same_person", **{"as": "6"})
+    assert "+49 30 1" not in lines(a_class)
+    line = lines(a_class)["6"]
+    assert (line["attendance_status"], line["duration_minutes"]) == ("completed", 30)
+    assert [visit["participant_sid"] for visit in line["cycles"]] == ["PA_P"]
+    status = told(a_class.status("98", of=token("6")))
+    assert (status["attendance_status"], status["duration_minutes"]) == ("completed", 30)
+
+
+def test_two_devices_at_once_count_once_and_end_nothing_of_each_other(a_class: Rollcall) -> None:
+    a_class.deliver(*stay("6", began=80, ended=50, sid="PA_6"))
+    correct(a_class, "+49 30 1", "same_person", **{"as": "6"})
+    line = lines(a_class)["6"]
+    assert (line["join_count"], line["duration_minutes"]) == (2, 45)
+    assert [visit["ended_by"] for visit in line["cycles"]] == ["left", "left"]
+
+
+def test_for_always_counts_in_later_classes_of_the_room_only(a_class: Rollcall) -> None:
+    for session, began in (("97", 60 * 24 * 7), ("99", 30)):
+        words = {"scheduled_at": ago(began).isoformat(), "expected": [{"user_id": "6"}]}
+        a_class.put(session, room_name="quran-98", **words)
+        phone = Words(sid=f"PA_{session}", user="+49 30 1", room=f"RM_{session}")
+        phone["room_created"] = ago(began)
+        a_class.deliver(joined(ago(began - 1), **phone))
+    assert "+49 30 1" in lines(a_class, "99")
+    correct(a_class, "+49 30 1", "same_person", always=True, **{"as": "6"})
+    assert "+49 30 1" in lines(a_class, "97")
+    assert "+49 30 1" not in lines(a_class, "99")
+    assert lines(a_class, "99")["6"]["is_currently_in_meeting"] is True
+
+
+def test_identities_that_lead_in_a_circle_are_nobody_elses(a_class: Rollcall) -> None:
+    before = lines(a_class).keys()
+    correct(a_class, "5", "same_person", **{"as": "6"})
+    correct(a_class, "6", "same_person", **{"as": "5"})
+    assert lines(a_class).keys() == before
+
+
+def test_a_note_changes_nothing(a_class: Rollcall) -> None:
+    before = lines(a_class)
+    correct(a_class, "5", "note", reason="استأذنت")
+    assert lines(a_class) == before
+    [noted] = told(a_class.roster("98"))["corrections"]
+    assert noted["reason"] == "استأذنت"
+
+
+# --- undone, replayed, rebuilt --------------------------------------------------------------------
+
+
+def test_what_is_undone_leaves_the_facts_and_its_history(a_class: Rollcall) -> None:
+    before = lines(a_class)
+    made = told(correct(a_class, "6", "excused"))
+    assert lines(a_class) != before
+    for _ in range(2):  # again changes nothing
+        assert told(undo(a_class, made))["undone_by"] == "teacher"
+    assert lines(a_class) == before
+    assert told(a_class.roster("98"))["corrections"] == []
+    [kept] = history(a_class)
+    assert (kept["undone_by"], kept["reason"]) == ("teacher", "She called.")
+    assert [row["event"] for row in a_class.ledger() if row["source"] == "operator"] == [
+        "corrected",
+        "correction_undone",
+    ]
+
+
+def test_it_survives_a_replay_and_a_rebuild(a_class: Rollcall, terminal: Terminal) -> None:
+    correct(a_class, "+49 30 1", "same_person", **{"as": "6"})
+    undone = told(correct(a_class, "7", "excused"))
+    undo(a_class, undone)
+    before = told(a_class.roster("98"))["attendances"]
+    url = "/api/events/replay"
+    a_class.client.post(url, json={"status": "any"}, headers=bearer(ops_token()))
+    a_class.drain()
+    assert told(a_class.roster("98"))["attendances"] == before
+    assert terminal.json("events", "verify")["differences"] == []
+
+
+def test_what_the_ledger_has_and_the_table_lost_is_rebuilt(
+    a_class: Rollcall, terminal: Terminal
+) -> None:
+    made = told(correct(a_class, "6", "excused"))
+    undo(a_class, told(correct(a_class, "7", "excused")))
+    before = history(a_class)
+    with db.writing(a_class.backend.engine) as conn:
+        conn.execute(delete(corrections))
+    found = terminal.json("events", "verify", "--session=98", exits=1)["differences"]
+    assert {each["what"] for each in found} == {"correction"}
+    assert made["correction_id"] in {each["key"] for each in found}
+    terminal("sessions", "rebuild", "--all", "--yes")
+    assert history(a_class) == before
+    assert terminal.json("events", "verify")["differences"] == []
+
+
+def test_an_undoing_that_comes_before_what_it_undoes_ends_the_same(a_class: Rollcall) -> None:
+    undo(a_class, told(correct(a_class, "6", "excused")))
+    before = history(a_class)
+    for first in ("correction_undone", "corrected"):
+        with db.writing(a_class.backend.engine) as conn:
+            conn.execute(delete(corrections))
+            theirs = webhook_events.c.event == first
+            conn.execute(update(webhook_events).where(theirs).values(status="pending"))
+        a_class.drain()
+        assert history(a_class)[0]["kind"] == "excused"
+        with db.writing(a_class.backend.engine) as conn:
+            theirs = webhook_events.c.source == "operator"
+            conn.execute(update(webhook_events).where(theirs).values(status="pending"))
+        a_class.drain()
+        assert history(a_class) == before
+
+
+# --- erased ---------------------------------------------------------------------------------------
+
+
+def test_who_is_erased_leaves_no_name_in_corrections(a_class: Rollcall) -> None:
+    correct(a_class, "6", "excused", reason="Lina is ill.")
+    correct(a_class, "+49 30 1", "same_person", **{"as": "6"})
+    undo(a_class, told(correct(a_class, "5", "note")))
+    for user in ("6", "teacher"):
+        url = f"/api/users/{user}"
+        assert told(a_class.client.delete(url, headers=bearer(ops_token())))["corrections"]
+    kept = [*history(a_class), *a_class.ledger()]
+    words = {value for each in kept for value in _values(each) if isinstance(value, str)}
+    assert not {"6", "teacher", "Lina is ill."} & words
+    assert sum(line["attendance_status"] == "completed" for line in lines(a_class).values()) == 2
+
+
+def _values(row: Row) -> list[object]:
+    payload = row.get("payload") or {}
+    return [*row.values(), *payload.values()]
+
+
+def test_a_rebuild_after_an_erasure_brings_nobody_back(
+    a_class: Rollcall, terminal: Terminal
+) -> None:
+    correct(a_class, "6", "excused")
+    a_class.client.delete("/api/users/6", headers=bearer(ops_token()))
+    assert terminal.json("events", "verify")["differences"] == []
+
+
+# --- who may, and what is refused -----------------------------------------------------------------
+
+
+@on_sqlite
+@pytest.mark.parametrize(
+    "of", [token("5"), token("5", "quran-99", roomAdmin=True), token("teacher", "breakout")]
+)
+def test_nobody_else_corrects_or_reads_corrections(a_class: Rollcall, of: str) -> None:
+    made = told(correct(a_class, "6", "excused"))
+    url = session_url("98", "corrections")
+    assert problem(correct(a_class, "5", "note", of=of)) == (403, "forbidden")
+    assert problem(undo(a_class, made, of=of)) == (403, "forbidden")
+    assert problem(a_class.client.get(url, headers=bearer(of))) == (403, "forbidden")
+
+
+@on_sqlite
+def test_the_admin_of_a_further_room_reads_and_does_not_correct(a_class: Rollcall) -> None:
+    a_class.put("98", room_name="quran-98", rooms=["group-*"], expected=[{"user_id": "6"}])
+    of = teacher("group-1")
+    assert a_class.roster("98", of=of).status_code == 200
+    assert problem(correct(a_class, "6", "excused", of=of)) == (403, "forbidden")
+
+
+@on_sqlite
+def test_an_operators_token_corrects_too(a_class: Rollcall) -> None:
+    assert told(correct(a_class, "6", "excused", of=ops_token()))["author"] == "operator"
+
+
+@on_sqlite
+@pytest.mark.parametrize(
+    ("kind", "more", "field"),
+    [
+        ("excused", {"user_id": "nobody"}, "user_id"),
+        ("excused", {"reason": ""}, "reason"),
+        ("excused", {"as": "5"}, ""),
+        ("praised", {}, "kind"),
+        ("present", {}, ""),
+        ("present", {"from": ago(90).isoformat(), "to": ago(95).isoformat()}, ""),
+        ("present", {"from": ago(90).isoformat(), "to": ago(-600).isoformat()}, "to"),
+        ("present", {"from": ago(60 * 20).isoformat(), "to": ago(60).isoformat()}, "to"),
+        ("present", {"from": ago(60 * 9).isoformat(), "to": ago(60 * 8).isoformat()}, "from"),
+        ("not_a_visit", {}, ""),
+        ("not_a_visit", {"participant_sid": "PA_P"}, "participant_sid"),
+        ("same_person", {"as": "6"}, ""),
+        ("note", {"always": True}, ""),
+        ("note", {"reason": "x" * 1001}, "reason"),
+    ],
+)
+def test_what_is_wrong_is_named(a_class: Rollcall, kind: str, more: Row, field: str) -> None:
+    answer = correct(a_class, more.pop("user_id", "6"), kind, **more)
+    assert problem(answer) == (400, "invalid")
+    assert (answer.json or {})["errors"][0]["field"] == field
+    assert history(a_class) == []
+
+
+@on_sqlite
+def test_a_session_takes_so_many_corrections_and_no_more(
+    a_class: Rollcall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("webhooks.api.corrections.MOST_CORRECTIONS", 2)
+    for _ in range(2):
+        assert correct(a_class, "6", "note").status_code == 201
+    assert problem(correct(a_class, "6", "note")) == (409, "too-many-corrections")
+
+
+@on_sqlite
+def test_what_is_not_there_is_not_corrected(a_class: Rollcall) -> None:
+    unknown = correct(a_class, "6", "note", of=ops_token(), on="nothing")
+    assert problem(unknown) == (404, "no-session")
+    gone = undo(a_class, {"correction_id": "CO_none"})
+    assert problem(gone) == (404, "no-correction")
+
+
+# --- held -----------------------------------------------------------------------------------------
+
+
+def test_held_is_the_time_in_which_anybody_was_there(a_class: Rollcall) -> None:
+    """From 95 to 41 minutes ago, somebody was: 54 minutes, of which 5 had 39."""
+    assert lines(a_class)["5"]["held_percentage"] == pytest.approx(72.2)
+    assert lines(a_class)["6"]["held_percentage"] == 0
+
+
+def test_with_hosts_held_is_their_time(a_class: Rollcall) -> None:
+    a_class.put("98", room_name="quran-98", scheduled_at=ago(100).isoformat(), hosts=["teacher"])
+    a_class.deliver(*stay("teacher", began=90, ended=60, sid="PA_T"))
+    roster = lines(a_class)
+    assert roster["teacher"]["held_percentage"] == 100
+    assert roster["5"]["held_percentage"] == pytest.approx(66.7)
+    url = session_url("98", "attendance", format="csv")
+    text = a_class.client.get(url, headers=bearer(ops_token()), buffered=True).text
+    rows = csv.DictReader(io.StringIO(text.removeprefix("\ufeff")))
+    assert {row["user_id"]: row["held_percentage"] for row in rows}["5"] == "66.7"
+
+
+def test_held_without_a_schedule(rollcall: Rollcall) -> None:
+    rollcall.deliver(*stay("5", began=80, ended=60, sid="PA_5"))
+    rollcall.deliver(*stay("6", began=70, ended=60, sid="PA_6"))
+    roster = lines(rollcall, "quran-98")
+    assert (roster["5"]["held_percentage"], roster["6"]["held_percentage"]) == (100, 50)
+
+
+def test_what_was_never_held_has_no_share(rollcall: Rollcall) -> None:
+    rollcall.put("98", scheduled_at=ago(100).isoformat(), expected=[{"user_id": "5"}])
+    assert lines(rollcall)["5"]["held_percentage"] is None

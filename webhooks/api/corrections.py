@@ -1,0 +1,224 @@
+"""Corrections of attendance, by operators and by the admins of a session's room.
+
+Each is a ledger event, applied at once by the same fold, in the transaction that stores it. It
+changes no fact, and is undone by a further event.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, time
+from typing import Any
+from uuid import uuid4
+
+import structlog
+from flask import Blueprint
+from sqlalchemy import Connection
+
+from models.domain import correction_payload
+from models.domain import event as events
+from models.domain.corrections import Correction
+from models.domain.event import CORRECTED, CORRECTION_UNDONE
+from models.domain.facts import Session, made_for
+from models.domain.timetable import WINDOW
+from models.ledger import apply, erasure
+from models.lookup import session_facts
+from models.lookup.meetings import Facts
+from models.storage import db
+from models.tables import correction, webhook_event
+from webhooks.door import address, auth
+from webhooks.door.callers import Caller
+from webhooks.door.context import backend, context, present
+from webhooks.door.operation import json, operation
+from webhooks.door.problems import Problem, forbidden
+from webhooks.door.responses import Response
+from webhooks.schemas import answers, replies
+from webhooks.schemas.bodies import CorrectionBody, Query
+from worker.cache.change import Change, changing
+
+corrections = Blueprint("corrections", __name__, url_prefix="/api/sessions")
+
+MOST_CORRECTIONS = 1_000
+"""Of one session, undone ones too."""
+
+BY_OPERATOR = "operator"
+"""The author when the token is nobody's own, as a server's is."""
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class _Corrected:
+    """The session that is corrected: its facts, and by whom it is."""
+
+    known: Facts
+    author: str
+
+    @property
+    def session(self) -> Session:
+        return self.known.meeting.session
+
+
+@corrections.post("/<session>/corrections")
+@operation(
+    tokens=("administrator", "operator"),
+    body=CorrectionBody,
+    answers={201: json("Made.", replies.Correction)},
+    problems=(404, 409),
+)
+def make(session: str) -> Response:
+    """Correct one person's attendance, with a reason; the status and the roster show it at once.
+
+    `excused` turns `absent` into `excused`. `present` adds a visit. `not_a_visit` takes one away.
+    `same_person` counts the visits of one `user_id` as another's. `note` only says something.
+    """
+    now, caller, asked = present(), auth.administrator(), address.of_path(session)
+    Query.of_request()
+    body = CorrectionBody.of_request()
+    with changing(backend()) as change:
+        corrected = _look_up(change.conn, caller, asked, now)
+        db.lock(change.conn, [f"session:{corrected.session.id}"])
+        if correction.count(change.conn, corrected.session.id) >= MOST_CORRECTIONS:
+            detail = f"This session has {MOST_CORRECTIONS} corrections, and takes no more."
+            raise Problem(409, "too-many-corrections", detail)
+        _check(change.conn, corrected, body, now)
+        made = _made(corrected, body, now)
+        _record(change, made, CORRECTED, made.id, at=now)
+    log.info("correction.made", session_id=made.session_id, kind=made.kind)
+    return answers.answer(answers.correction(made), status=201)
+
+
+@corrections.get("/<session>/corrections")
+@operation(
+    tokens=("administrator", "operator"),
+    answers={200: json("All of them.", replies.Corrections)},
+    problems=(404,),
+)
+def index(session: str) -> Response:
+    """The corrections of a session, the latest first; undone ones too, with who undid them."""
+    caller, asked = auth.administrator(), address.of_path(session)
+    Query.of_request()
+    with db.reading(backend().engine) as conn:
+        corrected = _look_up(conn, caller, asked, present())
+        history = correction.history(conn, corrected.session.id)
+        always = correction.of_session(conn, corrected.session).made
+    elsewhere = [each for each in always if each.session_id != corrected.session.id]
+    listed = [answers.correction(each) for each in (*history, *reversed(elsewhere))]
+    return answers.answer({"corrections": listed})
+
+
+@corrections.delete("/<session>/corrections/<correction_id>")
+@operation(
+    tokens=("administrator", "operator"),
+    answers={200: json("Undone.", replies.Correction)},
+    problems=(404,),
+)
+def undo(session: str, correction_id: str) -> Response:
+    """Undo a correction, by an event of its own: the ledger keeps both. Again changes nothing."""
+    now, caller, asked = present(), auth.administrator(), address.of_path(session)
+    Query.of_request()
+    with changing(backend()) as change:
+        corrected = _look_up(change.conn, caller, asked, now)
+        known = correction.locked(change.conn, [correction_id]).get(correction_id)
+        if known is None or known.session_id != corrected.session.id:
+            raise Problem(404, "no-correction", "This session has no correction of this id.")
+        if known.undone_at is None:
+            known = replace(known, undone_at=now, undone_by=corrected.author)
+            _record(change, known, CORRECTION_UNDONE, correction_payload.undoing(known.id), at=now)
+    log.info("correction.undone", session_id=known.session_id, kind=known.kind)
+    return answers.answer(answers.correction(known))
+
+
+def _look_up(conn: Connection, caller: Caller, asked: str, now: datetime) -> _Corrected:
+    """The session that is meant, if this caller may correct it. Raises Problem: 403 or 404.
+
+    A room's admin corrects the sessions of that room: those that are registered with it as their
+    `room_name`, and those that are made on the spot for its days.
+    """
+    context().room_access.check(caller, asked, None, now=now)
+    rules = backend().rules
+    known = session_facts.facts_at(conn, asked, user_id=None, now=now, rules=rules)
+    if address.is_another_rooms(caller, known.meeting if known else None, asked):
+        known = session_facts.facts_of_name(conn, asked, user_id=None, now=now, rules=rules)
+    meeting = address.visible(caller, known.meeting if known else None, asked, None, now=now)
+    if known is None or meeting is None:
+        raise Problem(404, "no-session", "Nothing is known of this session yet.")
+    if not caller.operates and not _is_of_room(meeting.session, caller.room):
+        raise forbidden()
+    return _Corrected(known, caller.user_id or BY_OPERATOR)
+
+
+def _is_of_room(session: Session, room_name: str | None) -> bool:
+    if session.registered:
+        return session.room_name == room_name
+    return made_for(session.id)[0] == room_name
+
+
+def _check(conn: Connection, corrected: _Corrected, body: CorrectionBody, now: datetime) -> None:
+    """Raise Problem: 400 for a correction that would change nothing, or too much."""
+    if body.kind == "present":
+        _check_span(corrected.session, body, now)
+    own = session_facts.cycles_of(conn, corrected.known, body.user_id)
+    if body.kind == "not_a_visit" and body.participant_sid not in {each.cycle_id for each in own}:
+        raise _refused("participant_sid", "is no visit of this person in this session")
+    is_there = own or body.user_id in corrected.session.awaited
+    if body.kind in ("excused", "same_person") and not is_there and not body.always:
+        raise _refused("user_id", "is nobody whom the session expects, and nobody who was there")
+
+
+def _check_span(session: Session, body: CorrectionBody, now: datetime) -> None:
+    """A visit that is added is over, not longer than any other, and near its class."""
+    start, end = body.since, body.until
+    if start is None or end is None:
+        return
+    if end > now:
+        raise _refused("to", "is still to come")
+    if end - start > backend().rules.max_cycle:
+        raise _refused("to", "is later than MAX_CYCLE_HOURS after `from`")
+    first, last = session.scheduled_at, session.ends_at
+    if first and last and (start < first - WINDOW or end > last + WINDOW + backend().rules.overrun):
+        raise _refused("from", "is more than an hour before or after the class")
+
+
+def _made(corrected: _Corrected, body: CorrectionBody, now: datetime) -> Correction:
+    session = corrected.session
+    return Correction(
+        id=f"CO_{uuid4().hex}",
+        session_id=session.id,
+        room_name=session.room_name,
+        user_id=body.user_id,
+        kind=body.kind,
+        made_at=now,
+        author=corrected.author,
+        reason=body.reason,
+        starts_at=body.since,
+        ends_at=body.until,
+        participant_sid=body.participant_sid,
+        same_as=body.same_as,
+        always_from=_began(session, now) if body.always else None,
+    )
+
+
+def _began(session: Session, now: datetime) -> datetime:
+    """From when on a correction for always counts: the session's start, or its day's."""
+    _, day = made_for(session.id)
+    on_day = datetime.combine(day, time(), UTC) if day else now
+    return session.scheduled_at or on_day
+
+
+def _record(change: Change, said: Correction, kind: str, event_id: str, *, at: datetime) -> None:
+    """Put the event into the ledger and apply it."""
+    erasure.hold_drains(change.conn, shared=True)
+    event = events.of_correction(said, kind, event_id, at=at)
+    payload: Mapping[str, Any] = correction_payload.write(
+        said, event=kind, event_id=event_id, at=at
+    )
+    webhook_event.record_applied(change.conn, event, dict(payload))
+    touched = apply.apply(change.conn, [event], now=at, settings=backend().settings)
+    change.keys.update(touched.keys)
+
+
+def _refused(field: str, message: str) -> Problem:
+    errors = [{"field": field, "message": message}]
+    return Problem(400, "invalid", f"{field}: {message}", errors=errors)
