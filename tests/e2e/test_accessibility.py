@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import Page, ViewportSize, expect
 
 from tests.browser.conftest import Class, Open, operator, pupil, teacher
+from tests.browser.course import COURSE, Course
 from tests.browser.test_roster import aborted
 from tests.e2e import npm
 
@@ -171,4 +172,58 @@ def test_the_apis_description_and_the_manual(
     page = opened(path, color_scheme=scheme)
     assert violations(page, axe) == []
     page.set_viewport_size(PHONE)
+    assert violations(page, axe) == []
+
+
+@pytest.fixture
+def course(quran: Class) -> Course:
+    """Classes that are over, one that runs and one that is to come."""
+    held = Course(quran, last_began=30)
+    stories = {"p-01": "aals", "p-02": "lae.", "p-06": "...."}
+    held.held(stories, hosts=["teacher"])
+    Course(quran, name="next", last_began=-60).registered(0, 1, stories)
+    return held
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_the_classes(opened: Open, course: Course, axe: str, *, language: str, scheme: str) -> None:
+    query = f"span=half&day={course.quran.now.date()}&lang={language}"
+    page = opened(f"/sessions?{query}#token={operator()}", color_scheme=scheme)
+    expect(page.locator(".classes .running .presence")).not_to_be_empty()
+    assert violations(page, axe) == []
+    page.set_viewport_size(PHONE)
+    assert violations(page, axe) == []
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_a_course(opened: Open, course: Course, axe: str, *, language: str, scheme: str) -> None:
+    page = opened(f"/courses/{COURSE}?lang={language}#token={teacher()}", color_scheme=scheme)
+    expect(page.locator("#people tr")).to_have_count(3)
+    page.locator("td.mark-of").first.hover()
+    assert violations(page, axe) == []
+    page.set_viewport_size(PHONE)
+    assert violations(page, axe) == []
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_a_person(opened: Open, course: Course, axe: str, *, language: str, scheme: str) -> None:
+    path = f"/people/p-02?course={COURSE}&lang={language}#token={teacher()}"
+    page = opened(path, color_scheme=scheme)
+    expect(page.locator("#courses a")).to_have_count(3)
+    page.locator("#strip a").first.focus()
+    assert violations(page, axe) == []
+    page.set_viewport_size(PHONE)
+    assert violations(page, axe) == []
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("path", [f"/courses/{COURSE}", "/people/nobody"])
+def test_a_course_and_a_person_that_nobody_knows(
+    opened: Open, quran: Class, axe: str, *, language: str, path: str
+) -> None:
+    page = opened(f"{path}?lang={language}#token={operator()}")
+    expect(page.locator("#unknown")).to_be_visible()
     assert violations(page, axe) == []

@@ -31,12 +31,18 @@ def of_path(named: str, *, query: str = "session") -> str:
 
 def session_id(named: str) -> str:
     """As `of_path`, where no token keeps out what can't be an id. Raises Problem: 400."""
-    found = of_path(named)
-    if len(found.encode()) > MAX_SESSION_ID_BYTES:
+    return identifier(named, query="session", of="session", most=MAX_SESSION_ID_BYTES)
+
+
+def identifier(named: str, *, query: str, of: str, most: int = MAX_ID_BYTES) -> str:
+    """As `of_path`, for the id `of` a session or what else, of at most so many bytes. Raises
+    Problem: 400."""
+    asked = of_path(named, query=query)
+    if len(asked.encode()) > most:
         too_long = f"is longer than {MAX_ID_BYTES} bytes"
-        errors = [{"field": "session", "message": too_long}]
-        raise Problem(400, "invalid", f"The session's id {too_long}.", errors=errors)
-    return found
+        errors = [{"field": query, "message": too_long}]
+        raise Problem(400, "invalid", f"The {of}'s id {too_long}.", errors=errors)
+    return asked
 
 
 def plain(text: str) -> str:

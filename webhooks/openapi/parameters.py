@@ -19,6 +19,7 @@ IN_QUERY = {
     "session_id": "session",
     "event_id": "event_id",
     "user_id": "user_id",
+    "course_id": "course_id",
 }
 """Where the query says what a path can't: any text, slashes too."""
 

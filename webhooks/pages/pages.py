@@ -61,6 +61,29 @@ def roster(session: str) -> Response:
     return _page("roster.html", asked={"session": address.session_id(session)})
 
 
+@pages.get("/sessions")
+@operation(answers={200: PAGE})
+def sessions() -> Response:
+    """The classes of a day, a course or a room, those that run now live."""
+    return _page("sessions.html")
+
+
+@pages.get("/courses/<course_id>")
+@operation(answers={200: PAGE}, problems=(400,))
+def course(course_id: str) -> Response:
+    """A course: its people, and what each was in each of its classes."""
+    named = address.identifier(course_id, query="course_id", of="course")
+    return _page("course.html", asked={"course": named})
+
+
+@pages.get("/people/<user_id>")
+@operation(answers={200: PAGE}, problems=(400,))
+def person(user_id: str) -> Response:
+    """One person's attendance over time; whether there is such a person, the API says."""
+    named = address.identifier(user_id, query="user_id", of="person")
+    return _page("person.html", asked={"person": named})
+
+
 @pages.get("/ops")
 @operation(answers={200: PAGE})
 def console() -> Response:

@@ -77,12 +77,14 @@ GRID = Fields(
         "attendance_status", AttendanceStatus, "completed", source="attendance.attendance_status"
     ),
     Field("is_late", bool | None, False, source="attendance.is_late"),
+    Field("left_early", bool | None, False, source="attendance.left_early"),
     Field(
         "attendance_percentage",
         Percentage | None,
         96.7,
         source="attendance.attendance_percentage",
     ),
+    Field("meets_minimum", bool | None, True, source="attendance.meets_minimum"),
 )
 """Of `reports.Cell`: one person in one session of a report."""
 

@@ -2,6 +2,7 @@
 
 import { sessionPath } from "./address.js";
 import { root } from "./root.js";
+import { personPage } from "./term/links.js";
 import * as token from "./token.js";
 import { fill, words } from "./words.js";
 
@@ -50,6 +51,7 @@ function open(given) {
   watch(told, given);
   if (!own) return;
   element.session = told.room;
+  part("record").href = personPage(told.user);
   element.token = given;
   showButtons();
   part("snippet-session").textContent = attribute(told.room);

@@ -1,9 +1,9 @@
 /** The people of a roster as the page shows them: instants as milliseconds, lateness as lengths. */
 
-import { language } from "./words.js";
+import { fold, language } from "./words.js";
 
 const names = new Intl.Collator(language, { numeric: true });
-const STATUSES = ["present", "left", "not_joined", "completed", "absent"];
+const STATUSES = ["present", "left", "not_joined", "completed", "absent", "excused"];
 
 const MUCH = 1 / 5; // of somebody's time: when LiveKit knows nothing of so much, the page says so
 const MINUTE_SECONDS = 60;
@@ -127,9 +127,4 @@ function compare(a, b, down = false) {
   if (a === null || b === null) return (a === null) - (b === null);
   const order = typeof a === "string" ? names.compare(a, b) : a - b;
   return down ? -order : order;
-}
-
-/** Without case, accents and Arabic vowel signs: what people type is found. */
-function fold(text) {
-  return text.normalize("NFKD").replace(/\p{M}/gu, "").toLocaleLowerCase(language);
 }

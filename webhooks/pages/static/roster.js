@@ -6,6 +6,7 @@ import { download } from "./export.js";
 import { answers, people } from "./person.js";
 import { root } from "./root.js";
 import { paint } from "./table.js";
+import { showAround } from "./term/around.js";
 import { range, showAxis } from "./timeline.js";
 import * as token from "./token.js";
 import { showUncounted } from "./uncounted.js";
@@ -13,7 +14,7 @@ import { both, counted, day, fill, number, percent, second, start, time, words, 
 
 const POLL_MS = 10_000;
 const SLOWEST_MS = 120_000;
-const ORDER = ["present", "left", "not_joined", "completed", "absent"];
+const ORDER = ["present", "left", "not_joined", "completed", "absent", "excused"];
 
 const part = (id) => document.getElementById(id);
 const session = part("session").dataset.session;
@@ -110,6 +111,7 @@ function noClass({ room, roomJoin, roomAdmin }) {
 
 function learn(answer) {
   failures = 0;
+  if (!roster) showAround(answer.session, held);
   roster = answer;
   ahead = Date.parse(answer.as_of) - Date.now();
   showSession(answer);

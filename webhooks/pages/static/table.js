@@ -1,7 +1,8 @@
 /** The roster's rows, kept from one answer to the next: only what differs is written. */
 
-import { make, put, write } from "./dom.js";
+import { arrange, make, put, write } from "./dom.js";
 import { byPhone, chosen } from "./person.js";
+import { personPage } from "./term/links.js";
 import { describe, keepStop, showBars, why } from "./timeline.js";
 import { both, counted, fill, isolate, number, percent, second, span, time, words } from "./words.js";
 
@@ -30,34 +31,15 @@ function paintVisits(some) {
   arrange(visits, lines, all, (visit) => visit.key, newLine, fillLine);
 }
 
-/** Bring `parent`'s children in line with `wanted`; what stays is neither made nor moved anew. */
-export function arrange(parent, known, wanted, keyOf, make, fillIn) {
-  const focused = document.activeElement;
-  const keys = new Set(wanted.map(keyOf));
-  for (const [key, child] of known) {
-    if (keys.has(key)) continue;
-    child.remove();
-    known.delete(key);
-  }
-  let next = parent.firstChild;
-  for (const one of wanted) {
-    const key = keyOf(one);
-    if (!known.has(key)) known.set(key, make());
-    const child = known.get(key);
-    fillIn(child, one);
-    if (child === next) next = next.nextSibling;
-    else parent.insertBefore(child, next);
-  }
-  if (parent.contains(focused)) focused.focus({ preventScroll: true }); // moving drops the focus
-}
-
 function newRow() {
   const row = make("tr", "", "row");
   const who = make("th", "person", "rowheader");
   who.scope = "row";
   const about = make("div", "about");
   about.append(make("bdi", "id"), make("span", "alias"), mark("host"), mark("guest"), mark("phone"));
-  who.append(make("bdi", "name"), about);
+  const link = make("a", "own");
+  link.append(make("bdi", "name"));
+  who.append(link, about);
   row.append(who);
   for (const name of ["status", "joined", "left", "minutes", "percentage", "visits", "timeline"]) {
     const cell = make("td", name, "cell");
@@ -94,10 +76,11 @@ function fillRow(row, person, shown) {
 }
 
 function fillWho(who, { title, id, alias, host, guest, phone }) {
-  const [name, about] = who.children;
+  const [link, about] = who.children;
   const [shownId, shownAlias, ...marks] = about.children;
   const joinedAs = alias && fill(words.roster.joined_as, { name: isolate(alias) });
-  write(name, title);
+  write(link.firstChild, title);
+  put(link, "href", new URL(personPage(id), location.href).href);
   write(shownId, title === id ? "" : id);
   write(shownAlias, joinedAs);
   put(who, "title", [title, joinedAs].filter(Boolean).join("\n")); // very long ones are cut

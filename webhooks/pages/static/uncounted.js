@@ -1,8 +1,7 @@
 /** The connections that do not count: a line for each person and reason, under the people. */
 
-import { make, put, write } from "./dom.js";
+import { arrange, make, put, write } from "./dom.js";
 import { grouped } from "./person.js";
-import { arrange } from "./table.js";
 import { counted, fill, isolate, language, number, time, words } from "./words.js";
 
 const names = new Intl.Collator(language, { numeric: true });

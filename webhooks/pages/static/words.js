@@ -58,3 +58,8 @@ export function fill(sentence, gaps) {
 export function counted(forms, n) {
   return fill(forms[plurals.select(n)] ?? forms.other, { n: number(n) });
 }
+
+/** Without case, accents and Arabic vowel signs: what people type is found. */
+export function fold(text) {
+  return text.normalize("NFKD").replace(/\p{M}/gu, "").toLocaleLowerCase(language);
+}
