@@ -111,7 +111,7 @@ def test_no_secret_is_an_argument_of_a_process(tmp_path: Path) -> None:
         url = (tmp_path / "valkey" / "url").read_text()
         password = urlsplit(url).password
         assert password
-        until(lambda: "flask simulate" in arguments_below(stack.process.pid))
+        until(lambda: "webhooks.stack.demo" in arguments_below(stack.process.pid))
         arguments = arguments_below(stack.process.pid)
         assert "valkey-server" in arguments
         assert [each for each in (SECRET, password, token) if each in arguments] == []

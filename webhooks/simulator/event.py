@@ -59,6 +59,7 @@ class Visit:
     gone_at: datetime
     left_at: datetime
     disconnect_reason: DisconnectReason
+    kind: str = "STANDARD"
 
     @property
     def left_at_as_told(self) -> datetime:
@@ -114,6 +115,8 @@ def _participant_fields(visit: Visit, kind: EventKind) -> dict[str, Any]:
         "joinedAt": str(milliseconds // 1000),
         "joinedAtMs": str(milliseconds),
     }
+    if visit.kind != "STANDARD":
+        fields["kind"] = visit.kind
     if visit.name:
         fields["name"] = visit.name
     fields["version"] = 3 if left else 2

@@ -99,9 +99,13 @@ def endless_classes(
     seed: int,
     starts_at: datetime,
     speed: float = 1.0,
+    stay: float = 45,
+    away: float = 15,
+    arrival: float = 20,
 ) -> Iterator[Event]:
-    """Yield the events of living classes, by `at`, for ever: people stay for tens of seconds."""
-    habits = _Habits(stay=45, away=15, arrival=20, until=math.inf)
+    """Yield the events of living classes, by `at`, for ever. `stay` and `away` are mean seconds;
+    within `arrival` seconds everybody has come."""
+    habits = _Habits(stay=stay, away=away, arrival=arrival, until=math.inf)
     return _classes(room_names, _Course(people, habits, seed, starts_at, speed))
 
 
