@@ -5,7 +5,8 @@ export type AttendanceState =
   | "present"
   | "left"
   | "completed"
-  | "absent";
+  | "absent"
+  | "excused";
 
 /** The fields of the API's answer that the element uses; the answer has more (`/openapi.json`). */
 export interface Attendance {
