@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
+from urllib.parse import urljoin
 
 import pytest
 from flask import Flask, template_rendered
@@ -56,7 +57,7 @@ def test_every_file_of_a_page_is_there(client: FlaskClient, path: str) -> None:
         assert found.status_code == 200, name
         if name.endswith(".js"):
             assert found.content_type.startswith("text/javascript")
-            files += [f"/static/{one}" for one in re.findall(r'from "\./([^"]+)"', found.text)]
+            files += [urljoin(name, each) for each in re.findall(r'from "(\.[^"]+)"', found.text)]
 
 
 def test_what_the_address_says_is_text(client: FlaskClient) -> None:

@@ -386,22 +386,21 @@ def test_the_keyboard_reaches_every_visit_with_one_tab_stop(opened: Open, halfwa
     page = opened(path())
     expect(page.locator("#people tr")).to_have_count(4)
     page.get_by_role("button", name="Visits").focus()
-    page.keyboard.press("Tab")
     focused = page.locator(":focus")
-    expect(focused).to_have_accessible_name(re.compile("^Ada Lovelace"))
+    for reached in ("^Ada Lovelace$", "^Correct$", "^Ada Lovelace: "):
+        page.keyboard.press("Tab")
+        expect(focused).to_have_accessible_name(re.compile(reached))
     page.keyboard.press("ArrowRight")
     expect(focused).to_have_accessible_name(re.compile("still inside"))
     page.keyboard.press("ArrowDown")
     expect(focused).to_have_accessible_name(re.compile("^Zoë"))
     page.keyboard.press("End")
     expect(focused).to_have_accessible_name(re.compile("^أحمد"))
+    expect(page.locator('#people .bar[tabindex="0"]')).to_have_count(1)
     page.keyboard.press("Tab")
-    expect(focused).to_have_text("Every visit in a table")
+    expect(focused).not_to_have_class(re.compile("bar"))
     page.keyboard.press("Shift+Tab")
     expect(focused).to_have_accessible_name(re.compile("^أحمد"))
-    page.keyboard.press("Tab")
-    page.keyboard.press("Enter")
-    expect(page.get_by_role("table").last).to_be_visible()
 
 
 def test_the_timeline_has_its_table(opened: Open, halfway: Class) -> None:

@@ -243,9 +243,7 @@ def test_a_cell_says_in_words_what_it_shows(opened: Open, course: Course) -> Non
     expect(page.locator("#tip")).to_be_hidden()
 
 
-def test_a_course_is_taken_away_as_a_file(
-    opened: Open, course: Course, in_chromium: None
-) -> None:
+def test_a_course_is_taken_away_as_a_file(opened: Open, course: Course, in_chromium: None) -> None:
     page = opened(f"/courses/{COURSE}?lang=en#token={teacher()}")
     with page.expect_download() as download:
         page.get_by_role("button", name="Download CSV").click()

@@ -1,6 +1,7 @@
 /** The teacher's page: asks for the roster every ten seconds and shows what is different. */
 
 import { sessionPath } from "./address.js";
+import { correct } from "./correct/dialog.js";
 import { put, write } from "./dom.js";
 import { download } from "./export.js";
 import { answers, people } from "./person.js";
@@ -26,6 +27,7 @@ let ahead = 0; // the server's clock before ours, in milliseconds
 let failures = 0;
 let down = false; // sorted from the greatest
 let poll = 0;
+let looks = 0; // an answer that a later question overtook is left
 
 controls.addEventListener("input", (event) => {
   if (event.target === controls.elements.sort) down = false;
@@ -37,6 +39,12 @@ for (const button of document.querySelectorAll("[data-export]")) {
   button.addEventListener("click", () => take(button.dataset.export));
 }
 part("every").addEventListener("toggle", show);
+part("people").addEventListener("click", ({ target }) => {
+  const id = target.closest(".correct")?.closest("tr").dataset.user;
+  const everybody = id === undefined ? [] : people(roster);
+  const whom = everybody.find((person) => person.id === id);
+  if (whom) correct(whom, { roster, everybody, token: held, after: look });
+});
 document.addEventListener("visibilitychange", () => document.hidden || look());
 for (const button of document.querySelectorAll("[data-sort]")) {
   button.addEventListener("click", () => sortBy(button.dataset.sort));
@@ -55,7 +63,9 @@ async function look() {
   clearTimeout(poll);
   if (!held || document.hidden) return; // looking again asks
   const began = performance.now();
+  const nth = ++looks;
   const answer = await ask().catch(() => ({ code: 0 }));
+  if (nth !== looks) return;
   const took = performance.now() - began;
   if (answer.code === 401 || answer.code === 403) return refuse(answer.code);
   if (answer.roster) learn(answer.roster);

@@ -36,7 +36,11 @@ function newRow() {
   const who = make("th", "person", "rowheader");
   who.scope = "row";
   const about = make("div", "about");
-  about.append(make("bdi", "id"), make("span", "alias"), mark("host"), mark("guest"), mark("phone"));
+  const marks = ["host", "guest", "phone", "corrected"].map(mark);
+  const correct = make("button", "correct");
+  correct.type = "button";
+  correct.textContent = words.correcting.open;
+  about.append(make("bdi", "id"), make("span", "alias"), ...marks, correct);
   const link = make("a", "own");
   link.append(make("bdi", "name"));
   who.append(link, about);
@@ -64,9 +68,10 @@ function fillRow(row, person, shown) {
   const { below, joined, late, left, early, length, percentage, visits, failed } = person;
   const [who, ...cells] = row.children;
   fillWho(who, person);
+  put(row.dataset, "user", person.id);
   put(row.dataset, "status", below ? "below" : person.status);
   const state = below ? words.roster.below_minimum : words.state[person.status];
-  fillCell(cells[0], state ?? person.status, doubt(person));
+  fillCell(cells[0], state ?? person.status, [doubt(person), facts(person)].filter(Boolean).join(" · "));
   fillCell(cells[1], joined && time(joined), late !== null && said("late", late));
   fillCell(cells[2], left && time(left), early !== null && said("early", early));
   fillCell(cells[3], length !== null && span(length));
@@ -75,22 +80,30 @@ function fillRow(row, person, shown) {
   showBars(cells[6].firstChild, person, shown);
 }
 
-function fillWho(who, { title, id, alias, host, guest, phone }) {
+function fillWho(who, { title, id, alias, host, guest, phone, corrected }) {
   const [link, about] = who.children;
-  const [shownId, shownAlias, ...marks] = about.children;
+  const [shownId, shownAlias, ...rest] = about.children;
   const joinedAs = alias && fill(words.roster.joined_as, { name: isolate(alias) });
   write(link.firstChild, title);
   put(link, "href", new URL(personPage(id), location.href).href);
   write(shownId, title === id ? "" : id);
   write(shownAlias, joinedAs);
   put(who, "title", [title, joinedAs].filter(Boolean).join("\n")); // very long ones are cut
-  [host, guest, phone].forEach((marked, nth) => put(marks[nth], "hidden", !marked));
+  [host, guest, phone, corrected].forEach((marked, nth) => put(rest[nth], "hidden", !marked));
 }
 
 /** What LiveKit did not confirm of somebody's time. */
 function doubt({ unconfirmed, confirmed }) {
   if (unconfirmed) return words.roster.unconfirmed;
   return confirmed !== null && fill(words.roster.partly, { span: span(confirmed) });
+}
+
+/** What is shown without corrections, where that is something else. */
+function facts({ corrected, status, length, factsStatus, factsLength }) {
+  if (!corrected) return "";
+  const state = words.state[factsStatus] ?? factsStatus;
+  if (factsStatus !== status) return fill(words.correcting.facts, { state });
+  return factsLength === (length ?? 0) ? "" : fill(words.correcting.facts, { state: span(factsLength) });
 }
 
 function said(what, length) {
