@@ -35,12 +35,14 @@ from tests.doors import (
     token,
     told,
 )
-from webhooks.api import exports
 from webhooks.api.roster import EXPORT_TIMEOUT_SECONDS
 from webhooks.app import create_app
 from webhooks.door.context import EXTENSION
 from webhooks.door.unsent import Unsent
 from webhooks.schemas import fields
+from webhooks.sheets import sheet
+from webhooks.sheets.form import SEPARATORS, XLSX, Form, Separator, file_name
+from webhooks.sheets.table import Column, Kind, Table
 from worker.process.backend import REQUEST, WORKER
 
 SCHEDULE = {"scheduled_at": f"{DAY.date()}T14:00:00Z", "room_name": "quran-98"}
@@ -64,9 +66,12 @@ def lines(answer: TestResponse) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(answer.data.decode("utf-8-sig"), newline="")))
 
 
-def as_text(value: Any) -> str:
+def as_text(value: Any, column: Column) -> str:
+    """As the CSV has what the JSON says."""
     if value is None:
         return ""
+    if column.kind is Kind.INSTANT:
+        return value if "." in value else f"{value[:-1]}.000Z"
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
@@ -95,7 +100,8 @@ def test_a_line_a_person_says_what_the_json_says(a_class: Rollcall) -> None:
     for line, person in zip(found, people, strict=True):
         assert line["session_id"] == "98"
         for column in fields.ROSTER_LINE.columns:
-            assert line[column] == as_text(person[column]), column
+            shown = as_text(person[column.name], column)
+            assert line[column.name] == shown, column
 
 
 def test_a_line_a_visit_keeps_each_persons_visits_together(a_class: Rollcall) -> None:
@@ -106,7 +112,8 @@ def test_a_line_a_visit_keeps_each_persons_visits_together(a_class: Rollcall) ->
     for line, (person, visit) in zip(found, visits, strict=True):
         assert (line["user_id"], line["name"]) == (person["user_id"], person["name"])
         for column in fields.VISIT.columns:
-            assert line[column] == as_text(visit[column]), column
+            shown = as_text(visit[column.name], column)
+            assert line[column.name] == shown, column
 
 
 def test_who_was_expected_and_never_came_has_a_line_but_no_visit(a_class: Rollcall) -> None:
@@ -131,6 +138,47 @@ def test_a_session_that_nobody_knows_yet_is_a_header_only(rollcall: Rollcall) ->
     assert export(rollcall, "nobody").status_code == 404
 
 
+@on_sqlite
+def test_a_line_says_which_session_it_is_of(rollcall: Rollcall) -> None:
+    rollcall.put("98", **SCHEDULE, title="Quran; week 3", expected=PEOPLE)
+    for cycles in ("", "1"):
+        rollcall.deliver(joined("14:01", user="5", sid="PA_b"))
+        for line in lines(export(rollcall, cycles=cycles or "0")):
+            assert (line["title"], line["room_name"]) == ("Quran; week 3", "quran-98")
+            assert line["scheduled_at"] == f"{DAY.date()}T14:00:00.000Z"
+            assert line["ends_at"] == f"{DAY.date()}T15:00:00.000Z"
+
+
+@on_sqlite
+def test_all_times_of_a_file_are_equally_long(a_class: Rollcall) -> None:
+    """Programs take the form of a column from its first lines."""
+    times = [
+        value
+        for cycles in ("0", "1")
+        for line in lines(export(a_class, cycles=cycles))
+        for column, value in line.items()
+        if column.endswith(("_at", "as_of")) and value
+    ]
+    assert {len(value) for value in times} == {len("2026-11-23T14:10:42.118Z")}
+
+
+@on_sqlite
+def test_a_time_zone_adds_what_its_clocks_show_and_takes_nothing(a_class: Rollcall) -> None:
+    (line, *_) = lines(export(a_class, cycles="1", tz="Asia/Riyadh"))
+    assert line["joined_at"] == f"{DAY.date()}T14:01:00.000Z"
+    assert line["joined_at (Asia/Riyadh)"] == f"{DAY.date()}T17:01:00.000"
+    assert line["ends_at (Asia/Riyadh)"] == f"{DAY.date()}T18:00:00.000"
+
+
+@on_sqlite
+@pytest.mark.parametrize("separator", sorted(SEPARATORS))
+def test_the_separator_is_chosen(a_class: Rollcall, separator: Separator) -> None:
+    answer = export(a_class, sep=separator)
+    text = io.StringIO(answer.data.decode("utf-8-sig"), newline="")
+    read = list(csv.DictReader(text, delimiter=SEPARATORS[separator]))
+    assert [line["name"] for line in read] == ["أحمد", "سارة", 'Abu "Bakr", Jr']
+
+
 # --- how it is asked for --------------------------------------------------------------------------
 
 
@@ -143,6 +191,8 @@ def test_a_session_that_nobody_knows_yet_is_a_header_only(rollcall: Rollcall) ->
         ("", "text/csv; charset=utf-8", "text/csv"),
         ("", "text/csv, application/json;q=0.5", "text/csv"),
         ("", "text/html,application/xhtml+xml,*/*;q=0.8", "application/json"),
+        ("", XLSX, XLSX),
+        ("?format=xlsx", "text/csv", XLSX),
         ("?format=csv", "application/json", "text/csv"),
         ("?format=json", "text/csv", "application/json"),
     ],
@@ -160,8 +210,30 @@ def test_the_query_decides_else_what_the_reader_accepts(
 
 @on_sqlite
 def test_another_form_is_refused_by_name(a_class: Rollcall) -> None:
-    url = session_url("98", "attendance", format="xlsx")
+    url = session_url("98", "attendance", format="ods")
     assert problem(a_class.client.get(url, headers=bearer(ops_token()))) == (400, "invalid")
+
+
+@on_sqlite
+@pytest.mark.parametrize(
+    ("query", "allowed"),
+    [
+        ({"sep": ","}, "'comma', 'semicolon', 'tab' or 'pipe'"),
+        ({"lang": "fr"}, "'en' or 'ar'"),
+        ({"tz": "Mars/Olympus"}, "such as Asia/Riyadh"),
+        ({"tz": "../../etc/passwd"}, "such as Asia/Riyadh"),
+        ({"tz": "America"}, "such as Asia/Riyadh"),
+        ({"tz": ""}, "such as Asia/Riyadh"),
+        ({"tz": "a\0b"}, "such as Asia/Riyadh"),
+        ({"tz": "ق" * 5000}, "such as Asia/Riyadh"),
+    ],
+)
+def test_what_no_file_can_have_is_refused_with_what_it_can(
+    a_class: Rollcall, query: dict[str, str], allowed: str
+) -> None:
+    answer = export(a_class, **query)
+    assert problem(answer) == (400, "invalid")
+    assert allowed in answer.json["detail"]
 
 
 @on_sqlite
@@ -207,23 +279,53 @@ def test_a_part_of_it_is_not_to_be_had(a_class: Rollcall) -> None:
     ],
 )
 def test_a_cell_is_never_a_formula(value: str, shown: str) -> None:
-    assert exports.cell(value) == shown
+    assert read_csv([value], "comma") == ["98", shown]
 
 
-@given(st.lists(st.text("=+-@ \t\r\n,;|'\"aب\uff1d\u200f"), min_size=1, max_size=4))
-def test_however_it_is_separated_no_cell_begins_a_formula(values: list[str]) -> None:
-    file = io.StringIO(newline="")
-    csv.writer(file, lineterminator="\r\n").writerow(["98", *map(exports.cell, values)])
-    for separator in ",;\t|":
-        read = csv.reader(io.StringIO(file.getvalue(), newline=""), delimiter=separator)
-        for cell in (cell for line in read for cell in line):
-            assert not re.match(r"[\s\u200f]*[=+\-@\uff1d]", cell), (separator, cell)
+def csv_line(values: list[str], separator: Separator) -> str:
+    """The line that a file has of these texts, after an id."""
+    table = Table("t", tuple(Column(f"c{number}", Kind.TEXT) for number in range(len(values) + 1)))
+    file = io.BytesIO()
+    with sheet.opened(file, table, Form("csv", separator=separator)) as opened:
+        opened.add(["98", *values])
+    return file.getvalue().decode("utf-8-sig").partition("\r\n")[2]
 
 
-@given(st.text("=+- \t\n;'\"a"))
-def test_one_apostrophe_taken_away_gives_the_text_back(value: str) -> None:
-    mark = r"(?:\A|(?<=[;|\t\r\n]))'(?=[\s\"']*[=+\-@\t\r\n])"
-    assert re.sub(mark, "", str(exports.cell(value))) == value
+def read_csv(values: list[str], separator: Separator) -> list[str]:
+    line = csv_line(values, separator)
+    (read,) = csv.reader(io.StringIO(line, newline=""), delimiter=SEPARATORS[separator])
+    return read
+
+
+TEXTS = st.text("=+-@ \t\r\n,;|'\"aب\uff1d\u200f")
+
+
+@given(st.lists(TEXTS, min_size=1, max_size=4), st.sampled_from(sorted(SEPARATORS)))
+def test_however_it_is_separated_no_cell_begins_a_formula(
+    values: list[str], separator: Separator
+) -> None:
+    line = csv_line(values, separator)
+    for guessed in ",;\t|":
+        for read in csv.reader(io.StringIO(line, newline=""), delimiter=guessed):
+            for cell in read:
+                assert not re.match(r"[\s\u200f]*[=+\-@\uff1d]", cell), (guessed, cell)
+
+
+@given(st.lists(TEXTS, min_size=1, max_size=4), st.sampled_from(sorted(SEPARATORS)))
+def test_one_apostrophe_taken_away_gives_the_text_back(
+    values: list[str], separator: Separator
+) -> None:
+    others = re.escape("".join({*",;|\t"} - {SEPARATORS[separator]}))
+    mark = rf"(?:\A|(?<=[{others}\t\r\n]))'(?=[\s\"'\u200f]*[=+\-@\t\r\n\uff1d])"
+    assert [re.sub(mark, "", cell) for cell in read_csv(values, separator)] == ["98", *values]
+
+
+@pytest.mark.parametrize("separator", sorted(SEPARATORS))
+@pytest.mark.parametrize("value", ["a,b", "a;b", "a\tb", "a|b", 'a"b', "a\nb"])
+def test_a_text_with_any_separator_is_quoted(value: str, separator: Separator) -> None:
+    """Else a program that guesses the separator could guess that one."""
+    doubled = value.replace('"', '""')
+    assert csv_line([value], separator) == f'98{SEPARATORS[separator]}"{doubled}"\r\n'
 
 
 def test_a_name_with_a_formula_comes_out_as_text(rollcall: Rollcall) -> None:
@@ -250,7 +352,7 @@ def test_a_name_with_a_formula_comes_out_as_text(rollcall: Rollcall) -> None:
     ],
 )
 def test_the_files_name_is_safe(name: str, file: str) -> None:
-    assert exports.file_name(name, visits=False) == file
+    assert file_name("attendance", name, Form("csv")) == file
 
 
 @on_sqlite
@@ -262,7 +364,7 @@ def test_the_files_name_is_told_in_unicode_and_in_ascii(rollcall: Rollcall) -> N
 
 
 def test_a_long_name_still_fits_a_file_system() -> None:
-    name = exports.file_name("ق" * 128, visits=True)
+    name = file_name("visits", "ق" * 128, Form("xlsx"))
     assert len(name.encode()) < 255
     assert name.startswith("visits-ققق")
 
