@@ -8,16 +8,24 @@ is. A text with any usual separator is quoted, so that a reader that guesses the
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from io import TextIOWrapper
-from itertools import chain
 from typing import IO, Any
 from zoneinfo import ZoneInfo
 
 from webhooks.sheets.form import SEPARATORS, Form
 from webhooks.sheets.table import Column, Kind, Row, Table
+
+Write = Callable[[Any], str]
+"""A value as it stands in a line."""
+
+MILLISECONDS_LENGTH = len("2026-11-23T14:10:42.118")
+
+_NOTHING = object()
+_IS_SPECIAL = re.compile(r'[",;|\t\r\n=+\-@\uff1d\uff0b\uff0d\uff20]')
+"""What a text may need quotes or an apostrophe for."""
 
 _NEEDS_QUOTES = re.compile(r'[",;|\t\r\n]')
 
@@ -28,9 +36,12 @@ class CsvSheet:
     def __init__(self, text: TextIOWrapper, table: Table, form: Form) -> None:
         self._text = text
         self._separator = SEPARATORS[form.separator]
-        cells = cells_of(form)
-        self._cells = [cells[column.kind] for column in table.columns]
-        self._write(chain.from_iterable(_headings(column, form) for column in table.columns))
+        writes = _writes(form)
+        self._writes = [writes[column.kind] for column in table.columns]
+        # Of the line before: much of a line is as it was there, such as the session.
+        self._values: list[object] = [_NOTHING] * len(self._writes)
+        self._cells = [_heading(column, form, self._separator) for column in table.columns]
+        self._write_line()
 
     @classmethod
     @contextmanager
@@ -44,38 +55,41 @@ class CsvSheet:
 
     def add(self, row: Row) -> None:
         """Write one line."""
-        pairs = zip(self._cells, row, strict=True)
-        self._write(chain.from_iterable(cells(value) for cells, value in pairs))
+        values, cells = self._values, self._cells
+        for number, (value, write) in enumerate(zip(row, self._writes, strict=True)):
+            if value is not values[number]:
+                values[number] = value
+                cells[number] = "" if value is None else write(value)
+        self._write_line()
 
-    def _write(self, cells: Iterable[str]) -> None:
-        self._text.write(self._separator.join(cells) + "\r\n")
+    def _write_line(self) -> None:
+        self._text.write(self._separator.join(self._cells) + "\r\n")
 
 
-Cells = Callable[[Any], tuple[str, ...]]
-"""A value as it stands in a line: in one cell, and an instant with a zone in two."""
+def _heading(column: Column, form: Form, separator: str) -> str:
+    if column.kind is Kind.INSTANT and form.zone is not None:
+        return f"{column.name}{separator}{column.name} ({form.zone.key})"
+    return column.name
 
 
-def cells_of(form: Form) -> dict[Kind, Cells]:
+def _writes(form: Form) -> dict[Kind, Write]:
     """How values of each kind are written."""
-    begins_formula = _begins_formula(SEPARATORS[form.separator])
+    separator = SEPARATORS[form.separator]
+    begins_formula = _begins_formula(separator)
 
-    def text(value: str | None) -> tuple[str]:
-        return (_quoted(begins_formula.sub("'", value)) if value else "",)
+    def text(value: str) -> str:
+        if not _IS_SPECIAL.search(value):
+            return value
+        return _quoted(begins_formula.sub("'", value))
 
     return {
         Kind.TEXT: text,
-        Kind.INSTANT: _instants(form.zone),
-        Kind.FLAG: _flag,
-        Kind.DURATION: _number,
-        Kind.PERCENTAGE: _number,
-        Kind.COUNT: _number,
+        Kind.INSTANT: _instants(form.zone, separator),
+        Kind.FLAG: lambda value: "true" if value else "false",
+        Kind.DURATION: str,
+        Kind.PERCENTAGE: str,
+        Kind.COUNT: str,
     }
-
-
-def _headings(column: Column, form: Form) -> tuple[str, ...]:
-    if column.kind is Kind.INSTANT and form.zone is not None:
-        return column.name, f"{column.name} ({form.zone.key})"
-    return (column.name,)
 
 
 def _quoted(text: str) -> str:
@@ -94,26 +108,20 @@ def _begins_formula(own_separator: str) -> re.Pattern[str]:
     )
 
 
-def _instants(zone: ZoneInfo | None) -> Cells:
-    """RFC 3339 in UTC, and where there is a zone, what its clocks show (ISO 8601). Always to the
-    millisecond: readers take the form of a column from its first lines."""
+def _instants(zone: ZoneInfo | None, separator: str) -> Write:
+    """RFC 3339 in UTC. Where there is a zone, what its clocks show (ISO 8601) is one more cell.
 
-    def in_utc(at: datetime | None) -> tuple[str, ...]:
-        return (_milliseconds(at.astimezone(UTC)) + "Z" if at else "",)
+    Always to the millisecond: programs take the form of a column from its first lines.
+    """
 
-    def in_both(at: datetime | None) -> tuple[str, ...]:
-        return (*in_utc(at), _milliseconds(at.astimezone(zone)) if at else "")
+    def in_utc(at: datetime) -> str:
+        return _milliseconds(at if at.tzinfo is UTC else at.astimezone(UTC)) + "Z"
+
+    def in_both(at: datetime) -> str:
+        return f"{in_utc(at)}{separator}{_milliseconds(at.astimezone(zone))}"
 
     return in_utc if zone is None else in_both
 
 
 def _milliseconds(at: datetime) -> str:
-    return at.replace(tzinfo=None).isoformat(timespec="milliseconds")
-
-
-def _flag(value: bool | None) -> tuple[str]:
-    return ("" if value is None else "true" if value else "false",)
-
-
-def _number(value: float | None) -> tuple[str]:
-    return ("" if value is None else str(value),)
+    return at.isoformat(timespec="milliseconds")[:MILLISECONDS_LENGTH]
