@@ -27,7 +27,7 @@ NAMES = [
     "#N/A",
     "2026-11-23",
     "👩‍🏫 teacher",
-    "'quoted'",
+    "(quoted)",
     "  spaces  ",
     "\ufeffmark",
     "\uffff",

@@ -9,7 +9,9 @@ import re
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryFile
+from typing import IO, Any
+from zipfile import ZipFile
 
 import pytest
 from flask import Flask
@@ -42,7 +44,7 @@ from webhooks.door.context import EXTENSION
 from webhooks.door.unsent import Unsent
 from webhooks.schemas import fields
 from webhooks.sheets import sheet
-from webhooks.sheets.form import SEPARATORS, XLSX, Form, Separator, file_name
+from webhooks.sheets.form import SEPARATORS, XLSX, Form, Format, Separator, file_name
 from webhooks.sheets.table import Column, Kind, Table
 from worker.process.backend import REQUEST, WORKER
 
@@ -405,21 +407,22 @@ def _connection(conn: Connection) -> Any:
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux tells the peak")
 @pytest.mark.parametrize(
-    ("database_url", "people", "most_mb"),
+    ("database_url", "file_format", "people", "most_mb"),
     [
-        ("sqlite", 12_000, 9),  # SQLite sorts in memory; as objects they would take 13
-        ("postgresql", 60_000, 8),  # half of them: a file of 6, rows of 16, objects of 25
+        ("sqlite", "csv", 12_000, 9),  # SQLite sorts in memory; as objects they would take 13
+        ("postgresql", "csv", 60_000, 8),  # half of them: a file of 6, rows of 16, objects of 25
+        ("postgresql", "xlsx", 10_000, 8),  # as objects the cells alone would take 37
     ],
     indirect=["database_url"],
 )
 def test_memory_does_not_grow_with_the_people(
-    settings: Settings, people: int, most_mb: int
+    settings: Settings, file_format: Format, people: int, most_mb: int
 ) -> None:
     _fill(settings, "small", people=500)
     _fill(settings, "large", people=people)
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as another_process:
-        small_mb = another_process.submit(_export, settings, "small", 500).result()
-        large_mb = another_process.submit(_export, settings, "large", people).result()
+        small_mb = another_process.submit(_export, settings, "small", 500, file_format).result()
+        large_mb = another_process.submit(_export, settings, "large", people, file_format).result()
     assert large_mb - small_mb < most_mb
 
 
@@ -444,15 +447,26 @@ def _fill(settings: Settings, session_id: str, *, people: int) -> None:
     engine.dispose()
 
 
-def _export(settings: Settings, session_id: str, people: int) -> float:
+def _export(settings: Settings, session_id: str, people: int, file_format: Format) -> float:
     """The most memory that the process ever had, once it has answered what it may not hand over
     whole."""
     app = create_app(settings, WORKER)
     app.extensions[EXTENSION].unsent = Unsent(max_bytes=0, connections=lambda: 0)
     client = app.test_client()
-    url = session_url(session_id, "attendance", format="csv")
-    with client.get(url, headers=bearer(ops_token())) as answer:
-        assert sum(chunk.count(b"\n") for chunk in answer.iter_encoded()) == people + 1
+    url = session_url(session_id, "attendance", format=file_format)
+    with TemporaryFile() as file, client.get(url, headers=bearer(ops_token())) as answer:
+        file.writelines(answer.iter_encoded())
+        file.seek(0)
+        assert _count_lines(file, file_format) == people + 1
     status = Path("/proc/self/status").read_text(encoding="ascii")
     (peak_kb,) = re.findall(r"VmHWM:\s+(\d+) kB", status)
     return int(peak_kb) / 1024
+
+
+def _count_lines(file: IO[bytes], file_format: Format) -> int:
+    """With the headings, as the file itself says it."""
+    if file_format == "csv":
+        return sum(1 for _ in file)
+    with ZipFile(file) as parts, parts.open("xl/worksheets/sheet1.xml") as sheet_xml:
+        (last_row,) = re.findall(rb'<dimension ref="A1:[A-Z]+(\d+)"', sheet_xml.read(2_000))
+    return int(last_row)

@@ -38,6 +38,9 @@ class CsvSheet:
         self._separator = SEPARATORS[form.separator]
         writes = _writes(form)
         self._writes = [writes[column.kind] for column in table.columns]
+        self._empty = [
+            self._separator if _is_in_two_cells(column, form) else "" for column in table.columns
+        ]
         # Of the line before: much of a line is as it was there, such as the session.
         self._values: list[object] = [_NOTHING] * len(self._writes)
         self._cells = [_heading(column, form, self._separator) for column in table.columns]
@@ -59,15 +62,19 @@ class CsvSheet:
         for number, (value, write) in enumerate(zip(row, self._writes, strict=True)):
             if value is not values[number]:
                 values[number] = value
-                cells[number] = "" if value is None else write(value)
+                cells[number] = self._empty[number] if value is None else write(value)
         self._write_line()
 
     def _write_line(self) -> None:
         self._text.write(self._separator.join(self._cells) + "\r\n")
 
 
+def _is_in_two_cells(column: Column, form: Form) -> bool:
+    return column.kind is Kind.INSTANT and form.zone is not None
+
+
 def _heading(column: Column, form: Form, separator: str) -> str:
-    if column.kind is Kind.INSTANT and form.zone is not None:
+    if form.zone is not None and column.kind is Kind.INSTANT:
         return f"{column.name}{separator}{column.name} ({form.zone.key})"
     return column.name
 
