@@ -38,6 +38,7 @@ from tests.doors import (
     token,
     told,
 )
+from webhooks.api import exports
 from webhooks.api.roster import EXPORT_TIMEOUT_SECONDS
 from webhooks.app import create_app
 from webhooks.door.context import EXTENSION
@@ -180,6 +181,23 @@ def test_the_separator_is_chosen(a_class: Rollcall, separator: Separator) -> Non
     text = io.StringIO(answer.data.decode("utf-8-sig"), newline="")
     read = list(csv.DictReader(text, delimiter=SEPARATORS[separator]))
     assert [line["name"] for line in read] == ["أحمد", "سارة", 'Abu "Bakr", Jr']
+
+
+def test_the_documentations_example_has_these_columns() -> None:
+    docs = Path(__file__).parents[1] / "docs" / "api.md"
+    (heading,) = re.findall(r"^```csv\n(.*)$", docs.read_text("utf-8"), re.MULTILINE)
+    assert heading.split(",") == [column.name for column in exports.PERSONS.columns]
+
+
+@on_sqlite
+def test_an_open_visit_has_its_cells_too(rollcall: Rollcall) -> None:
+    """A missing time is two empty cells where a time zone adds one."""
+    rollcall.put("98", **SCHEDULE)
+    rollcall.deliver(joined("14:01", user="5", sid="PA_b", name="Ada"))
+    data = export(rollcall, tz="Asia/Riyadh").data.decode("utf-8-sig")
+    heading, line = csv.reader(io.StringIO(data, newline=""))
+    assert len(heading) == len(line)
+    assert line[heading.index("title") - 1] == "false"
 
 
 # --- how it is asked for --------------------------------------------------------------------------

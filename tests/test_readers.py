@@ -145,5 +145,6 @@ def test_ids_of_digits_are_numbers_to_who_does_not_say_that_they_are_text(tmp_pa
     assert pl.read_csv(path)["user_id"].to_list() == [7, 12]
     read = pl.read_csv(path, schema_overrides={"user_id": pl.String})
     assert read["user_id"].to_list() == ["007", "12"]
+    assert [row[0] for row in duckdb.read_csv(str(path)).fetchall()] == ["007", "12"]
     typed = duckdb.read_csv(str(path), dtype={"user_id": "VARCHAR"}).fetchall()
     assert [row[0] for row in typed] == ["007", "12"]
