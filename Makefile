@@ -17,8 +17,8 @@ LOCKED_UV := import tomllib; \
   uv = next(each for each in tomllib.load(open("uv.lock", "rb"))["package"] if each["name"] == "uv"); \
   print("uv==" + uv["version"], *("--hash=" + wheel["hash"] for wheel in uv["wheels"]))
 
-.PHONY: setup install python help chromium demo run test types tests e2e firefox pictures bench chaos fuzz deployments \
-  findings audit
+.PHONY: setup install python help chromium demo run test types tests e2e firefox libreoffice pictures bench chaos fuzz \
+  deployments findings audit
 
 setup: .venv/synced  ## Install everything into .venv.
 
@@ -65,6 +65,12 @@ firefox: setup  ## Run the browser tests, and with npm the recipes', in Firefox 
 	    DEBIAN_FRONTEND=noninteractive apt-get install -qq -y firefox-esr >/dev/null; } || true
 	BROWSER=firefox $(BIN)/pytest -n 2 --dist worksteal tests/browser \
 	  $$(! command -v npm >/dev/null || echo tests/e2e/test_recipes.py) $(ARGS)
+
+libreoffice: setup  ## Run the tests that open our files in LibreOffice.
+	@command -v soffice >/dev/null || ! command -v apt-get >/dev/null || test "$$(id -u)" != 0 || \
+	  { echo "Installing LibreOffice Calc."; apt-get update -qq && \
+	    DEBIAN_FRONTEND=noninteractive apt-get install -qq -y libreoffice-calc >/dev/null; } || true
+	$(BIN)/pytest tests/e2e/test_libreoffice.py $(ARGS)
 
 pictures: setup chromium  ## Make the README's pictures anew, in docs/pictures.
 	$(BIN)/pytest -q tests/browser/pictures.py

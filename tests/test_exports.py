@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import re
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryFile
+from typing import IO, Any
+from zipfile import ZipFile
 
 import pytest
 from flask import Flask
@@ -41,6 +44,9 @@ from webhooks.app import create_app
 from webhooks.door.context import EXTENSION
 from webhooks.door.unsent import Unsent
 from webhooks.schemas import fields
+from webhooks.sheets import sheet
+from webhooks.sheets.form import SEPARATORS, XLSX, Form, Format, Separator, file_name
+from webhooks.sheets.table import Column, Kind, Table
 from worker.process.backend import REQUEST, WORKER
 
 SCHEDULE = {"scheduled_at": f"{DAY.date()}T14:00:00Z", "room_name": "quran-98"}
@@ -48,7 +54,7 @@ PEOPLE = [{"user_id": "5", "name": "أحمد"}, {"user_id": "6", "name": "سار
 
 
 def export(rollcall: Rollcall, name: str = "98", **query: str) -> TestResponse:
-    url = session_url(name, "attendance", format="csv", **query)
+    url = session_url(name, "attendance", **({"format": "csv"} | query))
     return fetch(rollcall, url, bearer(ops_token()))
 
 
@@ -64,9 +70,12 @@ def lines(answer: TestResponse) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(answer.data.decode("utf-8-sig"), newline="")))
 
 
-def as_text(value: Any) -> str:
+def as_text(value: Any, column: Column) -> str:
+    """As the CSV has what the JSON says."""
     if value is None:
         return ""
+    if column.kind is Kind.INSTANT:
+        return value if "." in value else f"{value[:-1]}.000Z"
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
@@ -95,7 +104,8 @@ def test_a_line_a_person_says_what_the_json_says(a_class: Rollcall) -> None:
     for line, person in zip(found, people, strict=True):
         assert line["session_id"] == "98"
         for column in fields.ROSTER_LINE.columns:
-            assert line[column] == as_text(person[column]), column
+            shown = as_text(person[column.name], column)
+            assert line[column.name] == shown, column
 
 
 def test_a_line_a_visit_keeps_each_persons_visits_together(a_class: Rollcall) -> None:
@@ -106,7 +116,8 @@ def test_a_line_a_visit_keeps_each_persons_visits_together(a_class: Rollcall) ->
     for line, (person, visit) in zip(found, visits, strict=True):
         assert (line["user_id"], line["name"]) == (person["user_id"], person["name"])
         for column in fields.VISIT.columns:
-            assert line[column] == as_text(visit[column]), column
+            shown = as_text(visit[column.name], column)
+            assert line[column.name] == shown, column
 
 
 def test_who_was_expected_and_never_came_has_a_line_but_no_visit(a_class: Rollcall) -> None:
@@ -131,6 +142,64 @@ def test_a_session_that_nobody_knows_yet_is_a_header_only(rollcall: Rollcall) ->
     assert export(rollcall, "nobody").status_code == 404
 
 
+@on_sqlite
+def test_a_line_says_which_session_it_is_of(rollcall: Rollcall) -> None:
+    rollcall.put("98", **SCHEDULE, title="Quran; week 3", expected=PEOPLE)
+    for cycles in ("", "1"):
+        rollcall.deliver(joined("14:01", user="5", sid="PA_b"))
+        for line in lines(export(rollcall, cycles=cycles or "0")):
+            assert (line["title"], line["room_name"]) == ("Quran; week 3", "quran-98")
+            assert line["scheduled_at"] == f"{DAY.date()}T14:00:00.000Z"
+            assert line["ends_at"] == f"{DAY.date()}T15:00:00.000Z"
+
+
+@on_sqlite
+def test_all_times_of_a_file_are_equally_long(a_class: Rollcall) -> None:
+    """Programs take the form of a column from its first lines."""
+    times = [
+        value
+        for cycles in ("0", "1")
+        for line in lines(export(a_class, cycles=cycles))
+        for column, value in line.items()
+        if column.endswith(("_at", "as_of")) and value
+    ]
+    assert {len(value) for value in times} == {len("2026-11-23T14:10:42.118Z")}
+
+
+@on_sqlite
+def test_a_time_zone_adds_what_its_clocks_show_and_takes_nothing(a_class: Rollcall) -> None:
+    (line, *_) = lines(export(a_class, cycles="1", tz="Asia/Riyadh"))
+    assert line["joined_at"] == f"{DAY.date()}T14:01:00.000Z"
+    assert line["joined_at (Asia/Riyadh)"] == f"{DAY.date()}T17:01:00.000"
+    assert line["ends_at (Asia/Riyadh)"] == f"{DAY.date()}T18:00:00.000"
+
+
+@on_sqlite
+@pytest.mark.parametrize("separator", sorted(SEPARATORS))
+def test_the_separator_is_chosen(a_class: Rollcall, separator: Separator) -> None:
+    answer = export(a_class, sep=separator)
+    text = io.StringIO(answer.data.decode("utf-8-sig"), newline="")
+    read = list(csv.DictReader(text, delimiter=SEPARATORS[separator]))
+    assert [line["name"] for line in read] == ["أحمد", "سارة", 'Abu "Bakr", Jr']
+
+
+def test_the_documentations_example_has_these_columns() -> None:
+    docs = Path(__file__).parents[1] / "docs" / "api.md"
+    (heading,) = re.findall(r"^```csv\n(.*)$", docs.read_text("utf-8"), re.MULTILINE)
+    assert heading.split(",") == [column.name for column in exports.PERSONS.columns]
+
+
+@on_sqlite
+def test_an_open_visit_has_its_cells_too(rollcall: Rollcall) -> None:
+    """A missing time is two empty cells where a time zone adds one."""
+    rollcall.put("98", **SCHEDULE)
+    rollcall.deliver(joined("14:01", user="5", sid="PA_b", name="Ada"))
+    data = export(rollcall, tz="Asia/Riyadh").data.decode("utf-8-sig")
+    heading, line = csv.reader(io.StringIO(data, newline=""))
+    assert len(heading) == len(line)
+    assert line[heading.index("title") - 1] == "false"
+
+
 # --- how it is asked for --------------------------------------------------------------------------
 
 
@@ -143,6 +212,8 @@ def test_a_session_that_nobody_knows_yet_is_a_header_only(rollcall: Rollcall) ->
         ("", "text/csv; charset=utf-8", "text/csv"),
         ("", "text/csv, application/json;q=0.5", "text/csv"),
         ("", "text/html,application/xhtml+xml,*/*;q=0.8", "application/json"),
+        ("", XLSX, XLSX),
+        ("?format=xlsx", "text/csv", XLSX),
         ("?format=csv", "application/json", "text/csv"),
         ("?format=json", "text/csv", "application/json"),
     ],
@@ -160,8 +231,30 @@ def test_the_query_decides_else_what_the_reader_accepts(
 
 @on_sqlite
 def test_another_form_is_refused_by_name(a_class: Rollcall) -> None:
-    url = session_url("98", "attendance", format="xlsx")
+    url = session_url("98", "attendance", format="ods")
     assert problem(a_class.client.get(url, headers=bearer(ops_token()))) == (400, "invalid")
+
+
+@on_sqlite
+@pytest.mark.parametrize(
+    ("query", "allowed"),
+    [
+        ({"sep": ","}, "'comma', 'semicolon', 'tab' or 'pipe'"),
+        ({"lang": "fr"}, "'en' or 'ar'"),
+        ({"tz": "Mars/Olympus"}, "such as Asia/Riyadh"),
+        ({"tz": "../../etc/passwd"}, "such as Asia/Riyadh"),
+        ({"tz": "America"}, "such as Asia/Riyadh"),
+        ({"tz": ""}, "such as Asia/Riyadh"),
+        ({"tz": "a\0b"}, "such as Asia/Riyadh"),
+        ({"tz": "ق" * 5000}, "such as Asia/Riyadh"),
+    ],
+)
+def test_what_no_file_can_have_is_refused_with_what_it_can(
+    a_class: Rollcall, query: dict[str, str], allowed: str
+) -> None:
+    answer = export(a_class, **query)
+    assert problem(answer) == (400, "invalid")
+    assert allowed in json.loads(answer.data)["detail"]
 
 
 @on_sqlite
@@ -207,23 +300,53 @@ def test_a_part_of_it_is_not_to_be_had(a_class: Rollcall) -> None:
     ],
 )
 def test_a_cell_is_never_a_formula(value: str, shown: str) -> None:
-    assert exports.cell(value) == shown
+    assert read_csv([value], "comma") == ["98", shown]
 
 
-@given(st.lists(st.text("=+-@ \t\r\n,;|'\"aب\uff1d\u200f"), min_size=1, max_size=4))
-def test_however_it_is_separated_no_cell_begins_a_formula(values: list[str]) -> None:
-    file = io.StringIO(newline="")
-    csv.writer(file, lineterminator="\r\n").writerow(["98", *map(exports.cell, values)])
-    for separator in ",;\t|":
-        read = csv.reader(io.StringIO(file.getvalue(), newline=""), delimiter=separator)
-        for cell in (cell for line in read for cell in line):
-            assert not re.match(r"[\s\u200f]*[=+\-@\uff1d]", cell), (separator, cell)
+def csv_line(values: list[str], separator: Separator) -> str:
+    """The line that a file has of these texts, after an id."""
+    table = Table("t", tuple(Column(f"c{number}", Kind.TEXT) for number in range(len(values) + 1)))
+    file = io.BytesIO()
+    with sheet.opened(file, table, Form("csv", separator=separator)) as opened:
+        opened.add(["98", *values])
+    return file.getvalue().decode("utf-8-sig").partition("\r\n")[2]
 
 
-@given(st.text("=+- \t\n;'\"a"))
-def test_one_apostrophe_taken_away_gives_the_text_back(value: str) -> None:
-    mark = r"(?:\A|(?<=[;|\t\r\n]))'(?=[\s\"']*[=+\-@\t\r\n])"
-    assert re.sub(mark, "", str(exports.cell(value))) == value
+def read_csv(values: list[str], separator: Separator) -> list[str]:
+    line = csv_line(values, separator)
+    (read,) = csv.reader(io.StringIO(line, newline=""), delimiter=SEPARATORS[separator])
+    return read
+
+
+TEXTS = st.text("=+-@ \t\r\n,;|'\"aب\uff1d\u200f")
+
+
+@given(st.lists(TEXTS, min_size=1, max_size=4), st.sampled_from(sorted(SEPARATORS)))
+def test_however_it_is_separated_no_cell_begins_a_formula(
+    values: list[str], separator: Separator
+) -> None:
+    line = csv_line(values, separator)
+    for guessed in ",;\t|":
+        for read in csv.reader(io.StringIO(line, newline=""), delimiter=guessed):
+            for cell in read:
+                assert not re.match(r"[\s\u200f]*[=+\-@\uff1d]", cell), (guessed, cell)
+
+
+@given(st.lists(TEXTS, min_size=1, max_size=4), st.sampled_from(sorted(SEPARATORS)))
+def test_one_apostrophe_taken_away_gives_the_text_back(
+    values: list[str], separator: Separator
+) -> None:
+    others = re.escape("".join({*",;|\t"} - {SEPARATORS[separator]}))
+    mark = rf"(?:\A|(?<=[{others}\t\r\n]))'(?=[\s\"'\u200f]*[=+\-@\t\r\n\uff1d])"
+    assert [re.sub(mark, "", cell) for cell in read_csv(values, separator)] == ["98", *values]
+
+
+@pytest.mark.parametrize("separator", sorted(SEPARATORS))
+@pytest.mark.parametrize("value", ["a,b", "a;b", "a\tb", "a|b", 'a"b', "a\nb"])
+def test_a_text_with_any_separator_is_quoted(value: str, separator: Separator) -> None:
+    """Else a program that guesses the separator could guess that one."""
+    doubled = value.replace('"', '""')
+    assert csv_line([value], separator) == f'98{SEPARATORS[separator]}"{doubled}"\r\n'
 
 
 def test_a_name_with_a_formula_comes_out_as_text(rollcall: Rollcall) -> None:
@@ -250,7 +373,7 @@ def test_a_name_with_a_formula_comes_out_as_text(rollcall: Rollcall) -> None:
     ],
 )
 def test_the_files_name_is_safe(name: str, file: str) -> None:
-    assert exports.file_name(name, visits=False) == file
+    assert file_name("attendance", name, Form("csv")) == file
 
 
 @on_sqlite
@@ -262,7 +385,7 @@ def test_the_files_name_is_told_in_unicode_and_in_ascii(rollcall: Rollcall) -> N
 
 
 def test_a_long_name_still_fits_a_file_system() -> None:
-    name = exports.file_name("ق" * 128, visits=True)
+    name = file_name("visits", "ق" * 128, Form("xlsx"))
     assert len(name.encode()) < 255
     assert name.startswith("visits-ققق")
 
@@ -302,21 +425,22 @@ def _connection(conn: Connection) -> Any:
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux tells the peak")
 @pytest.mark.parametrize(
-    ("database_url", "people", "most_mb"),
+    ("database_url", "file_format", "people", "most_mb"),
     [
-        ("sqlite", 12_000, 9),  # SQLite sorts in memory; as objects they would take 13
-        ("postgresql", 60_000, 8),  # half of them: a file of 6, rows of 16, objects of 25
+        ("sqlite", "csv", 12_000, 9),  # SQLite sorts in memory; as objects they would take 13
+        ("postgresql", "csv", 60_000, 8),  # half of them: a file of 6, rows of 16, objects of 25
+        ("postgresql", "xlsx", 10_000, 8),  # as objects the cells alone would take 37
     ],
     indirect=["database_url"],
 )
 def test_memory_does_not_grow_with_the_people(
-    settings: Settings, people: int, most_mb: int
+    settings: Settings, file_format: Format, people: int, most_mb: int
 ) -> None:
     _fill(settings, "small", people=500)
     _fill(settings, "large", people=people)
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as another_process:
-        small_mb = another_process.submit(_export, settings, "small", 500).result()
-        large_mb = another_process.submit(_export, settings, "large", people).result()
+        small_mb = another_process.submit(_export, settings, "small", 500, file_format).result()
+        large_mb = another_process.submit(_export, settings, "large", people, file_format).result()
     assert large_mb - small_mb < most_mb
 
 
@@ -341,15 +465,26 @@ def _fill(settings: Settings, session_id: str, *, people: int) -> None:
     engine.dispose()
 
 
-def _export(settings: Settings, session_id: str, people: int) -> float:
+def _export(settings: Settings, session_id: str, people: int, file_format: Format) -> float:
     """The most memory that the process ever had, once it has answered what it may not hand over
     whole."""
     app = create_app(settings, WORKER)
     app.extensions[EXTENSION].unsent = Unsent(max_bytes=0, connections=lambda: 0)
     client = app.test_client()
-    url = session_url(session_id, "attendance", format="csv")
-    with client.get(url, headers=bearer(ops_token())) as answer:
-        assert sum(chunk.count(b"\n") for chunk in answer.iter_encoded()) == people + 1
+    url = session_url(session_id, "attendance", format=file_format)
+    with TemporaryFile() as file, client.get(url, headers=bearer(ops_token())) as answer:
+        file.writelines(answer.iter_encoded())
+        file.seek(0)
+        assert _count_lines(file, file_format) == people + 1
     status = Path("/proc/self/status").read_text(encoding="ascii")
     (peak_kb,) = re.findall(r"VmHWM:\s+(\d+) kB", status)
     return int(peak_kb) / 1024
+
+
+def _count_lines(file: IO[bytes], file_format: Format) -> int:
+    """With the headings, as the file itself says it."""
+    if file_format == "csv":
+        return sum(1 for _ in file)
+    with ZipFile(file) as parts, parts.open("xl/worksheets/sheet1.xml") as sheet_xml:
+        (last_row,) = re.findall(rb'<dimension ref="A1:[A-Z]+(\d+)"', sheet_xml.read(2_000))
+    return int(last_row)

@@ -14,23 +14,33 @@ DECLARED = '    Field("join_count",'
 ADDED = '    Field("visit_count", int, 7, "Added by a test.", source="join_count"),\n'
 
 SHOW = """
-import io, json
+import io, json, openpyxl
 from datetime import UTC, datetime
 from models.domain import attendance
 from models.domain.facts import Meeting, Rules, Session
 from models.domain.held import NEVER
 from webhooks.api import exports
 from webhooks.schemas import answers, replies
+from webhooks.sheets import sheet
+from webhooks.sheets.form import Form
 
 now, session = datetime(2026, 11, 23, tzinfo=UTC), Session("98", "quran-98")
 rules = Rules(*[now - now] * 3)
 person = attendance.view(Meeting(session), "5", (), now=now, rules=rules)
-exports.write(file := io.BytesIO(), session, [person], when_held=NEVER, now=now, visits=False)
+
+def written(format):
+    with sheet.opened(file := io.BytesIO(), exports.PERSONS, Form(format)) as opened:
+        for row in exports.rows(session, [person], when_held=NEVER, now=now, visits=False):
+            opened.add(row)
+    return file
+
+cells = openpyxl.load_workbook(written("xlsx")).active.values
 print(json.dumps({
     "status": answers.status(session, person),
     "roster": answers.roster(Meeting(session), [person], now),
     "schema": replies.Roster.model_json_schema(mode="serialization"),
-    "csv": file.getvalue().decode("utf-8-sig"),
+    "csv": written("csv").getvalue().decode("utf-8-sig"),
+    "xlsx": dict(zip(next(cells), map(str, next(cells)))),
 }))
 """
 
@@ -60,3 +70,4 @@ def test_one_declaration_adds_a_field_everywhere(tmp_path: Path) -> None:
     }
     assert made["schema"]["examples"][0]["attendances"][0]["visit_count"] == 7
     assert "visit_count" in made["csv"].splitlines()[0].split(",")
+    assert made["xlsx"]["visit_count"] == "0"

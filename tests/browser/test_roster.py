@@ -7,12 +7,16 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import openpyxl
 import pytest
+from openpyxl.worksheet.worksheet import Worksheet
 from playwright.sync_api import Locator, Page, Route, expect
 
 from models.domain.event import Event
 from tests import build
 from tests.browser.conftest import Class, Open, operator, pupil, teacher
+from webhooks.sheets.form import Language
+from webhooks.sheets.words import heading
 
 MARKUP = '<img src=x onerror=alert(1)>"&amp;'
 LONGEST = MARKUP + "م" * ((256 - len(MARKUP.encode())) // 2)
@@ -554,17 +558,42 @@ def test_on_paper_everybody_is_there_and_nothing_to_press(opened: Open, halfway:
 
 
 @pytest.mark.usefixtures("in_chromium")
-@pytest.mark.parametrize(("what", "lines"), [("people", 5), ("visits", 5)])
-def test_it_is_taken_away_as_a_file(opened: Open, halfway: Class, what: str, lines: int) -> None:
-    page = opened(path())
+@pytest.mark.parametrize("what", ["people", "visits"])
+def test_it_is_taken_away_as_a_file(opened: Open, halfway: Class, what: str) -> None:
+    file = taken(opened(path()), what, "csv")
+    assert file.suffix == ".csv"
+    lines = file.read_text(encoding="utf-8-sig").splitlines()
+    assert len(lines) == 5
+    assert any("أحمد المصري" in line for line in lines)
+    assert "(Asia/Riyadh)" in lines[0]
+
+
+@pytest.mark.usefixtures("in_chromium")
+@pytest.mark.parametrize("what", ["people", "visits"])
+@pytest.mark.parametrize("lang", ["en", "ar"])
+def test_it_is_taken_away_as_a_spreadsheet(
+    opened: Open, halfway: Class, what: str, lang: Language
+) -> None:
+    """In the page's language, and in the reader's time zone."""
+    file = taken(opened(path(lang=lang)), what, "xlsx")
+    assert file.suffix == ".xlsx"
+    (sheet,) = openpyxl.load_workbook(file).worksheets
+    assert isinstance(sheet, Worksheet)
+    headings, *rows = sheet.values
+    column = headings.index(heading("scheduled_at", lang) + " (Asia/Riyadh)")
+    began = halfway.ago(35) + timedelta(hours=3)
+    assert {row[column] for row in rows} == {began.replace(tzinfo=None)}
+    assert "أحمد المصري" in {row[headings.index(heading("name", lang))] for row in rows}
+    assert bool(sheet.sheet_view.rightToLeft) is (lang == "ar")
+
+
+def taken(page: Page, what: str, file_format: str) -> Path:
+    """The file that the page hands over, under the name that it suggests."""
     page.locator("#every summary").click()
     with page.expect_download() as downloaded:
-        page.locator(f"[data-export={what}]").click()
-    file = Path(downloaded.value.path())
-    assert downloaded.value.suggested_filename.endswith(".csv")
-    told = file.read_text(encoding="utf-8-sig").splitlines()
-    assert len(told) == lines
-    assert any("أحمد المصري" in line for line in told)
+        page.locator(f"[data-export={what}][data-format={file_format}]").click()
+    kept = Path(downloaded.value.path())
+    return kept.rename(kept.with_name(downloaded.value.suggested_filename))
 
 
 def test_the_token_leaves_the_address_and_stays_in_the_tab(opened: Open, halfway: Class) -> None:

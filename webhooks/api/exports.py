@@ -1,92 +1,109 @@
-"""A roster as CSV (RFC 4180), for spreadsheets: Arabic shows as Arabic, and nothing is evaluated.
-
-Fields, words and times are those of the JSON. A text that a spreadsheet could take for a formula
-gets one apostrophe in front of it, and is otherwise left as it is.
-"""
+"""Tables as files to take away: how any table is answered, and those of a roster."""
 
 from __future__ import annotations
 
-import csv
-import re
-import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from datetime import datetime
-from io import TextIOWrapper
-from typing import IO, Any
+from tempfile import SpooledTemporaryFile
+from zoneinfo import ZoneInfo
+
+from flask import Response, request, send_file
 
 from models.domain.attendance import Attendance
 from models.domain.facts import Session
 from models.domain.held import Held
+from webhooks.door.context import backend
+from webhooks.door.operation import CSV, JSON
 from webhooks.schemas import answers
-from webhooks.schemas.fields import ROSTER_LINE, VISIT, instant
+from webhooks.schemas.bodies import FileQuery
+from webhooks.schemas.fields import ROSTER_LINE, SESSION, VISIT
+from webhooks.sheets import sheet
+from webhooks.sheets.form import MEDIA_TYPES, XLSX, Form, Format, file_name
+from webhooks.sheets.sheet import Sheet
+from webhooks.sheets.table import Column, Kind, Row, Table
 
-PERSONS = ROSTER_LINE.columns
-VISITS = ("user_id", "name", *VISIT.columns)
+IN_MEMORY_BYTES = 1024 * 1024
+"""A larger file is written to disk."""
 
-MAX_FILE_NAME_BYTES = 180
-"""Of the session's id in a file's name; file systems allow 255 for all of it."""
+SESSION_ID = Column("session_id", Kind.TEXT)
+AS_OF = Column("as_of", Kind.INSTANT)
 
-_BEGINS_FORMULA = re.compile(
-    # Where a cell begins: a spreadsheet may be set to another separator than the comma, and then
-    # it knows nothing of our quotes.
-    r"(?:\A|(?<=[;|\t\r\n]))"
-    # What programs pass over, and apostrophes, so that adding one can be undone.
-    r"(?=[\s\x00-\x1f\"'\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]*"
-    r"[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20])"
+PERSONS = Table("attendance", (SESSION_ID, *ROSTER_LINE.columns, *SESSION.columns, AS_OF))
+VISITS = Table(
+    "visits",
+    (
+        SESSION_ID,
+        Column("user_id", Kind.TEXT),
+        Column("name", Kind.TEXT),
+        *VISIT.columns,
+        *SESSION.columns,
+        AS_OF,
+    ),
 )
-_NOT_IN_A_FILE_NAME = frozenset("<>:\"/\\|?*%;'")
+
+_FORMATS: dict[str, Format] = {"text/csv": "csv", CSV: "csv", XLSX: "xlsx"}
+"""Two spellings of CSV's type: werkzeug compares parameters as well."""
 
 
-def write(
-    file: IO[bytes],
+def form_of(wanted: FileQuery) -> Form | None:
+    """In which form the request asks for a file, by its query, else by `Accept`; None for JSON."""
+    chosen = wanted.format
+    if chosen is None:
+        accepted = request.accept_mimetypes.best_match([JSON, *_FORMATS])
+        chosen = _FORMATS.get(accepted or JSON)
+    if chosen is None or chosen == "json":
+        return None
+    zone = ZoneInfo(wanted.tz) if wanted.tz else None
+    if chosen == "xlsx":
+        zone = zone or backend().rules.timezone
+    return Form(chosen, zone, wanted.sep, wanted.lang)
+
+
+def answer(table: Table, form: Form, fill: Callable[[Sheet], str]) -> Response:
+    """A file of what `fill` adds to a sheet; it returns what the file is of, for its name.
+
+    All of it or an error: it is written before it is sent. Sent while it is read, it would seem
+    complete where the database broke off (the server ends such an answer as it ends any other), and
+    a slow reader would hold a connection of the pool.
+    """
+    with ExitStack() as unless_sent:
+        file = unless_sent.enter_context(SpooledTemporaryFile(IN_MEMORY_BYTES))
+        with sheet.opened(file, table, form) as opened:
+            subject = fill(opened)
+        size = file.seek(0, 2)
+        file.seek(0)
+        # No ranges: another part of another moment's file would not fit.
+        sent = send_file(
+            file,
+            MEDIA_TYPES[form.format],
+            as_attachment=True,
+            download_name=file_name(table.name, subject, form),
+            conditional=False,
+        )
+        unless_sent.pop_all()
+    sent.content_length = size
+    sent.headers["Cache-Control"] = "private, no-store"
+    sent.headers["X-Content-Type-Options"] = "nosniff"
+    sent.vary.add("Accept")
+    return sent
+
+
+def rows(
     session: Session,
     people: Iterable[Attendance],
     *,
     when_held: Held,
     now: datetime,
     visits: bool,
-) -> None:
-    """Write everybody's attendance, one line a person or one a visit, as they come.
-
-    UTF-8 with a byte order mark, without which spreadsheets guess another encoding.
-    """
-    text = TextIOWrapper(file, encoding="utf-8-sig", newline="")
-    writer = csv.writer(text, lineterminator="\r\n")
-    columns = VISITS if visits else PERSONS
-    writer.writerow(("session_id", *columns, "as_of"))
-    session_id, as_of = cell(session.id), instant(now)
-    for line in _lines(session, people, when_held=when_held, visits=visits):
-        writer.writerow((session_id, *(cell(line[column]) for column in columns), as_of))
-    text.flush()
-    text.detach()
-
-
-def cell(value: str | float | None) -> str | float:
-    """A value as it stands in a cell: nothing for null, and never a formula."""
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return _BEGINS_FORMULA.sub("'", value) if isinstance(value, str) else value
-
-
-def file_name(session_id: str, *, visits: bool) -> str:
-    """A name that any file system takes and nobody can be misled by."""
-    text = "".join(
-        char if char.isprintable() and char not in _NOT_IN_A_FILE_NAME else "_"
-        for char in unicodedata.normalize("NFC", session_id)
-    )
-    text = text.encode()[:MAX_FILE_NAME_BYTES].decode(errors="ignore").strip(" .")
-    return f"{'visits' if visits else 'attendance'}-{text}.csv"
-
-
-def _lines(
-    session: Session, people: Iterable[Attendance], *, when_held: Held, visits: bool
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[Row]:
+    """Everybody's attendance as rows of PERSONS, or with `visits` of VISITS, as people come."""
     expected = answers.expected_people(session)
+    of_session = (*SESSION.cells(session), now)
     for attendance in people:
-        line = answers.roster_line(attendance, expected, when_held)
-        if visits:
-            yield from (line | VISIT.of(visit) for visit in attendance.visits)
-        else:
-            yield line
+        line = answers.Line(attendance, expected.get(attendance.user_id), when_held)
+        if not visits:
+            yield session.id, *ROSTER_LINE.cells(line), *of_session
+            continue
+        for visit in attendance.visits:
+            yield session.id, attendance.user_id, line.name, *VISIT.cells(visit), *of_session

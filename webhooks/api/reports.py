@@ -1,4 +1,4 @@
-"""Reports: everybody's attendance over many sessions, as JSON or as CSV."""
+"""Reports: everybody's attendance over many sessions, as JSON, CSV or XLSX."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response
 from sqlalchemy import Connection
 
 from models.domain import held
@@ -17,7 +17,7 @@ from models.lookup import report
 from models.lookup.report import People, SessionOver
 from models.lookup.session_list import Wanted
 from models.storage import db
-from webhooks.api import tables
+from webhooks.api import exports
 from webhooks.api.roster import EXPORT_TIMEOUT_SECONDS
 from webhooks.door import auth, reading
 from webhooks.door.callers import Caller
@@ -30,9 +30,14 @@ from webhooks.schemas.fields import ROSTER_LINE
 from webhooks.schemas.report_fields import GRID, REPORT_PERSON, REPORT_SESSION
 from webhooks.schemas.report_queries import ReportQuery
 from webhooks.schemas.report_replies import AttendanceReport
+from webhooks.sheets.form import XLSX, Form
+from webhooks.sheets.sheet import Sheet
+from webhooks.sheets.table import Row, Table
 
-OF_SESSION = ("session_id", "title", "scheduled_at")
-FILE_NAME = "attendance-report.csv"
+PEOPLE_TABLE = Table("report", REPORT_PERSON.columns)
+GRID_TABLE = Table("report", (*REPORT_SESSION.columns, *ROSTER_LINE.columns))
+EVERYTHING = "all"
+"""What a file is named by that no filter narrows."""
 
 reports = Blueprint("reports", __name__, url_prefix="/api/reports")
 
@@ -51,9 +56,9 @@ class Cell:
     query=ReportQuery,
     answers={
         200: Answer(
-            "The report. CSV has everybody, and is written as a roster's.",
-            {JSON: AttendanceReport, CSV: None},
-            {"Content-Disposition": "For CSV: a file name."},
+            "The report. CSV and XLSX have everybody, and are written as a roster's.",
+            {JSON: AttendanceReport, CSV: None, XLSX: None},
+            {"Content-Disposition": "For CSV and XLSX: a file name."},
         )
     },
     problems=(429,),
@@ -66,16 +71,10 @@ def attendance() -> Response:
     """
     now, caller, asked = present(), auth.administrator(), ReportQuery.of_request()
     take_seat(caller)
-    answer = _csv if _is_csv(asked) else _json
-    made = reading.from_standby(lambda source: answer(source, caller, asked), now=now)
-    made.vary.add("Accept")
-    return made
-
-
-def _is_csv(asked: ReportQuery) -> bool:
-    if asked.format is not None:
-        return asked.format == "csv"
-    return request.accept_mimetypes.best_match([JSON, "text/csv", CSV]) in ("text/csv", CSV)
+    form = exports.form_of(asked)
+    if form is None:
+        return reading.from_standby(lambda source: _json(source, caller, asked), now=now)
+    return reading.from_standby(lambda source: _file(source, caller, asked, form), now=now)
 
 
 def _json(source: Source, caller: Caller, asked: ReportQuery) -> Response:
@@ -92,7 +91,9 @@ def _json(source: Source, caller: Caller, asked: ReportQuery) -> Response:
     *page, beyond = [*people.in_order(), *[None] * (asked.limit + 1)][: asked.limit + 1]
     shown = [_person(each, asked) for each in page if each is not None]
     following = shown[-1]["user_id"] if beyond is not None else None
-    return answers.answer({"people": shown, "sessions": sessions, "next": following})
+    made = answers.answer({"people": shown, "sessions": sessions, "next": following})
+    made.vary.add("Accept")
+    return made
 
 
 def _person(person: report.Person, asked: ReportQuery) -> dict[str, Any]:
@@ -108,30 +109,34 @@ def _wanted(source: Source, caller: Caller, asked: ReportQuery) -> Wanted:
     return asked.wanted(source.as_of, of_room=None if caller.operates else caller.room)
 
 
-def _csv(source: Source, caller: Caller, asked: ReportQuery) -> Response:
+def _file(source: Source, caller: Caller, asked: ReportQuery, form: Form) -> Response:
     wanted = _wanted(source, caller, asked)
-    columns = (*OF_SESSION, *ROSTER_LINE.columns) if asked.grid else REPORT_PERSON.columns
     rows = _attendance_rows if asked.grid else _person_rows
-    with db.snapshot(source.engine, timeout=EXPORT_TIMEOUT_SECONDS) as conn:
-        return tables.attachment(
-            FILE_NAME, "text/csv", lambda file: tables.write_csv(file, columns, rows(conn, wanted))
-        )
+
+    def fill(sheet: Sheet) -> str:
+        with db.snapshot(source.engine, timeout=EXPORT_TIMEOUT_SECONDS) as conn:
+            for row in rows(conn, wanted):
+                sheet.add(row)
+        return asked.course_id or asked.academy_id or asked.room_name or EVERYTHING
+
+    return exports.answer(GRID_TABLE if asked.grid else PEOPLE_TABLE, form, fill)
 
 
-def _person_rows(conn: Connection, wanted: Wanted) -> Iterator[dict[str, Any]]:
+def _person_rows(conn: Connection, wanted: Wanted) -> Iterator[Row]:
     people = People()
     for over in report.sessions_over(conn, wanted, rules=backend().rules):
         for _ in people.add(over):
             pass
-    yield from map(REPORT_PERSON.of, people.in_order())
+    yield from map(REPORT_PERSON.cells, people.in_order())
 
 
-def _attendance_rows(conn: Connection, wanted: Wanted) -> Iterator[dict[str, Any]]:
+def _attendance_rows(conn: Connection, wanted: Wanted) -> Iterator[Row]:
     """A row for each person in each session, hosts not among them."""
     for over in report.sessions_over(conn, wanted, rules=backend().rules):
-        of_session = REPORT_SESSION.of(over.session)
+        of_session = REPORT_SESSION.cells(over.session)
         expected = answers.expected_people(over.session)
         when_held = held.held(over.session, over.people)
         for seen in over.people:
             if not seen.is_host:
-                yield of_session | answers.roster_line(seen, expected, when_held)
+                line = answers.Line(seen, expected.get(seen.user_id), when_held)
+                yield [*of_session, *ROSTER_LINE.cells(line)]

@@ -1,12 +1,10 @@
-"""The roster: everybody's attendance in one session, as JSON or as CSV."""
+"""The roster: everybody's attendance in one session, as JSON, CSV or XLSX."""
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from dataclasses import replace
-from tempfile import SpooledTemporaryFile
 
-from flask import Blueprint, Response, request, send_file
+from flask import Blueprint, Response
 from sqlalchemy import Connection
 
 from models.domain.facts import Cycle, Meeting, Session
@@ -25,12 +23,11 @@ from webhooks.door.sending import take_seat
 from webhooks.schemas import answers
 from webhooks.schemas.bodies import RosterQuery
 from webhooks.schemas.replies import Roster
+from webhooks.sheets.form import XLSX, Form
+from webhooks.sheets.sheet import Sheet
 
 EXPORT_TIMEOUT_SECONDS = 10.0
 """What the database has for the first row of an export: it sorts everybody's visits before."""
-
-IN_MEMORY_BYTES = 1024 * 1024
-"""A larger export is written to a temporary file."""
 
 SHORT_ROSTER = 1_000
 """Visits, or people who are expected. A longer roster takes a seat, as an export does."""
@@ -46,8 +43,8 @@ roster = Blueprint("roster", __name__, url_prefix="/api/sessions")
         200: Answer(
             "The roster. CSV is UTF-8 with a byte order mark, and has a header line; a text that "
             "a spreadsheet could take for a formula has an apostrophe in front.",
-            {JSON: Roster, CSV: None},
-            {"Content-Disposition": "For CSV: a file name."},
+            {JSON: Roster, CSV: None, XLSX: None},
+            {"Content-Disposition": "For CSV and XLSX: a file name."},
         )
     },
     problems=(429,),
@@ -57,11 +54,11 @@ def attendance_roster(session: str) -> Response:
     now, caller, asked = present(), auth.caller(), address.of_path(session)
     wanted = RosterQuery.of_request()
     context().room_access.check(caller, asked, None, now=now)
-    is_csv = _is_csv(wanted)
-    if is_csv:
-        take_seat(caller)
-    answer = _csv if is_csv else _json
-    return reading.from_standby(lambda source: answer(source, caller, asked, wanted), now=now)
+    form = exports.form_of(wanted)
+    if form is None:
+        return reading.from_standby(lambda source: _json(source, caller, asked, wanted), now=now)
+    take_seat(caller)
+    return reading.from_standby(lambda source: _file(source, caller, asked, wanted, form), now=now)
 
 
 def _json(source: Source, caller: Caller, asked: str, wanted: RosterQuery) -> Response:
@@ -90,43 +87,21 @@ def _cycles(conn: Connection, known: Facts, caller: Caller) -> dict[str, list[Cy
     return session_facts.by_user(cycles)
 
 
-def _is_csv(wanted: RosterQuery) -> bool:
-    if wanted.format is not None:
-        return wanted.format == "csv"
-    # Two spellings of one type: werkzeug compares parameters as well.
-    return request.accept_mimetypes.best_match([JSON, "text/csv", CSV]) in ("text/csv", CSV)
-
-
-def _csv(source: Source, caller: Caller, asked: str, wanted: RosterQuery) -> Response:
-    """All of it or an error: it is written before it is sent.
-
-    Sent while it is read, it would seem complete where the database broke off (the server ends
-    such an answer as it ends any other), and a slow reader would hold a connection of the pool.
-    """
+def _file(source: Source, caller: Caller, asked: str, wanted: RosterQuery, form: Form) -> Response:
     now, visits = source.as_of, wanted.cycles
-    with ExitStack() as unless_sent:
-        file = unless_sent.enter_context(SpooledTemporaryFile(IN_MEMORY_BYTES))
+
+    def fill(sheet: Sheet) -> str:
         with db.snapshot(source.engine, timeout=EXPORT_TIMEOUT_SECONDS) as conn:
             known = _facts(conn, source, caller, asked) or _nothing(asked)
-            meeting, cycles = known.meeting, reaching.by_user(conn, known.reach)
-            when_held = session_facts.when_held(conn, known, now=now, rules=backend().rules)
-            people = session_facts.everyone(known, cycles, now=now, rules=backend().rules)
-            exports.write(
-                file, meeting.session, people, when_held=when_held, now=now, visits=visits
-            )
-        size = file.tell()
-        file.seek(0)
-        name = exports.file_name(meeting.session.id, visits=visits)
-        # No ranges: another part of another moment's file would not fit.
-        sent = send_file(
-            file, "text/csv", as_attachment=True, download_name=name, conditional=False
-        )
-        unless_sent.pop_all()
-    sent.content_length = size
-    sent.headers["Cache-Control"] = "private, no-store"
-    sent.headers["X-Content-Type-Options"] = "nosniff"
-    sent.vary.add("Accept")
-    return sent
+            session, cycles = known.meeting.session, reaching.by_user(conn, known.reach)
+            rules = backend().rules
+            when_held = session_facts.when_held(conn, known, now=now, rules=rules)
+            people = session_facts.everyone(known, cycles, now=now, rules=rules)
+            for row in exports.rows(session, people, when_held=when_held, now=now, visits=visits):
+                sheet.add(row)
+        return session.id
+
+    return exports.answer(exports.VISITS if visits else exports.PERSONS, form, fill)
 
 
 def _facts(conn: Connection, source: Source, caller: Caller, asked: str) -> Facts | None:

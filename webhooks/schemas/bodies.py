@@ -26,6 +26,7 @@ from webhooks.door.values import (
     Word,
 )
 from webhooks.schemas.fields import ScheduleStatus, SessionType
+from webhooks.sheets.form import Language, Separator, zone_named
 
 MAX_SMALL_BODY = 64 * 1024 + 8 * 1024
 """Bytes: what `sendBeacon` can carry, and a little."""
@@ -232,13 +233,30 @@ class StatusQuery(Query):
     user_id: MaybeWord = Field("", description="Somebody else's than the token's own.")
 
 
-class RosterQuery(Query):
-    """In which form."""
+ZoneName = Annotated[str, AfterValidator(zone_named)]
 
-    format: Literal["json", "csv"] | None = Field(
+
+class FileQuery(Query):
+    """In which form a table."""
+
+    format: Literal["json", "csv", "xlsx"] | None = Field(
         None, description="By default what `Accept` prefers, else JSON."
     )
-    cycles: bool = Field(False, description="For CSV: a line for each visit, not each person.")
+    tz: ZoneName | None = Field(
+        None,
+        description="The time zone of a file's times, such as `Asia/Riyadh`: by default `TIMEZONE` "
+        "for XLSX. CSV always has UTC, and with this one more column for each time.",
+    )
+    sep: Separator = Field("comma", description="For CSV: what separates the cells.")
+    lang: Language = Field("en", description="For XLSX: the language of the headings.")
+
+
+class RosterQuery(FileQuery):
+    """In which form, and of what."""
+
+    cycles: bool = Field(
+        False, description="For CSV and XLSX: a line for each visit, not each person."
+    )
     uncounted: bool = Field(False, description="For JSON: also the connections that do not count.")
 
 

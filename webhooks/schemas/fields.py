@@ -1,7 +1,8 @@
 """The fields of a status and of a roster, each declared once.
 
 Of one declaration are made the JSON (`Fields.of`), the schema of `/openapi.json` (`replies`), the
-documentation's example, and the column of a file (`exports`). To add a field, add it here.
+documentation's example, and the column of a file (`Fields.columns`, `Fields.cells`), whose kind the
+field's type says. To add a field, add it here.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pydantic import AwareDatetime
 from models.domain.corrections import Kind as CorrectionKind
 from models.domain.facts import MadeBy, Source
 from models.lookup import session_list
+from webhooks.sheets.table import Cell, Column, Kind, kind_of
 
 SessionType = Literal["individual", "academic", "group"]
 ScheduleStatus = session_list.Status
@@ -39,7 +41,8 @@ WhyUncounted = Literal[
     "aborted", "unseen", "kind", "hidden", "unanswered", "manual", "unconfirmed", "corrected"
 ]
 Count = Annotated[int, pydantic.Field(ge=0)]
-Percentage = Annotated[float, pydantic.Field(ge=0, le=100)]
+Seconds = Annotated[int, pydantic.Field(ge=0), Kind.DURATION]
+Percentage = Annotated[float, pydantic.Field(ge=0, le=100), Kind.PERCENTAGE]
 
 LAST_COLUMN = 100
 
@@ -68,11 +71,18 @@ class Fields:
         self.declared = declared
         self.example = {field.name: field.example for field in declared}
         by_column = sorted(declared, key=lambda field: field.column)
-        self.columns = tuple(field.name for field in by_column)
+        self.columns = tuple(Column(field.name, kind_of(field.type)) for field in by_column)
         # Made once: every status goes through `of`.
         self._names = tuple(field.name for field in declared)
         self._read = attrgetter(*(field.source or field.name for field in declared))
         self._writes = [(field.name, field.write) for field in declared if field.write]
+        self._read_cells = attrgetter(*(field.source or field.name for field in by_column))
+        # A file writes an instant in its own form.
+        self._write_cells = [
+            (number, field.write)
+            for number, (field, column) in enumerate(zip(by_column, self.columns, strict=True))
+            if field.write and column.kind is not Kind.INSTANT
+        ]
 
     def of(self, subject: object) -> dict[str, Any]:
         """The JSON object of what they are read from; every field is null for None."""
@@ -83,6 +93,14 @@ class Fields:
             if (value := written[name]) is not None:
                 written[name] = write(value)
         return written
+
+    def cells(self, subject: object) -> list[Cell]:
+        """What stands in `columns` for what they are read from: as in JSON, but for instants."""
+        cells = list(self._read_cells(subject))
+        for number, write in self._write_cells:
+            if (value := cells[number]) is not None:
+                cells[number] = write(value)
+        return cells
 
 
 def instant(at: datetime | None) -> str | None:
@@ -152,7 +170,7 @@ PERSON = Fields(
     Field("duration_minutes", Count, 12, source="duration", write=whole_minutes),
     Field(
         "duration_seconds",
-        Count,
+        Seconds,
         745,
         "Time inside; overlapping visits count once.",
         source="duration",
@@ -184,7 +202,7 @@ PERSON = Fields(
     ),
     Field(
         "scheduled_seconds",
-        Count | None,
+        Seconds | None,
         745,
         "Time inside within the scheduled time; null without a schedule.",
         source="scheduled_duration",
@@ -213,7 +231,7 @@ PERSON = Fields(
     ),
     Field(
         "confirmed_seconds",
-        Count,
+        Seconds,
         745,
         "The part of `duration_seconds` that LiveKit told of, or a correction added.",
         source="confirmed_duration",
@@ -254,7 +272,7 @@ ON_ROSTER = (
     ),
     Field(
         "uncorrected_seconds",
-        Count | None,
+        Seconds | None,
         None,
         "`duration_seconds` by the facts alone; null where nothing is `corrected`.",
         source="attendance.uncorrected_duration",

@@ -10,6 +10,7 @@ from webhooks.schemas.fields import (
     Field,
     Fields,
     Percentage,
+    Seconds,
     instant,
     whole_seconds,
 )
@@ -23,7 +24,7 @@ REPORT_TALLY = (
     Field("excused", Count, 1, "Absent, and excused: these count for nothing else."),
     Field(
         "scheduled_seconds",
-        Count,
+        Seconds,
         39600,
         "How long the sessions with a schedule were, but for those that they are excused from.",
         source="scheduled",
@@ -31,7 +32,7 @@ REPORT_TALLY = (
     ),
     Field(
         "attended_seconds",
-        Count,
+        Seconds,
         34127,
         "Time inside within the scheduled time of those sessions.",
         source="inside",

@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
 from models.domain.json_fields import EPOCH
 from models.lookup.session_list import Wanted
 from webhooks.door.values import Bound, Word
-from webhooks.schemas.bodies import Query, SessionFilters
+from webhooks.schemas.bodies import FileQuery, Query, SessionFilters
 
 CURSOR_SEPARATOR = "_"
 ONE_MICROSECOND = timedelta(microseconds=1)
 
 
-class ReportQuery(SessionFilters):
+class ReportQuery(SessionFilters, FileQuery):
     """Of which sessions, in which form."""
 
-    format: Literal["json", "csv"] | None = Field(
-        None, description="By default what `Accept` prefers, else JSON."
-    )
     grid: bool = Field(
-        False, description="Also each person's attendance in each session; CSV: a line for each."
+        False, description="Also each person's attendance in each session; a file: a line for each."
     )
     after: Word | None = Field(None, description="JSON: the `next` of the page before.")
     limit: int = Field(100, ge=1, le=1000, description="JSON: how many people a page has.")

@@ -36,7 +36,7 @@ controls.addEventListener("input", (event) => {
 controls.addEventListener("submit", (event) => event.preventDefault());
 part("print").addEventListener("click", () => print());
 for (const button of document.querySelectorAll("[data-export]")) {
-  button.addEventListener("click", () => take(button.dataset.export));
+  button.addEventListener("click", () => take(button.dataset.export, button.dataset.format));
 }
 part("every").addEventListener("toggle", show);
 part("people").addEventListener("click", ({ target }) => {
@@ -93,8 +93,9 @@ function address(wanted = {}) {
   return sessionPath("/api/sessions/", session, { after: "/attendance", query: wanted });
 }
 
-async function take(what) {
-  const url = address({ format: "csv", ...(what === "visits" && { cycles: "1" }) });
+async function take(what, format) {
+  const form = { format, tz: zone(), lang: document.documentElement.lang };
+  const url = address({ ...form, ...(what === "visits" && { cycles: "1" }) });
   const code = await download(url, held).catch(() => 0);
   if (code === 401 || code === 403) refuse(code);
   else write(part("trouble"), code === 200 ? "" : words.trouble.export);
