@@ -109,6 +109,8 @@ def meant(value: Any, kind: Kind) -> Any:
     """What JSON has for a cell's value."""
     if isinstance(value, time):
         value = timedelta(hours=value.hour, minutes=value.minute, seconds=value.second)
+    if kind is Kind.PERCENTAGE and value is not None:
+        return pytest.approx(100 * value)
     return round(value.total_seconds()) if kind is Kind.DURATION and value is not None else value
 
 
