@@ -5,6 +5,7 @@ shape. It loads this file by its name (SCHEMATHESIS_HOOKS).
 from __future__ import annotations
 
 from typing import Any
+from zoneinfo import available_timezones
 
 import schemathesis
 
@@ -14,7 +15,13 @@ Case = schemathesis.Case[Any]
 @schemathesis.hook
 def filter_case(context: schemathesis.HookContext, case: Case) -> bool:
     """Whether shape alone decides about this request."""
-    beyond = (_carries_two_tokens, _asks_for_nobody, _ends_before_it_begins, _is_two_paths)
+    beyond = (
+        _carries_two_tokens,
+        _asks_for_nobody,
+        _ends_before_it_begins,
+        _is_two_paths,
+        _names_no_zone,
+    )
     return not any(is_beyond(case) for is_beyond in beyond)
 
 
@@ -39,3 +46,9 @@ def _ends_before_it_begins(case: Case) -> bool:
 def _is_two_paths(case: Case) -> bool:
     """An event may be called `replay`: what that path allows is told of both."""
     return case.method == "OPTIONS" and case.operation.path == "/api/events/replay"
+
+
+def _names_no_zone(case: Case) -> bool:
+    """The names of time zones are those of a database."""
+    asked = (case.query or {}).get("tz")
+    return asked is not None and asked not in available_timezones()

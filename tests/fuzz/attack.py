@@ -23,6 +23,7 @@ from tests.fuzz.words import MARK, dumped, mutated, spoilt, text, value
 
 ROOMS = ("quran-98", "صف", "a/b", "..", "class 1", "x" * 256)
 PEOPLE = ("5", "6", "a/b", "😀", f"{MARK}-user", "y" * 256)
+FORMATS = ("csv", "xlsx", "x")
 SESSIONS = ("98", *ROOMS, "quran-98@2026-11-23", "-", "a\x00b")
 _ARGUMENT = re.compile(r"<[^>]+>")
 METHODS = ("GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "TRACE", "BREW")
@@ -189,7 +190,7 @@ class Attack:
         what = dice.choice(("attendance-status", "attendance"))
         path, query = self._path(f"/api/sessions/{{}}/{what}", session, "session")
         if dice.random() < 0.5:
-            more = urlencode({"user_id": dice.choice(PEOPLE), "format": dice.choice(("csv", "x"))})
+            more = urlencode({"user_id": dice.choice(PEOPLE), "format": dice.choice(FORMATS)})
             query += (b"&" if query else b"?") + more.encode()
         return Request("GET", path + query, self._headers())
 
