@@ -63,9 +63,7 @@ class Course:
     def id(self, number: int) -> str:
         return f"{self.name}-{number + 1:02d}"
 
-    def registered(
-        self, number: int, count: int, stories: Mapping[str, str], **more: Any
-    ) -> None:
+    def registered(self, number: int, count: int, stories: Mapping[str, str], **more: Any) -> None:
         body = {
             "room_name": ROOM,
             "course_id": self.name,

@@ -52,6 +52,7 @@ function person(attendance, { start, end, expects }) {
     host: attendance.is_host,
     guest: expects && !attendance.expected && !attendance.is_host,
     phone: attendance.cycles.some(byPhone),
+    corrected: attendance.corrected === true,
     status: attendance.attendance_status,
     inside: attendance.is_currently_in_meeting,
     joined,

@@ -36,7 +36,7 @@ function newRow() {
   const who = make("th", "person", "rowheader");
   who.scope = "row";
   const about = make("div", "about");
-  about.append(make("bdi", "id"), make("span", "alias"), mark("host"), mark("guest"), mark("phone"));
+  about.append(make("bdi", "id"), make("span", "alias"), mark("host"), mark("guest"), mark("phone"), mark("corrected"));
   const link = make("a", "own");
   link.append(make("bdi", "name"));
   who.append(link, about);
@@ -75,7 +75,7 @@ function fillRow(row, person, shown) {
   showBars(cells[6].firstChild, person, shown);
 }
 
-function fillWho(who, { title, id, alias, host, guest, phone }) {
+function fillWho(who, { title, id, alias, host, guest, phone, corrected }) {
   const [link, about] = who.children;
   const [shownId, shownAlias, ...marks] = about.children;
   const joinedAs = alias && fill(words.roster.joined_as, { name: isolate(alias) });
@@ -84,7 +84,7 @@ function fillWho(who, { title, id, alias, host, guest, phone }) {
   write(shownId, title === id ? "" : id);
   write(shownAlias, joinedAs);
   put(who, "title", [title, joinedAs].filter(Boolean).join("\n")); // very long ones are cut
-  [host, guest, phone].forEach((marked, nth) => put(marks[nth], "hidden", !marked));
+  [host, guest, phone, corrected].forEach((marked, nth) => put(marks[nth], "hidden", !marked));
 }
 
 /** What LiveKit did not confirm of somebody's time. */
