@@ -26,7 +26,10 @@ def database_url(sqlite_url: str) -> str:
     return sqlite_url
 
 
-@pytest.mark.parametrize("path", ["/", "/sessions/98", "/sessions/-?session=a/b"])
+@pytest.mark.parametrize(
+    "path",
+    ["/", "/sessions", "/sessions/98", "/sessions/-?session=a/b", "/courses/a", "/people/5"],
+)
 def test_a_page_runs_nothing_but_our_files(client: FlaskClient, path: str) -> None:
     page = client.get(path)
     policy = page.headers["Content-Security-Policy"]
@@ -43,21 +46,26 @@ def test_no_script_makes_html_of_text() -> None:
         r"innerHTML|outerHTML|insertAdjacentHTML|setHTML|document\.write|DOMParser"
         r"|createContextualFragment|srcdoc|\beval\(|new Function"
     )
-    scripts = list(Path(pages.__file__).parent.glob("static/*.js"))
-    assert len(scripts) >= 10
+    scripts = list(Path(pages.__file__).parent.glob("static/**/*.js"))
+    assert len(scripts) >= 25
     assert [each.name for each in scripts if makes_html.search(each.read_text("utf-8"))] == []
 
 
-@pytest.mark.parametrize("path", ["/", "/sessions/98"])
+@pytest.mark.parametrize(
+    "path", ["/", "/sessions", "/sessions/98", "/courses/a", "/people/5", "/ops"]
+)
 def test_every_file_of_a_page_is_there(client: FlaskClient, path: str) -> None:
     files = re.findall(r'(?:src|href)="(/static/[^"]+)"', client.get(path).text)
     assert len(files) >= 3
+    seen = set(files)
     while files:
         found = client.get(name := files.pop(), buffered=True)
         assert found.status_code == 200, name
         if name.endswith(".js"):
             assert found.content_type.startswith("text/javascript")
-            files += [urljoin(name, each) for each in re.findall(r'from "(\.[^"]+)"', found.text)]
+            imported = re.findall(r'from "(\.[^"]+)"', found.text)
+            files += {urljoin(name, each) for each in imported} - seen
+            seen.update(files)
 
 
 def test_what_the_address_says_is_text(client: FlaskClient) -> None:
@@ -68,7 +76,16 @@ def test_what_the_address_says_is_text(client: FlaskClient) -> None:
 
 # --- rendered once --------------------------------------------------------------------------------
 
-EVERY_PAGE = ("/", "/sessions/98", "/ops", "/docs", "/manual/README.md")
+EVERY_PAGE = (
+    "/",
+    "/sessions",
+    "/sessions/98",
+    "/courses/quran",
+    "/people/5",
+    "/ops",
+    "/docs",
+    "/manual/README.md",
+)
 
 
 @pytest.fixture
@@ -108,7 +125,14 @@ def test_whatever_a_request_says_adds_no_page_to_those_that_are_kept(
             "Accept-Language": f"x-{number}, ar;q=0.{number % 10}",
             "Host": f"host-{number}.example",
         }
-        for path in ("/", f"/sessions/{number}", "/ops", "/docs", "/openapi.json"):
+        for path in (
+            "/",
+            f"/sessions/{number}",
+            f"/people/{number}",
+            "/ops",
+            "/docs",
+            "/openapi.json",
+        ):
             query = {"lang": f"{number}", "theme": f"{number}", f"{number}": "\0session\0"}
             page = client.get(path, headers=hostile, query_string=query).text
             assert f"prefix-{number}" not in page

@@ -65,14 +65,17 @@ def test_a_join_that_is_refused_can_be_said_again(opened: Open, quran: Class) ->
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_every_page_leads_to_the_others(client: FlaskClient, language: str) -> None:
-    for path in ("/", "/ops", "/sessions/98"):
+    for path in ("/", "/ops", "/sessions", "/sessions/98", "/courses/a", "/people/5"):
         page = client.get(path, query_string={"lang": language}).text
         leads = {urlsplit(link).path for link in re.findall(r'href="([^"#?][^"]*)"', page)}
-        assert {"/", "/ops", "/docs", "/manual/README.md"} <= leads
+        assert {"/", "/sessions", "/ops", "/docs", "/manual/README.md"} <= leads
         assert [link for link in leads if client.get(link, buffered=True).status_code != 200] == []
 
 
-@pytest.mark.parametrize("path", ["/", "/sessions/98", "/docs", "/manual/README.md"])
+@pytest.mark.parametrize(
+    "path",
+    ["/", "/sessions", "/sessions/98", "/courses/a", "/people/5", "/docs", "/manual/README.md"],
+)
 def test_under_a_path_of_another_site_every_link_stays_under_it(
     client: FlaskClient, path: str
 ) -> None:

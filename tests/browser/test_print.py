@@ -9,7 +9,8 @@ import pytest
 from playwright.sync_api import Page, expect
 from pypdf import PdfReader
 
-from tests.browser.conftest import Class, Open
+from tests.browser.conftest import Class, Open, teacher
+from tests.browser.course import COURSE, PUPILS, Course
 from tests.browser.test_roster import aborted, frozen, path
 
 pytestmark = pytest.mark.usefixtures("in_chromium")
@@ -101,3 +102,14 @@ def test_no_two_times_of_the_timeline_overlap(opened: Open, thirty: Class, lang:
         )
         assert len(spans) >= 2
         assert all(one[1] < other[0] for one, other in pairwise(sorted(spans))), (media, width)
+
+
+@pytest.mark.parametrize("lang", LOCALES)
+def test_a_course_is_one_page_across_with_every_name(opened: Open, quran: Class, lang: str) -> None:
+    stories = {f"pupil-{number:02d}": "al.ea" * 4 for number in range(20)}
+    Course(quran).held(stories | dict.fromkeys(PUPILS, "a" * 20))
+    page = opened(f"/courses/{COURSE}?lang={lang}#token={teacher()}", locale=LOCALES[lang])
+    expect(page.locator("#people tr")).to_have_count(26)
+    (text,) = printed(page, landscape=True)
+    assert [user for user in stories if user not in text] == []
+    assert "Tomás Rivera" in text
