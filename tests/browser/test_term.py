@@ -254,7 +254,7 @@ def test_a_course_is_taken_away_as_a_file(opened: Open, course: Course, in_chrom
     page = opened(f"/courses/{COURSE}?lang=en#token={teacher()}")
     with page.expect_download() as download:
         page.get_by_role("button", name="Download CSV").click()
-    assert download.value.suggested_filename == "attendance-report.csv"
+    assert download.value.suggested_filename == "report-quran-autumn.csv"
 
 
 def excuse(course: Course, session: str, user: str) -> None:
