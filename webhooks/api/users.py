@@ -84,32 +84,36 @@ def _attendance(source: Source, *, caller: Caller, user_id: str, asked: PersonQu
 def _export(_: Caller, user_id: str, now: datetime) -> Response:
     """Everything that is kept of the person, as one file. The primary is asked: what a standby has
     not heard of yet is kept all the same."""
-    rules, tally = backend().rules, Tally()
-    lines, names = list[dict[str, Any]](), set[str | None]()
+    rules = backend().rules
     with db.snapshot(unhurried().engine, timeout=EXPORT_TIMEOUT_SECONDS) as conn:
-        for each in personal.attendances(conn, user_id, Wanted(now), rules=rules):
-            if each.counts:
-                tally.add(each.session, each.attendance)
-            visits = [fields.VISIT.of(visit) for visit in each.attendance.visits]
-            lines.append(answers.status(each.session, each.attendance) | {"cycles": visits})
-            registered = answers.expected_people(each.session).get(user_id)
-            names |= {each.attendance.name, registered.name if registered else None}
+        theirs = list(personal.attendances(conn, user_id, Wanted(now), rules=rules))
         kept = person.entries(conn, user_id, rules=rules)
         events = [event_replies.line(one) | {"payload": payload} for one, payload in kept]
-    if not lines and not events:
+    if not theirs and not events:
         raise Problem(404, "unknown-user", "Nothing is kept of a person of this id.")
-    sent = answers.answer(
-        {
-            "user_id": user_id,
-            "attendances": lines,
-            "summary": TALLY.of(tally),
-            "names": sorted(name for name in names if name),
-            "events": events,
-            "next": None,
-        }
-    )
+    sent = answers.answer(_everything(user_id, theirs) | {"events": events, "next": None})
     sent.headers.set("Content-Disposition", "attachment", filename="person.json")
     return sent
+
+
+def _everything(user_id: str, theirs: list[Attended]) -> dict[str, Any]:
+    """All sessions of the person, with their visits and their names."""
+    tally, names = Tally(), set[str | None]()
+    for each in theirs:
+        if each.counts:
+            tally.add(each.session, each.attendance)
+        registered = answers.expected_people(each.session).get(user_id)
+        names |= {each.attendance.name, registered.name if registered else None}
+    return {
+        "user_id": user_id,
+        "attendances": [
+            answers.status(each.session, each.attendance)
+            | {"cycles": [fields.VISIT.of(visit) for visit in each.attendance.visits]}
+            for each in theirs
+        ],
+        "summary": TALLY.of(tally),
+        "names": sorted(name for name in names if name),
+    }
 
 
 @users.delete("/<user_id>")
