@@ -189,6 +189,22 @@ def test_a_correction_counts_in_reports_and_in_a_persons_list(rollcall: Rollcall
     assert person(rollcall)["summary"]["excused"] == 1
 
 
+def test_who_is_erased_is_in_no_list_and_the_numbers_stay(rollcall: Rollcall) -> None:
+    course(rollcall)
+    before = report(rollcall)["sessions"]
+    erased = rollcall.client.delete("/api/users/5", headers=bearer(ops_token()))
+    assert told(erased)["sessions"] == 4
+    assert person(rollcall)["attendances"] == []
+    assert _sessions(rollcall, user_id="5") == []
+    after = report(rollcall)
+    assert after["sessions"] == before
+    pseudonyms = [one for one in after["people"] if one["user_id"].startswith("erased-")]
+    assert sum(each["attended"] for each in pseudonyms) == 2
+    assert {each["name"] for each in pseudonyms} == {None}
+    for each in pseudonyms:
+        assert len(person(rollcall, each["user_id"])["attendances"]) >= 1
+
+
 def test_what_nobody_registered_is_reported_when_its_room_finished(rollcall: Rollcall) -> None:
     rollcall.put_in([*visit("5", 100, 50, room="open"), *visit("6", 90, 50, room="open")])
     rollcall.put_in([room_finished(ago(40), room="RM_open", room_name="open")])
