@@ -63,7 +63,7 @@ GROWS = frozenset(
 )
 """What an answer says that grows by itself while somebody is inside."""
 
-GROWS_IN_CLASS = frozenset({"scheduled_seconds", "attendance_percentage"})
+GROWS_IN_CLASS = frozenset({"scheduled_seconds", "attendance_percentage", "held_percentage"})
 
 Row = dict[str, Any]
 T = TypeVar("T")
