@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Connection, update
+from werkzeug.test import TestResponse
 
 from models.domain.event import Event
 from models.settings.settings import Settings
@@ -18,11 +19,25 @@ from models.tables.delivery import deliveries
 from models.tables.final_session import final_sessions
 from models.tables.revision import revisions
 from tests.build import joined, left, room_finished, room_started
-from tests.doors import Rollcall, a_worker, ago, counting, on_sqlite, rows, told, without, working
+from tests.doors import (
+    Rollcall,
+    a_worker,
+    ago,
+    bearer,
+    counting,
+    on_sqlite,
+    ops_token,
+    rows,
+    token,
+    told,
+    without,
+    working,
+)
 from tests.faults import free_port
 from tests.hooked import SIGNING_SECRET, Receiver, receiving
 from webhooks import outgoing
 from webhooks.outgoing import body, finding, posting, sending
+from webhooks.schemas.delivery_replies import AttendanceFinal
 from worker import schedule
 from worker.inbox import bell, own_job
 from worker.jobs import prune
@@ -579,3 +594,123 @@ def test_deliveries_that_are_done_with_are_pruned_by_age(
     assert statuses(backend) == [(1, "sent"), (2, "pending")]
     prune.forget_deliveries(backend, before=ago(-1))
     assert statuses(backend) == [(2, "pending")]
+
+
+# --- for operators --------------------------------------------------------------------------------
+
+
+def asked(rollcall: Rollcall, path: str = "", **query: str) -> Any:
+    url = f"/api/deliveries{path}"
+    return rollcall.client.get(url, query_string=query, headers=bearer(ops_token())).get_json()
+
+
+def press(rollcall: Rollcall, path: str) -> TestResponse:
+    return rollcall.client.post(f"/api/deliveries{path}", headers=bearer(ops_token()))
+
+
+def test_what_is_posted_is_as_it_is_declared(
+    rollcall: Rollcall, backend: Backend, receiver: Receiver
+) -> None:
+    a_class(rollcall)
+    rollcall.deliver(*visit(118, 61))
+    tell(backend)
+    AttendanceFinal.model_validate_json(receiver.received[0].body, strict=True)
+
+
+def test_what_failed_is_listed_and_sent_again(
+    rollcall: Rollcall, backend: Backend, receiver: Receiver
+) -> None:
+    a_class(rollcall)
+    receiver.answers = [(410, {})]
+    tell(backend)
+    assert asked(rollcall, status="sent") == {"deliveries": [], "next": None}
+    [line] = asked(rollcall, status="failed")["deliveries"]
+    assert (line["url"], line["error"], line["attempts"]) == (receiver.url(), "HTTP 410", 1)
+    again = press(rollcall, f"/{line['delivery_id']}/send").get_json()
+    assert (again["status"], again["attempts"]) == ("pending", 0)
+    assert bell.queue(backend.redis, bell.DELIVERIES).count == 1
+    send(backend)
+    assert [each["status"] for each in asked(rollcall)["deliveries"]] == ["sent"]
+    assert len({got.delivery_id for got in receiver.received}) == 1
+
+
+def test_all_that_failed_is_sent_again_but_for_older_versions(
+    rollcall: Rollcall, backend: Backend, receiver: Receiver
+) -> None:
+    receiver.answers = [(410, {})] * 3
+    start = ago(BEGAN)
+    a_class(rollcall, start=start)
+    assert rollcall.put("97", scheduled_at=ago(BEGAN + 1).isoformat()).status_code == 201
+    tell(backend)
+    a_class(rollcall, start=start, title="mended")
+    tell(backend)
+    assert sorted(statuses(backend)) == [(1, "dropped"), (1, "failed"), (2, "failed")]
+    assert press(rollcall, "/send").get_json() == {"count": 2}
+    send(backend)
+    newest = [
+        (each.data["session"]["session_id"], each.data["version"]) for each in receiver.received
+    ]
+    assert sorted(newest[3:]) == [("97", 1), ("98", 2)]
+    [older] = asked(rollcall, status="dropped")["deliveries"]
+    refused = press(rollcall, f"/{older['delivery_id']}/send")
+    assert (refused.status_code, refused.get_json()["reason"]) == (409, "newer-version")
+
+
+def test_deliveries_come_a_page_at_a_time(
+    rollcall: Rollcall, backend: Backend, receiver: Receiver
+) -> None:
+    for number in range(3):
+        told = {"scheduled_at": ago(BEGAN + number).isoformat()}
+        assert rollcall.put(f"s{number}", **told).status_code == 201
+    find(backend)
+    page = asked(rollcall, limit="2")
+    rest = asked(rollcall, limit="2", after=str(page["next"]))
+    shown = [each["session_id"] for each in [*page["deliveries"], *rest["deliveries"]]]
+    assert (sorted(shown), rest["next"]) == (["s0", "s1", "s2"], None)
+    assert [each["session_id"] for each in asked(rollcall, session_id="s1")["deliveries"]] == ["s1"]
+
+
+@on_sqlite
+@pytest.mark.parametrize(
+    ("query", "status"),
+    [("status=lost", 400), ("after=x", 400), ("limit=0", 400), ("sessionid=9", 400)],
+)
+def test_a_bad_word_is_refused(rollcall: Rollcall, query: str, status: int) -> None:
+    url = f"/api/deliveries?{query}"
+    assert rollcall.client.get(url, headers=bearer(ops_token())).status_code == status
+
+
+@on_sqlite
+def test_deliveries_are_operators_alone(rollcall: Rollcall) -> None:
+    teacher = bearer(token("t", roomAdmin=True))
+    get, post = rollcall.client.get, rollcall.client.post
+    assert get("/api/deliveries", headers=teacher).status_code == 403
+    assert post("/api/deliveries/send", headers=teacher).status_code == 403
+    assert post("/api/deliveries/msg_1/send", headers=teacher).status_code == 403
+    unknown = post("/api/deliveries/msg_1/send", headers=bearer(ops_token()))
+    assert (unknown.status_code, unknown.get_json()["reason"]) == (404, "no-delivery")
+
+
+@pytest.mark.parametrize("ago_minutes", [1, 30])
+def test_the_doctor_says_what_failed_and_what_nobody_sends(
+    rollcall: Rollcall, backend: Backend, receiver: Receiver, ago_minutes: int
+) -> None:
+    def found() -> str:
+        health = rollcall.client.get("/api/health", headers=bearer(ops_token())).get_json()
+        checks = {check["what"]: check["finding"] for check in health["checks"]}
+        finding: str = checks["deliveries"]
+        return finding
+
+    a_class(rollcall)
+    find(backend)
+    with db.writing(backend.engine) as conn:
+        conn.execute(update(deliveries).values(next_attempt_at=ago(ago_minutes)))
+    assert found() == ("deliveries.late" if ago_minutes > 5 else "deliveries.good")
+    receiver.answers = [(410, {})]
+    send(backend)
+    assert found() == "deliveries.failed"
+    exposed = rollcall.client.get("/metrics").text
+    assert "\nrollcall_deliveries_failed 1.0" in exposed
+    press(rollcall, "/send")
+    send(backend)
+    assert found() == "deliveries.good"

@@ -92,7 +92,7 @@ def test_the_page_tells_every_route_and_runs_nothing(
 ) -> None:
     page = client.get("/docs")
     assert "default-src 'none'; style-src 'self'" in page.headers["Content-Security-Policy"]
-    assert not re.search(r"<script|<style|\s(on\w+|style)=|https?://", page.text)
+    assert not re.search(r"<script|<style|\s(on\w+|style)=|=.https?://", page.text)
     for path, item in document["paths"].items():
         for method in item:
             assert f"{method.upper()}</b> <code>{path}</code></h3>" in page.text

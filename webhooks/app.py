@@ -8,6 +8,7 @@ from flask import Flask
 from flask_cors import CORS
 
 from models.settings.settings import Settings, load_or_exit
+from webhooks.api.deliveries import deliveries
 from webhooks.api.events import events
 from webhooks.api.health import health
 from webhooks.api.join import join
@@ -61,7 +62,7 @@ def create_app(settings: Settings | None = None, timeouts: Timeouts = REQUEST) -
         room_access=RoomAccess(backend.engine, backend.rules),
     )
     problems.register(app)
-    api = (receiver, status, roster, join, sessions, events, users, health, metrics)
+    api = (receiver, status, roster, join, sessions, events, deliveries, users, health, metrics)
     for door in (*api, docs, pages, manual):
         app.register_blueprint(door)
     count_from_zero()

@@ -125,7 +125,7 @@ def add(
 
 
 def drop_session(conn: Connection, session_id: str, *, why: str, now: datetime) -> None:
-    """Send none of the session's any more that wait."""
+    """Send none of the session's any more that no receiver took."""
     _drop(conn, COLUMN.session_id == session_id, why=why, now=now)
 
 
@@ -243,7 +243,8 @@ def prune(conn: Connection, *, before: datetime, limit: int) -> int:
 
 def _drop(conn: Connection, which: Any, *, why: str, now: datetime) -> None:
     done = {"status": "dropped", "error": why, "next_attempt_at": None, "done_at": now}
-    conn.execute(update(deliveries).where(which, COLUMN.status == "pending").values(done))
+    unsent = COLUMN.status.in_(("pending", "failed"))
+    conn.execute(update(deliveries).where(which, unsent).values(done))
 
 
 def _waits(row_id: int) -> tuple[Any, ...]:
