@@ -656,6 +656,32 @@ def test_all_that_failed_is_sent_again_but_for_older_versions(
     assert (refused.status_code, refused.get_json()["reason"]) == (409, "newer-version")
 
 
+def test_what_waits_for_its_next_attempt_is_sent_again_too(
+    rollcall: Rollcall, backend: Backend, receiver: Receiver
+) -> None:
+    a_class(rollcall)
+    receiver.answers = [(429, {"Retry-After": "86400"})]
+    tell(backend)
+    assert press(rollcall, "/send").get_json() == {"count": 1}
+    assert press(rollcall, "/send").get_json() == {"count": 0}
+    send(backend)
+    assert statuses(backend) == [(1, "sent")]
+
+
+def test_an_erasure_posts_a_version_with_the_pseudonym(
+    rollcall: Rollcall, backend: Backend, receiver: Receiver
+) -> None:
+    a_class(rollcall)
+    rollcall.deliver(*visit(118, 61))
+    tell(backend)
+    erase.erase(backend, "5")
+    tell(backend)
+    first, second = receiver.received
+    assert b"Maryam" in first.body
+    assert b"Maryam" not in second.body
+    assert first.data["summary"] == second.data["summary"]
+
+
 def test_deliveries_come_a_page_at_a_time(
     rollcall: Rollcall, backend: Backend, receiver: Receiver
 ) -> None:

@@ -189,9 +189,13 @@ def send_again(conn: Connection, found: Delivery, *, now: datetime) -> bool:
 
 
 def send_failed_again(conn: Connection, *, now: datetime, limit: int) -> int:
-    """Have up to `limit` of those that failed sent again, the oldest first; how many."""
-    failed = select(COLUMN.id).where(COLUMN.status == "failed", _is_newest())
-    ids = list(conn.execute(failed.order_by(COLUMN.id).limit(limit)).scalars())
+    """Have up to `limit` of those whose last attempt failed sent again, the oldest first; how many.
+
+    Also those that wait for their next attempt: after an outage of days that may be a day away.
+    """
+    unsent = and_(COLUMN.status.in_(("failed", "pending")), COLUMN.error.is_not(None))
+    failed = select(COLUMN.id).where(unsent, _is_newest()).order_by(COLUMN.id).limit(limit)
+    ids = list(conn.execute(failed).scalars())
     if ids:
         conn.execute(update(deliveries).where(among(conn, COLUMN.id, ids)).values(_anew(now)))
     return len(ids)

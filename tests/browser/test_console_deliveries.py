@@ -56,6 +56,7 @@ def test_what_failed_is_seen_sent_again_and_gone(
     expect(page.locator("#deliveries-found")).to_have_text("1 delivery is sent again.")
     expect(lines).to_have_count(1)
     page.get_by_role("button", name="Send all that failed").click()
+    expect(page.locator("#deliveries-found")).to_have_text("2 deliveries are sent again.")
     expect(lines).to_have_count(0)
     make_due(refused.backend)
     sending.send_all(refused.backend)

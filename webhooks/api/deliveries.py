@@ -50,9 +50,9 @@ def index() -> Response:
     tokens=("operator",), answers={200: json("They are sent again.", SentAgain)}, query=Query
 )
 def send_failed() -> Response:
-    """Have those that failed sent again, 10,000 at most: ask again while `count` is that.
+    """Have those whose last attempt failed sent again, 10,000 at most.
 
-    Of each session only the newest version is.
+    Also those that wait for their next attempt. Ask again while `count` is 10,000.
     """
     auth.operator()
     Query.of_request()

@@ -11,7 +11,7 @@ from models.tables.delivery import Delivery, Status
 from webhooks.door.values import Word
 from webhooks.schemas.bodies import Query
 from webhooks.schemas.fields import Count, instant
-from webhooks.schemas.replies import Reply, RosterLine, RosterSession, Summary
+from webhooks.schemas.replies import ROSTER, Reply, RosterLine, RosterSession, Summary
 
 MAX_PAGE = 1_000
 
@@ -28,6 +28,17 @@ LINE: dict[str, Any] = {
     "made_at": "2026-11-23T15:40:21.318Z",
     "next_attempt_at": None,
     "done_at": "2026-11-26T19:31:07.402Z",
+}
+
+
+FINAL: dict[str, Any] = {
+    "type": "attendance.final",
+    "timestamp": "2026-11-23T15:40:21.318Z",
+    "data": {
+        "version": 1,
+        **{name: value for name, value in ROSTER.items() if name != "as_of"},
+        "roster_path": "/api/sessions/98/attendance",
+    },
 }
 
 
@@ -88,6 +99,8 @@ class FinalData(Reply):
 
 class AttendanceFinal(Reply):
     """What a receiver of our webhooks gets."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [FINAL]})
 
     type: Literal["attendance.final"]
     timestamp: AwareDatetime
