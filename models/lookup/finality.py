@@ -20,6 +20,10 @@ LOOKS_BACK = timedelta(days=7)
 """Of a session that ended earlier nobody is told that it is final: such as imported history, and
 what there was before anybody wanted to be told. It is also how long an outage may last."""
 
+CHANGES_TOGETHER = timedelta(minutes=30)
+"""Between two looks at a session that was final: what changes meanwhile is told together. A class
+that runs in its room raises its revision with each event, whether anything of it changes or not."""
+
 
 def candidates(conn: Connection, *, now: datetime, limit: int) -> list[str]:
     """The ids of up to `limit` sessions to look at, those that ended first before the others."""
@@ -44,14 +48,15 @@ def _waiting(now: datetime) -> Select[Any]:
 
 
 def _changed(now: datetime) -> Select[Any]:
-    """Those whose facts changed since they were looked at. Without a schedule: those whose facts
-    changed, and did not for so long that they may be final."""
+    """Those whose facts may have changed since they were looked at. Without a schedule: those whose
+    facts did, and did not any more for so long that they may be final."""
     raised, seen = revisions.c, final_sessions.c
     joined = revisions.join(sessions, sessions.c.id == raised.key).outerjoin(
         final_sessions, seen.session_id == raised.key
     )
     is_other: ColumnElement[bool] = seen.revision != raised.revision
-    classes = and_(sessions.c.ends_at <= now - SETTLES_AFTER, is_other)
+    is_time = or_(seen.look_at.is_not(None), seen.looked_at <= now - CHANGES_TOGETHER)
+    classes = and_(sessions.c.ends_at <= now - SETTLES_AFTER, is_other, is_time)
     others = and_(
         sessions.c.ends_at.is_(None),
         raised.raised_at <= now - SETTLES_AFTER,

@@ -21,6 +21,7 @@ final_sessions = Table(
     Column("version", Integer, nullable=False),
     Column("digest", Text),
     Column("revision", BigInteger, nullable=False),
+    Column("looked_at", Instant, nullable=False),
     Column("final_at", Instant),
     Column("look_at", Instant),
     partial("final_sessions_by_look", "look_at"),
@@ -32,11 +33,12 @@ class FinalSession:
     """What is known of a session that is over.
 
     `version` is 0 until it was final, then 1, 2, …: each has another `digest`, and became final at
-    `final_at`. `revision` is the session's own when it was last looked at. At `look_at` it is
-    looked at again, whether it changed or not; None when only a change matters.
+    `final_at`. `revision` is the session's own when it was last looked at, at `looked_at`. At
+    `look_at` it is looked at again, whether it changed or not; None when only a change matters.
     """
 
     session_id: str
+    looked_at: datetime
     version: int = 0
     digest: str | None = None
     revision: int = 0

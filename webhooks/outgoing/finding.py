@@ -105,9 +105,10 @@ def look_at(backend: Backend, session_id: str, *, now: datetime) -> bool:
 def set_aside(backend: Backend, session_id: str, *, now: datetime) -> None:
     """Look at a session that can't be read again much later, or when it changes."""
     with db.writing(backend.engine) as conn:
-        known = final_session.find(conn, session_id, lock=True) or FinalSession(session_id)
+        known = final_session.find(conn, session_id, lock=True) or FinalSession(session_id, now)
         number = revision.of(conn, [session_id])[session_id]
-        final_session.store(conn, replace(known, revision=number, look_at=now + LATEST))
+        seen = replace(known, revision=number, looked_at=now, look_at=now + LATEST)
+        final_session.store(conn, seen)
 
 
 def _note(conn: Connection, look: Look, addresses: tuple[str, ...]) -> bool:
@@ -115,14 +116,15 @@ def _note(conn: Connection, look: Look, addresses: tuple[str, ...]) -> bool:
     db.lock(conn, [f"final:{look.session_id}"])
     if final_session.find(conn, look.session_id, lock=True) != look.before:
         return False
-    known = look.before or FinalSession(look.session_id)
+    known = look.before or FinalSession(look.session_id, look.at)
     digest = _new_digest(look, known)
     if digest is not None:
         known = replace(known, version=known.version + 1, digest=digest, final_at=look.at)
         delivery.drop_session(conn, look.session_id, why=delivery.NEWER, now=look.at)
         delivery.add(conn, look.session_id, known.version, addresses, now=look.at)
         log.info("session.final", session=look.session_id, version=known.version)
-    seen = replace(known, revision=look.revision, look_at=_look_again_at(look))
+    again_at = _look_again_at(look)
+    seen = replace(known, revision=look.revision, looked_at=look.at, look_at=again_at)
     final_session.store(conn, seen)
     return digest is not None
 

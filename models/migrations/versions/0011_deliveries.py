@@ -26,6 +26,7 @@ def upgrade() -> None:
         sa.Column("version", sa.Integer(), nullable=False),
         sa.Column("digest", sa.Text()),
         sa.Column("revision", sa.BigInteger(), nullable=False),
+        sa.Column("looked_at", Instant, nullable=False),
         sa.Column("final_at", Instant),
         sa.Column("look_at", Instant),
     )
