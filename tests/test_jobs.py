@@ -76,9 +76,13 @@ def test_what_we_enqueue_is_json(redis: Redis, settings: Settings) -> None:
 def test_each_of_our_names_is_a_function(redis: Redis) -> None:
     for name in OURS:
         bell.enqueue(redis, name)
-    queue = Queue(bell.QUEUE, connection=redis, job_class=OwnJob, serializer=JSONSerializer)
-    jobs = queue.get_jobs()
-    assert {f"worker.jobs.{job.func.__name__}" for job in jobs} == OURS
+    queues = [
+        Queue(name, connection=redis, job_class=OwnJob, serializer=JSONSerializer)
+        for name in (bell.QUEUE, bell.DELIVERIES)
+    ]
+    jobs = [job for queue in queues for job in queue.get_jobs()]
+    assert {job.func_name for job in jobs if callable(job.func)} == OURS
+    assert {job.func_name for job in queues[1].get_jobs()} == own_job.OUTGOING
 
 
 def test_a_job_that_an_earlier_version_pickled_is_not_lost_and_stops_nobody(

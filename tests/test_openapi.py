@@ -19,6 +19,7 @@ from webhooks.door.operation import of_view
 from webhooks.openapi import document as description
 from webhooks.pages import docs
 from webhooks.schemas import replies
+from webhooks.schemas.delivery_replies import AttendanceFinal
 
 REFERENCE = (Path(__file__).parents[1] / "docs" / "api.md").read_text(encoding="utf-8")
 METHODS = {"get", "put", "post", "delete", "patch"}
@@ -59,6 +60,14 @@ def test_it_has_every_route_of_the_application(app: Flask, document: dict[str, A
     assert told == routes
 
 
+def test_it_has_the_webhook_that_we_post(document: dict[str, Any]) -> None:
+    posted = document["webhooks"]["attendance.final"]["post"]
+    schema = posted["requestBody"]["content"]["application/json"]["schema"]
+    assert schema == {"$ref": "#/components/schemas/AttendanceFinal"}
+    [example] = document["components"]["schemas"]["AttendanceFinal"]["examples"]
+    AttendanceFinal.model_validate_json(json.dumps(example), strict=True)
+
+
 def test_what_reads_a_request_is_what_describes_it(document: dict[str, Any]) -> None:
     """Bounds come from the models that validate, so one that moves is told at once."""
     body = document["components"]["schemas"]["SessionBody"]["properties"]
@@ -92,7 +101,7 @@ def test_the_page_tells_every_route_and_runs_nothing(
 ) -> None:
     page = client.get("/docs")
     assert "default-src 'none'; style-src 'self'" in page.headers["Content-Security-Policy"]
-    assert not re.search(r"<script|<style|\s(on\w+|style)=|https?://", page.text)
+    assert not re.search(r"<script|<style|\s(on\w+|style)=|=.https?://", page.text)
     for path, item in document["paths"].items():
         for method in item:
             assert f"{method.upper()}</b> <code>{path}</code></h3>" in page.text

@@ -103,6 +103,7 @@ def test_blanks_around_a_key_pair_are_not_part_of_it(environment: Environment) -
 # --- each variable --------------------------------------------------------------------------------
 
 ORIGINS = ("https://a.example", "https://b.example")
+SIGNING = "whsec_" + "c2VjcmV0" * 5 + "c2U="
 TAKEN: list[tuple[str, str, Any]] = [
     ("LIVEKIT_URL", "wss://live.example", "wss://live.example"),
     ("LIVEKIT_URL", " http://127.0.0.1:7880 ", "http://127.0.0.1:7880"),
@@ -169,6 +170,7 @@ TAKEN: list[tuple[str, str, Any]] = [
     ("CORS_ORIGINS", "https://bücher.example", ("https://xn--bcher-kva.example",)),
     ("CORS_ORIGINS", "capacitor://localhost", ("capacitor://localhost",)),
     ("CORS_ORIGINS", " * ", ("*",)),
+    ("ATTENDANCE_WEBHOOK_SECRET", f"{SIGNING} , {SIGNING[:-1]}", (SIGNING, SIGNING[:-1])),
     ("LOG_LEVEL", "WARNING", "warning"),
     ("LOG_FORMAT", "console", "console"),
 ]
@@ -260,6 +262,14 @@ REFUSED = [
     ("CORS_ORIGINS", "https://a.example?"),
     ("CORS_ORIGINS", "http://[::1]:3000"),
     ("CORS_ORIGINS", "null"),
+    ("ATTENDANCE_WEBHOOK_SECRET", "c2VjcmV0" * 6),
+    ("ATTENDANCE_WEBHOOK_SECRET", "whsec_s3cret"),
+    ("ATTENDANCE_WEBHOOK_SECRET", "whsec_" + "c2VjcmV0" * 3),
+    ("ATTENDANCE_WEBHOOK_SECRET", "whsec_" + "c2VjcmV0" * 11),
+    ("ATTENDANCE_WEBHOOK_SECRET", f"{SIGNING}, whsec_s3cret!"),
+    ("ATTENDANCE_WEBHOOK_URL", "https://app.example/hook"),  # without a secret
+    ("ATTENDANCE_WEBHOOK_URL", "ftp://u:s3cret@app.example/hook"),
+    ("ATTENDANCE_WEBHOOK_URL", "app.example/hook?token=s3cret"),
     ("LOG_LEVEL", "chatty"),
     ("LOG_FORMAT", "xml"),
 ]
@@ -273,6 +283,7 @@ def test_a_variable_is_taken(environment: Environment, name: str, value: str, me
 
 def test_every_variable_has_a_row() -> None:
     tested = {name.lower() for name, _, _ in TAKEN} | {"livekit_keys", "read_database_url"}
+    tested |= {"attendance_webhook_url"}
     assert tested | {"livekit_api_key", "livekit_api_secret"} == set(Settings.model_fields)
 
 
@@ -349,6 +360,20 @@ def test_a_standby_is_taken_of_postgresql_alone(environment: Environment, tmp_pa
     )
 
 
+def test_a_webhook_of_ours_goes_to_several_addresses_each_once(environment: Environment) -> None:
+    first, second = "https://u:p@app.example/hook?key=1", "http://127.0.0.1:9000/"
+    environment(ATTENDANCE_WEBHOOK_SECRET=SIGNING)
+    environment(ATTENDANCE_WEBHOOK_URL=f"{first}, {second}, {first}")
+    assert load().attendance_webhook_url == (first, second)
+
+
+def test_a_bad_secret_is_told_once(environment: Environment) -> None:
+    environment(ATTENDANCE_WEBHOOK_SECRET="none", ATTENDANCE_WEBHOOK_URL="https://app.example/")
+    assert [line.partition(":")[0] for line in complaint().splitlines()] == [
+        "ATTENDANCE_WEBHOOK_SECRET"
+    ]
+
+
 def test_a_bad_value_in_a_file_names_the_variable(environment: Environment, tmp_path: Path) -> None:
     (tmp_path / "port").write_text("http")
     environment(PORT_FILE=str(tmp_path / "port"))
@@ -395,9 +420,12 @@ def test_a_dotenv_file_is_read_and_the_environment_wins(
 
 def test_secrets_are_not_shown(environment: Environment) -> None:
     environment(LIVEKIT_KEYS="old: s3cret", DATABASE_URL="postgresql://u:s3cret@db/r")
+    environment(ATTENDANCE_WEBHOOK_SECRET=SIGNING)
+    environment(ATTENDANCE_WEBHOOK_URL="https://u:s3cret@app.example/")
     shown = repr(load())
     assert "s3cret" not in shown
     assert "devsecret" not in shown
+    assert "whsec_" not in shown
 
 
 # --- what is written about it ---------------------------------------------------------------------

@@ -9,6 +9,7 @@ from flask_cors import CORS
 
 from models.settings.settings import Settings, load_or_exit
 from webhooks.api.corrections import corrections
+from webhooks.api.deliveries import deliveries
 from webhooks.api.events import events
 from webhooks.api.health import health
 from webhooks.api.join import join
@@ -64,7 +65,8 @@ def create_app(settings: Settings | None = None, timeouts: Timeouts = REQUEST) -
     )
     problems.register(app)
     read = (status, roster, reports, events, health, metrics)
-    for door in (receiver, *read, join, sessions, corrections, users, docs, pages, manual):
+    changed = (join, sessions, corrections, deliveries, users)
+    for door in (receiver, *read, *changed, docs, pages, manual):
         app.register_blueprint(door)
     count_from_zero()
     if settings.path_prefix:

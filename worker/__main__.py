@@ -1,10 +1,12 @@
-"""`python -m worker`: WORKERS RQ workers on the queue. SIGTERM lets each finish its batch."""
+"""`python -m worker`: WORKERS RQ workers on the queue, and with ATTENDANCE_WEBHOOK_URL one more on
+the queue of deliveries. SIGTERM lets each finish its batch."""
 
 from __future__ import annotations
 
 import signal
 from contextlib import suppress
 from multiprocessing import get_context
+from multiprocessing.process import BaseProcess
 from time import sleep
 from typing import Any
 
@@ -21,7 +23,7 @@ from rq.worker_pool import WorkerPool
 
 from models.settings.settings import Settings, load_or_exit
 from models.storage import reasons
-from worker.inbox.bell import QUEUE
+from worker.inbox.bell import DELIVERIES, QUEUE
 from worker.inbox.own_job import OwnJob
 from worker.process import logs, metrics_dir, redis_client, shutdown
 
@@ -66,9 +68,13 @@ class Worker(SimpleWorker):
 
 
 class Pool(WorkerPool):
-    """RQ's pool, which starts anew who ends unasked, of workers that outlive Redis."""
+    """RQ's pool, which starts anew who ends unasked, of workers that outlive Redis.
+
+    One of them sends our webhooks, where there are receivers: the first, and whoever replaces it.
+    """
 
     settings: Settings
+    _sender: BaseProcess | None = None
 
     def start(self, *args: Any, **options: Any) -> None:
         with shutdown.held():  # asked while it starts, it would leave its workers behind
@@ -85,7 +91,13 @@ class Pool(WorkerPool):
             super().check_workers(*args, **options)
 
     def get_worker_process(self, name: str, *_: Any, **__: Any) -> Any:
-        return get_context("fork").Process(target=work_alone, args=(self.settings,), name=name)
+        lacks_sender = self._sender is None or not self._sender.is_alive()
+        sends = bool(self.settings.attendance_webhook_url) and lacks_sender
+        arguments = (self.settings, DELIVERIES if sends else QUEUE)
+        made = get_context("fork").Process(target=work_alone, args=arguments, name=name)
+        if sends:
+            self._sender = made
+        return made
 
 
 def main() -> None:
@@ -101,37 +113,38 @@ def work(settings: Settings) -> None:
     # Or RQ would import it when the first mail waits, which takes half a second.
     from worker.jobs import draining  # noqa: F401, PLC0415  (its counters open files: see metrics_dir)
 
-    if settings.workers == 1:
+    processes = settings.workers + bool(settings.attendance_webhook_url)
+    if processes == 1:
         work_alone(settings)
         return
     redis = redis_client.connect(settings.redis_url, Redis)
-    pool = Pool([QUEUE], connection=redis, num_workers=settings.workers)
+    pool = Pool([QUEUE], connection=redis, num_workers=processes)
     pool.settings = settings
     pool.start(logging_level="WARNING")
 
 
-def work_alone(settings: Settings) -> None:
-    """One worker, until it is asked to stop; while Redis is away, keep asking for it."""
+def work_alone(settings: Settings, queue: str = QUEUE) -> None:
+    """One worker on this queue, until asked to stop; while Redis is away, keep asking for it."""
     with suppress(StopRequested, SystemExit):
         shutdown.listen()
-        while not _worked(settings):
+        while not _worked(settings, queue):
             shutdown.listen()  # the lost worker's own way to stop is gone with it
             sleep(RETRY_SECONDS)
 
 
-def _worked(settings: Settings) -> bool:
+def _worked(settings: Settings, queue: str) -> bool:
     """Work until asked to stop; False when Redis was lost."""
     try:
-        make_worker(settings).work(logging_level="WARNING")
+        make_worker(settings, queue).work(logging_level="WARNING")
     except RedisError as error:
         log.warning("worker.lost_redis", reason=reasons.of(error))
     return shutdown.requested.is_set()
 
 
-def make_worker(settings: Settings) -> Worker:
-    """A worker on the queue, which takes no job but ours."""
+def make_worker(settings: Settings, queue: str = QUEUE) -> Worker:
+    """A worker on this queue, which takes no job but ours."""
     redis = redis_client.connect(settings.redis_url, Redis)
-    return Worker([QUEUE], connection=redis, job_class=OwnJob, serializer=JSONSerializer)
+    return Worker([queue], connection=redis, job_class=OwnJob, serializer=JSONSerializer)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
 """`python -m worker.schedule`: RQ's cron. It has the inbox swept every few seconds and the ledger
-pruned every night.
+pruned every night; and, where ATTENDANCE_WEBHOOK_URL is set, what is final found and told.
 """
 
 from __future__ import annotations
@@ -24,8 +24,11 @@ SWEEP_SECONDS = 5
 PRUNE_AT = "30 3 * * *"
 """Half past three at night, by the machine's clock."""
 
+FIND_SECONDS = 60
+SEND_SECONDS = 5
+
 MOST_WAITING = 10
-"""Jobs that may wait in the queue before no more are added: without a worker nothing piles up."""
+"""Jobs that may wait in a queue before no more are added: without a worker nothing piles up."""
 
 RETRY_SECONDS = 1
 
@@ -41,19 +44,26 @@ class Scheduler(CronScheduler):
     def enqueue_jobs(self) -> list[CronJob]:
         if shutdown.requested.is_set():
             raise StopRequested
-        if bell.queue(self.connection).count >= MOST_WAITING:
-            log.warning("schedule.waiting", reason="the queue is not being worked on")
-            self._due()
-            return []
-        due = self._due()
+        due = [job for job in self._due() if not self._is_full(job.queue_name)]
         for job in due:
             bell.enqueue(self.connection, job.name)
         return due
+
+    def schedule(self, job: str, seconds: int) -> None:
+        """Have a job about deliveries run so often; RQ's `register` wants the function itself."""
+        self._cron_jobs.append(CronJob(bell.DELIVERIES, func_name=job, interval=seconds))
 
     def register_death(self, pipeline: Pipeline | None = None) -> None:
         # Raised here, Redis's absence would hide that somebody asked us to stop.
         with suppress(RedisError):
             super().register_death(pipeline)
+
+    def _is_full(self, queue: str) -> bool:
+        """Whether so much waits there that nobody seems to work on it."""
+        if bell.queue(self.connection, queue).count < MOST_WAITING:
+            return False
+        log.warning("schedule.waiting", reason="the queue is not being worked on", queue=queue)
+        return True
 
     def _due(self) -> list[CronJob]:
         """The jobs whose time has come; it is their next time that counts from now on."""
@@ -99,6 +109,9 @@ def scheduler(settings: Settings) -> Scheduler:
     )
     made.register(jobs.sweep, bell.QUEUE, interval=SWEEP_SECONDS, name=own_job.SWEEP)
     made.register(jobs.prune_some, bell.QUEUE, cron=PRUNE_AT, name=own_job.PRUNE)
+    if settings.attendance_webhook_url:
+        made.schedule(own_job.FIND, FIND_SECONDS)
+        made.schedule(own_job.SEND, SEND_SECONDS)
     return made
 
 

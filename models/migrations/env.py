@@ -17,7 +17,7 @@ from models.storage import reasons, suitability
 from models.storage.db import metadata, writing
 from models.storage.engine import make_engine
 from models.storage.standby import Standby
-from models.tables import cycle, room, session, webhook_event  # noqa: F401  (their tables)
+from models.tables import cycle, delivery, room, session, webhook_event  # noqa: F401  (their tables)
 
 
 def run() -> None:

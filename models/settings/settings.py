@@ -144,6 +144,10 @@ class Settings(BaseSettings):
     count_hidden: bool = False
     timezone: Annotated[str, AfterValidator(_time_zone)] = "UTC"
     retention_days: int = Field(30, ge=1, le=MAX_RETENTION_DAYS)
+    attendance_webhook_secret: Annotated[Words, AfterValidator(urls.signing_secrets)] = Field(
+        (), repr=False
+    )
+    attendance_webhook_url: Annotated[Words, AfterValidator(urls.receivers)] = Field((), repr=False)
     max_body_bytes: int = Field(2_097_152, ge=1024, le=67_108_864)
     cors_origins: Annotated[Words, AfterValidator(_origins)] = ()
     log_level: LogLevel = "info"
@@ -178,6 +182,14 @@ class Settings(BaseSettings):
         if url is not None and info.data.get("database_url", "").startswith("sqlite"):
             raise ValueError("needs a postgresql:// in DATABASE_URL: SQLite has no standby")
         return url
+
+    @field_validator("attendance_webhook_url")
+    @classmethod
+    def _has_a_secret(cls, receivers: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        """A secret that is there and bad is told of by itself."""
+        if receivers and info.data.get("attendance_webhook_secret") == ():
+            raise ValueError("needs an ATTENDANCE_WEBHOOK_SECRET to sign with")
+        return receivers
 
     @property
     def keys(self) -> dict[str, str]:

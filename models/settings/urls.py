@@ -6,6 +6,8 @@ none of them stands a password.
 
 from __future__ import annotations
 
+import base64
+import binascii
 import re
 from collections.abc import Callable
 from typing import Annotated
@@ -24,6 +26,12 @@ from models.settings import sentinel
 LIVEKIT = TypeAdapter[AnyUrl](
     Annotated[AnyUrl, UrlConstraints(allowed_schemes=["http", "https", "ws", "wss"])]
 )
+RECEIVER = TypeAdapter[AnyUrl](Annotated[AnyUrl, UrlConstraints(allowed_schemes=["http", "https"])])
+
+SECRET_PREFIX = "whsec_"  # noqa: S105  (no secret, but how each begins)
+SECRET_BYTES = range(24, 65)
+"""As Standard Webhooks 1.0.0 has it."""
+
 ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[a-z0-9._-]+(:\d+)?")
 
 PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)+")
@@ -74,6 +82,39 @@ def livekit(url: str) -> str:
         return str(LIVEKIT.validate_python(url.strip())).removesuffix("/")
     except ValidationError:
         raise ValueError("must be an address such as https://livekit.example or wss://…") from None
+
+
+def receivers(words: tuple[str, ...]) -> tuple[str, ...]:
+    """The URLs that our own webhooks are sent to, each once."""
+    for word in words:
+        try:
+            RECEIVER.validate_python(word)
+        except ValidationError:
+            raise ValueError(
+                "must be addresses such as https://app.example/attendance, separated by commas"
+            ) from None
+    return tuple(dict.fromkeys(words))
+
+
+def receiver_address(url: str) -> str:
+    """Where a receiver is, for people: no user, no password, no query."""
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    return f"{parts.scheme}://{host}{parts.path}"
+
+
+def signing_secrets(words: tuple[str, ...]) -> tuple[str, ...]:
+    """Secrets as Standard Webhooks writes them."""
+    for word in words:
+        encoded = word.removeprefix(SECRET_PREFIX)
+        padding = "=" * (-len(encoded) % 4)
+        try:
+            secret = base64.b64decode(encoded + padding, validate=True)
+        except (binascii.Error, ValueError):
+            secret = b""
+        if encoded == word or len(secret) not in SECRET_BYTES:
+            raise ValueError("must be whsec_ and the base64 of 24 to 64 random bytes")
+    return words
 
 
 def redis(url: str) -> str:

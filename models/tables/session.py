@@ -80,6 +80,7 @@ sessions = Table(
     Index("sessions_by_room_name", "room_name", "scheduled_at"),
     partial("sessions_by_academy", "academy_id"),
     partial("sessions_by_course", "course_id"),
+    partial("sessions_by_end", "ends_at"),
 )
 
 session_rooms = Table(

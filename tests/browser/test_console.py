@@ -203,6 +203,12 @@ def test_a_token_of_another_key_is_answered_once(broken: Class, opened: Open) ->
     expect(page.locator("#ask-trouble")).to_be_hidden()
 
 
+def test_without_receivers_there_are_no_deliveries(broken: Class, opened: Open) -> None:
+    page = opened(path())
+    expect(page.locator(".well", has_text="Deliveries")).to_contain_text("is not set")
+    expect(page.locator("#deliveries")).to_be_hidden()
+
+
 def test_it_speaks_arabic(broken: Class, opened: Open) -> None:
     page = opened(path(lang="ar"))
     expect(page.locator("html")).to_have_attribute("dir", "rtl")

@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from models.ledger import failures
 from models.storage import db, reasons
-from models.tables import cycle, webhook_event
+from models.tables import cycle, delivery, webhook_event
 from webhooks.door.context import backend, present
 from webhooks.door.operation import Answer, operation
 from webhooks.door.responses import Response
@@ -66,6 +66,7 @@ def _of_database() -> Iterator[GaugeMetricFamily]:
             failed_again, accepted = failures.again(conn), webhook_event.last_accepted(conn)
             since = present() - backend().rules.max_cycle
             inside = cycle.open_count(conn, since=since)
+            told = delivery.counts(conn)
     except SQLAlchemyError as error:
         log.warning("metrics.database_down", reason=reasons.of(error))
         yield _gauge("rollcall_database_up", "Whether the database answers.", 0)
@@ -82,6 +83,10 @@ def _of_database() -> Iterator[GaugeMetricFamily]:
         yield _gauge("rollcall_last_accepted_timestamp_seconds", about, accepted.timestamp())
     yield _gauge("rollcall_events_unreadable", "Unreadable events in the ledger.", unreadable)
     yield _gauge("rollcall_open_cycles", "Visits that nobody has ended, of late.", inside)
+    about = "Webhooks of our own that no receiver took yet."
+    yield _gauge("rollcall_deliveries_pending", about, told.pending)
+    about = "Webhooks of our own that nobody tries to send again by itself."
+    yield _gauge("rollcall_deliveries_failed", about, told.failed)
 
 
 def _of_standby() -> Iterator[GaugeMetricFamily]:

@@ -23,6 +23,7 @@ from webhooks.door.operation import JSON, TOKENS, Answer, Operation, of_view
 from webhooks.door.problems import CONTENT_TYPE, MEANINGS
 from webhooks.openapi import parameters
 from webhooks.openapi.parameters import SCHEMAS, Json, Untitled
+from webhooks.schemas.delivery_replies import AttendanceFinal
 from webhooks.schemas.replies import Problem
 
 WEBHOOK_JSON = "application/webhook+json"
@@ -63,6 +64,7 @@ def document(app: Flask) -> Json:
         "servers": [{"url": "/"}],
         "tags": _tags(app, declared),
         "paths": paths,
+        "webhooks": {"attendance.final": {"post": _final()}},
         "components": {
             "schemas": schemas,
             "securitySchemes": TOKENS,
@@ -108,7 +110,10 @@ def _first_paragraph(doc: str) -> str:
 
 
 def _schemas(declared: Iterable[Operation]) -> Json:
-    models: set[tuple[type[BaseModel], JsonSchemaMode]] = {(Problem, "serialization")}
+    models: set[tuple[type[BaseModel], JsonSchemaMode]] = {
+        (Problem, "serialization"),
+        (AttendanceFinal, "serialization"),
+    }
     for operation in declared:
         if operation.body is not None:
             models.add((operation.body, "validation"))
@@ -144,6 +149,20 @@ def _operation(rule: Rule, operation: Operation, doc: str) -> Json:
     if operation.body is not None:
         described["requestBody"] = _body(operation, operation.body)
     return described
+
+
+def _final() -> Json:
+    """What we post to receivers, signed as Standard Webhooks has it."""
+    headers = ("webhook-id", "webhook-timestamp", "webhook-signature")
+    return {
+        "summary": "A session is final, or what it says changed since",
+        "parameters": [
+            {"name": name, "in": "header", "required": True, "schema": {"type": "string"}}
+            for name in headers
+        ],
+        "requestBody": {"required": True, "content": {JSON: {"schema": _ref(AttendanceFinal)}}},
+        "responses": {"2XX": {"description": "It was taken. Anything else: it is posted again."}},
+    }
 
 
 def _body(operation: Operation, body: type[BaseModel]) -> Json:

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from worker.health import attendance, database, redis, standby
+from worker.health import attendance, database, deliveries, redis, standby
 from worker.health.check import Check
 from worker.process.backend import Backend
 
 
 def findings(here: Backend, *, now: datetime) -> list[Check]:
-    """All of `checks`, and what is told of attendance: for people who ask, not for each probe."""
-    return [*checks(here, now=now), *attendance.checks(here.engine, now, here.rules)]
+    """All of `checks`, and what is told of attendance and to receivers: for people who ask, not for
+    each probe."""
+    of_attendance = attendance.checks(here.engine, now, here.rules)
+    return [*checks(here, now=now), *of_attendance, *deliveries.checks(here, now)]
 
 
 def checks(here: Backend, *, now: datetime) -> list[Check]:

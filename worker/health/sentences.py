@@ -175,6 +175,17 @@ SENTENCES: dict[str, Sentence] = {
         " rooms where nothing else happened ({named})",
         "if they are gone, join that room once and leave it: LiveKit then forgets them",
     ),
+    "deliveries.none": Sentence("ATTENDANCE_WEBHOOK_URL is not set: nobody is told what is final"),
+    "deliveries.good": Sentence("{failed} failed, {pending} waiting"),
+    "deliveries.failed": Sentence(
+        "{failed} failed, the oldest was made {hours} h ago; {pending} waiting",
+        "mend the receiver: the list of deliveries in /ops says what it answered; then send them"
+        " again there",
+    ),
+    "deliveries.late": Sentence(
+        "{pending} waiting, the oldest should have been sent {seconds} s ago; {failed} failed",
+        "are `worker` and `scheduler` running, each with ATTENDANCE_WEBHOOK_URL?",
+    ),
     "livekit.answers": Sentence("answers, {count} rooms open"),
     "livekit.down": Sentence("does not answer ({reason})", "check LIVEKIT_URL and the key"),
 }

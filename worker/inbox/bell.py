@@ -17,6 +17,9 @@ BELL_LIFE_MS = 5_000
 """How long one ring stands for all: should its drain be lost, the next ring is heard after this."""
 
 QUEUE = "rollcall"
+DELIVERIES = "rollcall-deliveries"
+"""Of jobs that wait for receivers of our webhooks: they have a worker of their own."""
+
 DRAIN_TIMEOUT_SECONDS = 60
 FAILURE_LIFE_SECONDS = 24 * 3600
 
@@ -36,7 +39,7 @@ def answer(redis: Redis) -> None:
 
 def enqueue(redis: Redis, job: str) -> None:
     """Have a job of ours (`own_job`) run, whose result nobody asks for. Raises RedisError."""
-    queue(redis).enqueue(
+    queue(redis, DELIVERIES if job in own_job.OUTGOING else QUEUE).enqueue(
         job,
         job_timeout=DRAIN_TIMEOUT_SECONDS,
         result_ttl=0,
@@ -44,6 +47,7 @@ def enqueue(redis: Redis, job: str) -> None:
     )
 
 
-def queue(redis: Redis) -> Queue:
-    """The one queue that drains and sweeps go through, as JSON: nothing is ever unpickled."""
-    return Queue(QUEUE, connection=redis, serializer=JSONSerializer)
+def queue(redis: Redis, name: str = QUEUE) -> Queue:
+    """The queue that drains and sweeps go through, or the one of deliveries. Jobs are JSON: nothing
+    is ever unpickled."""
+    return Queue(name, connection=redis, serializer=JSONSerializer)

@@ -1,8 +1,8 @@
 """A job as a worker takes it from Redis: one of ours, whatever is written there.
 
-Whoever can write to Redis can have us drain, sweep and prune, and nothing else. RQ on its own
-would unpickle a job, import whatever function it names, call it with any arguments, and do the same
-for its callbacks; it would also post to the addresses that a job names.
+Whoever can write to Redis can have us drain, sweep, prune and send what is due, and nothing else.
+RQ on its own would unpickle a job, import whatever function it names, call it with any arguments,
+and do the same for its callbacks; it would also post to the addresses that a job names.
 """
 
 from __future__ import annotations
@@ -18,7 +18,12 @@ from rq.job import Job
 DRAIN = "worker.jobs.drain"
 SWEEP = "worker.jobs.sweep"
 PRUNE = "worker.jobs.prune_some"
-OURS = frozenset({DRAIN, SWEEP, PRUNE})
+FIND = "webhooks.outgoing.find_final"
+SEND = "webhooks.outgoing.send_due"
+OUTGOING = frozenset({FIND, SEND})
+"""Webhooks of our own. No code here imports them: a worker that is given their name does."""
+
+OURS = frozenset({DRAIN, SWEEP, PRUNE}) | OUTGOING
 
 FIELDS = frozenset(
     {

@@ -1,4 +1,5 @@
-"""The prune: what the ledger kept for RETENTION_DAYS goes, a little at a time; so do revisions."""
+"""The prune: what the ledger kept for RETENTION_DAYS goes, a little at a time; so do revisions, and
+deliveries that are done with."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ import structlog
 
 from models.ledger import retention
 from models.storage import db
-from models.tables import revision
+from models.tables import delivery, revision
 from worker.inbox import bell, own_job
 from worker.process.backend import Backend, own_backend
 
@@ -31,7 +32,9 @@ def prune_some() -> None:
     """
     backend = own_backend()
     forget_revisions(backend, now=datetime.now(UTC))
-    if some(backend, before=bound(backend, datetime.now(UTC))):
+    before = bound(backend, datetime.now(UTC))
+    forget_deliveries(backend, before=before)
+    if some(backend, before=before):
         bell.enqueue(backend.redis, own_job.PRUNE)
 
 
@@ -41,6 +44,14 @@ def forget_revisions(backend: Backend, *, now: datetime) -> None:
     while removed == BATCH:
         with db.writing(backend.engine) as conn:
             removed = revision.prune(conn, now=now, limit=BATCH)
+
+
+def forget_deliveries(backend: Backend, *, before: datetime) -> None:
+    """Remove the deliveries that were made before and are done with, a batch after another."""
+    removed = BATCH
+    while removed == BATCH:
+        with db.writing(backend.engine) as conn:
+            removed = delivery.prune(conn, before=before, limit=BATCH)
 
 
 def bound(backend: Backend, now: datetime, *, days: int | None = None) -> datetime:

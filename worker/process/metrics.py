@@ -44,3 +44,8 @@ applied_seconds = Histogram(
 )
 failed_events = Counter("rollcall_failed_events", "Events that could not be applied.")
 sweeps_rang = Counter("rollcall_sweeps_rang", "Sweeps that found mail nobody had been told of.")
+delivery_attempts = Counter(
+    "rollcall_delivery_attempts",
+    "Webhooks of our own that were posted, by what the receiver did.",
+    ["outcome"],
+)

@@ -1,5 +1,6 @@
 /** The operators' console: what is well, what failed and why, and all of it once more. */
 
+import * as deliveries from "./deliveries.js";
 import { root } from "./root.js";
 import * as token from "./token.js";
 import { counted, fill, number, second, words } from "./words.js";
@@ -38,6 +39,7 @@ part("checks").addEventListener("click", ({ target }) => {
 });
 document.addEventListener("visibilitychange", () => document.hidden || health());
 
+deliveries.start(api, (of, error) => held && trouble(of, error));
 token.start(open);
 
 function open(given) {
@@ -74,7 +76,7 @@ function refuse(code, used) {
 /** Show what is wrong with health or with the list; null when nothing is any more. */
 function trouble(of, error) {
   troubles[of] = error?.message;
-  part("trouble").textContent = troubles.list ?? troubles.health ?? "";
+  part("trouble").textContent = troubles.list ?? troubles.deliveries ?? troubles.health ?? "";
 }
 
 /** What was found, every few seconds while somebody looks. */
@@ -95,6 +97,7 @@ async function health() {
     const made = tile(shown.dataset.what, found[shown.dataset.what]);
     if (!made.isEqualNode(shown)) shown.replaceWith(made);
   }
+  deliveries.show(found.deliveries);
   look = setTimeout(health, LOOK_MS);
 }
 

@@ -1,0 +1,276 @@
+"""The deliveries table: one row is one version of a session's final attendance for one receiver.
+
+No row has a body: that is made of the facts when it is sent. Nor has one a receiver's address with
+its password. The row alone says when it is sent next; a queue only says that something may be due.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+from uuid import uuid4
+
+from sqlalchemy import (
+    Column,
+    Connection,
+    Index,
+    Integer,
+    Row,
+    Table,
+    Text,
+    and_,
+    delete,
+    exists,
+    func,
+    select,
+    update,
+)
+
+from models.settings import urls
+from models.storage.db import Instant, Key, RowId, among, insert, metadata, partial
+from models.tables.final_session import final_sessions
+
+Status = Literal["pending", "sent", "failed", "dropped"]
+
+NEWER = "a newer version took its place"
+NOT_CONFIGURED = "ATTENDANCE_WEBHOOK_URL no longer has this address"
+NOT_THERE = "the session is no longer there"
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("id", RowId, primary_key=True),
+    Column("delivery_id", Key, nullable=False),
+    Column("session_id", Key, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("receiver", Key, nullable=False),
+    Column("url", Text, nullable=False),
+    Column("status", Key, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("error", Text),
+    Column("made_at", Instant, nullable=False),
+    Column("next_attempt_at", Instant),
+    Column("done_at", Instant),
+    Index("deliveries_by_delivery_id", "delivery_id", unique=True),
+    Index("deliveries_by_session", "session_id", "version", "receiver", unique=True),
+    Index("deliveries_by_status", "status", "id"),
+    Index("deliveries_by_time", "made_at"),
+    partial("deliveries_by_due", "receiver", "next_attempt_at"),
+)
+
+COLUMN = deliveries.c
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One version of a session for one receiver.
+
+    `receiver` is a digest of its address; `url` is the address for people. `next_attempt_at` is
+    None when it is done: sent, failed (nobody tries again by itself) or dropped.
+    """
+
+    id: int
+    delivery_id: str
+    session_id: str
+    version: int
+    receiver: str
+    url: str
+    status: Status
+    attempts: int
+    error: str | None
+    made_at: datetime
+    next_attempt_at: datetime | None
+    done_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How many failed and wait, since when the oldest failed one was made, and since when the
+    oldest that waits is due."""
+
+    failed: int
+    pending: int
+    failed_since: datetime | None
+    due_since: datetime | None
+
+
+def receiver_of(url: str) -> str:
+    """By which the rows know an address, which may have a password."""
+    return hashlib.sha256(url.encode()).hexdigest()[:32]
+
+
+def add(
+    conn: Connection, session_id: str, version: int, addresses: Iterable[str], *, now: datetime
+) -> None:
+    """A row for each of these addresses, due at once."""
+    rows = [
+        {
+            "delivery_id": f"msg_{uuid4().hex}",
+            "session_id": session_id,
+            "version": version,
+            "receiver": receiver_of(url),
+            "url": urls.receiver_address(url),
+            "status": "pending",
+            "attempts": 0,
+            "made_at": now,
+            "next_attempt_at": now,
+        }
+        for url in addresses
+    ]
+    if rows:
+        conn.execute(insert(conn, deliveries).on_conflict_do_nothing(), rows)
+
+
+def drop_session(conn: Connection, session_id: str, *, why: str, now: datetime) -> None:
+    """Send none of the session's any more that no receiver took."""
+    _drop(conn, COLUMN.session_id == session_id, why=why, now=now)
+
+
+def drop_others(
+    conn: Connection, receivers: Collection[str], *, made_before: datetime, now: datetime
+) -> None:
+    """Of what is due and was made before, send nothing any more to receivers other than these."""
+    due = and_(COLUMN.next_attempt_at <= now, COLUMN.made_at < made_before)
+    _drop(conn, and_(due, COLUMN.receiver.not_in(receivers)), why=NOT_CONFIGURED, now=now)
+
+
+def claim(
+    conn: Connection, receiver: str, *, now: datetime, until: datetime, limit: int
+) -> list[Delivery]:
+    """Up to `limit` deliveries to this receiver that are due, the longest due first.
+
+    Each has one more attempt, and nobody else takes it before `until`: should its sender die, it is
+    due again then.
+    """
+    due = select(deliveries).where(COLUMN.receiver == receiver, COLUMN.next_attempt_at <= now)
+    due = due.order_by(COLUMN.next_attempt_at).limit(limit).with_for_update(skip_locked=True)
+    taken = [_read(row) for row in conn.execute(due)]
+    if taken:
+        counted = {"attempts": COLUMN.attempts + 1, "next_attempt_at": until}
+        ids = [each.id for each in taken]
+        conn.execute(update(deliveries).where(among(conn, COLUMN.id, ids)).values(counted))
+    return taken
+
+
+def is_due(conn: Connection, *, now: datetime) -> bool:
+    """Whether any is."""
+    return conn.execute(select(exists().where(COLUMN.next_attempt_at <= now))).scalar_one()
+
+
+def mark_sent(conn: Connection, row_id: int, *, now: datetime) -> None:
+    """The receiver took it, whatever became of the row meanwhile."""
+    done = {"status": "sent", "error": None, "next_attempt_at": None, "done_at": now}
+    conn.execute(update(deliveries).where(COLUMN.id == row_id).values(done))
+
+
+def mark_unsent(
+    conn: Connection, row_id: int, *, error: str, again_at: datetime | None, now: datetime
+) -> None:
+    """It did not arrive, and is tried again then; it failed when that is None."""
+    done = {"status": "failed", "done_at": now} if again_at is None else {}
+    values = {"error": error, "next_attempt_at": again_at, **done}
+    conn.execute(update(deliveries).where(*_waits(row_id)).values(values))
+
+
+def postpone(conn: Connection, row_id: int, *, until: datetime) -> None:
+    """It could not be made now: take back the attempt that `claim` counted."""
+    values = {"attempts": COLUMN.attempts - 1, "next_attempt_at": until}
+    conn.execute(update(deliveries).where(*_waits(row_id)).values(values))
+
+
+def send_again(conn: Connection, found: Delivery, *, now: datetime) -> bool:
+    """Have it sent again, from the first attempt on, under its id; False for one that is not of its
+    session's newest version."""
+    statement = update(deliveries).where(COLUMN.id == found.id, _is_newest())
+    return conn.execute(statement.values(_anew(now))).rowcount > 0
+
+
+def send_failed_again(conn: Connection, *, now: datetime, limit: int) -> int:
+    """Have up to `limit` of those whose last attempt failed sent again, the oldest first; how many.
+
+    Also those that wait for their next attempt: after an outage of days that may be a day away.
+    """
+    unsent = and_(COLUMN.status.in_(("failed", "pending")), COLUMN.error.is_not(None))
+    failed = select(COLUMN.id).where(unsent, _is_newest()).order_by(COLUMN.id).limit(limit)
+    ids = list(conn.execute(failed).scalars())
+    if ids:
+        conn.execute(update(deliveries).where(among(conn, COLUMN.id, ids)).values(_anew(now)))
+    return len(ids)
+
+
+def find(conn: Connection, delivery_id: str) -> Delivery | None:
+    """The delivery of this id."""
+    row = conn.execute(select(deliveries).where(COLUMN.delivery_id == delivery_id)).first()
+    return _read(row) if row else None
+
+
+def page(
+    conn: Connection,
+    *,
+    status: Status | None = None,
+    session_id: str | None = None,
+    after: int | None = None,
+    limit: int,
+) -> list[Delivery]:
+    """Up to `limit` deliveries, the newest first, those older than the row `after`."""
+    statement = select(deliveries)
+    if status is not None:
+        statement = statement.where(COLUMN.status == status)
+    if session_id is not None:
+        statement = statement.where(COLUMN.session_id == session_id)
+    if after is not None:
+        statement = statement.where(COLUMN.id < after)
+    return [_read(row) for row in conn.execute(statement.order_by(COLUMN.id.desc()).limit(limit))]
+
+
+def counts(conn: Connection) -> Counts:
+    """How many failed, and how many wait."""
+    failed = select(func.count(), func.min(COLUMN.made_at)).where(COLUMN.status == "failed")
+    waits = select(func.count(), func.min(COLUMN.next_attempt_at)).where(COLUMN.status == "pending")
+    failed_count, failed_since = conn.execute(failed).one()
+    pending, due_since = conn.execute(waits).one()
+    return Counts(failed_count, pending, failed_since, due_since)
+
+
+def prune(conn: Connection, *, before: datetime, limit: int) -> int:
+    """Remove up to `limit` deliveries that are done with and were made before; how many."""
+    old = select(COLUMN.id).where(COLUMN.made_at < before, COLUMN.next_attempt_at.is_(None))
+    batch = old.order_by(COLUMN.made_at).limit(limit).with_for_update(skip_locked=True)
+    ids = list(conn.execute(batch).scalars())
+    if ids:
+        conn.execute(delete(deliveries).where(among(conn, COLUMN.id, ids)))
+    return len(ids)
+
+
+def _drop(conn: Connection, which: Any, *, why: str, now: datetime) -> None:
+    done = {"status": "dropped", "error": why, "next_attempt_at": None, "done_at": now}
+    unsent = COLUMN.status.in_(("pending", "failed"))
+    conn.execute(update(deliveries).where(which, unsent).values(done))
+
+
+def _waits(row_id: int) -> tuple[Any, ...]:
+    """It may have been dropped while it was on its way."""
+    return COLUMN.id == row_id, COLUMN.status == "pending"
+
+
+def _anew(now: datetime) -> dict[str, Any]:
+    return {
+        "status": "pending",
+        "attempts": 0,
+        "error": None,
+        "next_attempt_at": now,
+        "done_at": None,
+    }
+
+
+def _is_newest() -> Any:
+    column = final_sessions.c
+    same = and_(column.session_id == COLUMN.session_id, column.version == COLUMN.version)
+    return exists().where(same)
+
+
+def _read(row: Row[Any]) -> Delivery:
+    return Delivery(**row._mapping)

@@ -1,0 +1,147 @@
+"""Finding what became final: sessions that ended are looked at, and each new content is a version.
+
+What was looked at stands in the database, and so do the deliveries that follow from it: a process
+that dies, or a Redis that is wiped, has the next look find the same.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from time import monotonic
+
+import structlog
+from sqlalchemy import Connection
+
+from models.lookup import finality
+from models.storage import db, reasons
+from models.tables import delivery, final_session, revision
+from models.tables.final_session import FinalSession
+from webhooks.outgoing import body
+from webhooks.outgoing.body import Final, NotFinal
+from worker.inbox import bell, own_job
+from worker.jobs.draining import NOBODYS_FAULT
+from worker.process import shutdown
+from worker.process.backend import Backend, own_backend
+
+AT_ONCE = 200
+"""Sessions that are asked for in one statement."""
+
+JOB_SECONDS = 20.0
+"""Of work, before sending comes between."""
+
+READ_SECONDS = 20.0
+"""What the database has for the people of one session."""
+
+SOONEST, LATEST = timedelta(minutes=5), timedelta(hours=6)
+"""Between two looks at a session that is not final, of which nothing new was heard."""
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What was seen of a session at `at`: `before` is what was known, `revision` its own then."""
+
+    session_id: str
+    at: datetime
+    before: FinalSession | None
+    revision: int
+    seen: Final | NotFinal | None
+
+
+def find_final() -> None:
+    """RQ job: look at the sessions that may have become final or changed, and have it told."""
+    backend = own_backend()
+    try:
+        more = look_around(backend)
+    except NOBODYS_FAULT as error:
+        log.warning("final.unknown", reason=reasons.of(error))
+        return
+    bell.enqueue(backend.redis, own_job.SEND)
+    if more:
+        bell.enqueue(backend.redis, own_job.FIND)
+
+
+def look_around(backend: Backend) -> bool:
+    """Look at all that is to be looked at, for JOB_SECONDS; whether some is left."""
+    ends_at = monotonic() + JOB_SECONDS
+    while True:
+        now = datetime.now(UTC)
+        with db.reading(backend.engine) as conn:
+            found = finality.candidates(conn, now=now, limit=AT_ONCE)
+        for session_id in found:
+            if shutdown.requested.is_set() or monotonic() > ends_at:
+                return True
+            _try(backend, session_id, now=now)
+        if len(found) < AT_ONCE:
+            return False
+
+
+def _try(backend: Backend, session_id: str, *, now: datetime) -> None:
+    try:
+        look_at(backend, session_id, now=now)
+    except NOBODYS_FAULT:
+        raise
+    except Exception:  # a session that can't be read must stop no other
+        log.exception("final.unreadable", session=session_id)
+        set_aside(backend, session_id, now=now)
+
+
+def look_at(backend: Backend, session_id: str, *, now: datetime) -> bool:
+    """Look at one session; whether it has a new version, which has its deliveries then."""
+    with db.snapshot(backend.engine, timeout=READ_SECONDS) as conn:
+        look = Look(
+            session_id,
+            now,
+            before=final_session.find(conn, session_id),
+            revision=revision.of(conn, [session_id])[session_id],
+            seen=body.read(conn, session_id, now=now, rules=backend.rules),
+        )
+    with db.writing(backend.engine) as conn:
+        return _note(conn, look, backend.settings.attendance_webhook_url)
+
+
+def set_aside(backend: Backend, session_id: str, *, now: datetime) -> None:
+    """Look at a session that can't be read again much later, or when it changes."""
+    with db.writing(backend.engine) as conn:
+        known = final_session.find(conn, session_id, lock=True) or FinalSession(session_id, now)
+        number = revision.of(conn, [session_id])[session_id]
+        seen = replace(known, revision=number, looked_at=now, look_at=now + LATEST)
+        final_session.store(conn, seen)
+
+
+def _note(conn: Connection, look: Look, addresses: tuple[str, ...]) -> bool:
+    """Store what was seen, unless somebody else looked meanwhile: theirs may be newer."""
+    db.lock(conn, [f"final:{look.session_id}"])
+    if final_session.find(conn, look.session_id, lock=True) != look.before:
+        return False
+    known = look.before or FinalSession(look.session_id, look.at)
+    digest = _new_digest(look, known)
+    if digest is not None:
+        known = replace(known, version=known.version + 1, digest=digest, final_at=look.at)
+        delivery.drop_session(conn, look.session_id, why=delivery.NEWER, now=look.at)
+        delivery.add(conn, look.session_id, known.version, addresses, now=look.at)
+        log.info("session.final", session=look.session_id, version=known.version)
+    again_at = _look_again_at(look)
+    seen = replace(known, revision=look.revision, looked_at=look.at, look_at=again_at)
+    final_session.store(conn, seen)
+    return digest is not None
+
+
+def _new_digest(look: Look, known: FinalSession) -> str | None:
+    """The digest of what is seen, when it is final and another than its last version's. What ended
+    long ago, and was told to nobody then, is told to nobody now."""
+    if not isinstance(look.seen, Final) or look.seen.digest == known.digest:
+        return None
+    last_at = look.seen.last_at
+    is_recent = last_at is None or last_at > look.at - finality.LOOKS_BACK
+    return look.seen.digest if known.version > 0 or is_recent else None
+
+
+def _look_again_at(look: Look) -> datetime | None:
+    """The longer nothing was heard of it, the later."""
+    if not isinstance(look.seen, NotFinal):
+        return None
+    passed = look.at - (look.seen.since or look.at)
+    return look.at + min(max(passed / 2, SOONEST), LATEST)
