@@ -54,7 +54,7 @@ on_postgresql = pytest.mark.parametrize("database_url", ["postgresql"], indirect
 GROWS = frozenset({"as_of", "duration_minutes", "duration_seconds", "confirmed_seconds"})
 """What an answer says that grows by itself while somebody is inside."""
 
-GROWS_IN_CLASS = frozenset({"scheduled_seconds", "attendance_percentage"})
+GROWS_IN_CLASS = frozenset({"scheduled_seconds", "attendance_percentage", "held_percentage"})
 
 Row = dict[str, Any]
 T = TypeVar("T")

@@ -161,6 +161,50 @@ def test_a_token_reads_what_is_its_own(rollcall: Rollcall) -> None:
         assert problem(refused) == (403, "forbidden")
 
 
+def test_an_operator_gets_all_that_is_kept_of_a_person_as_a_file(rollcall: Rollcall) -> None:
+    course(rollcall)
+    answer = get(rollcall, "/api/users/5/attendance", export=1, limit=1, course_id="another")
+    said = told(answer)
+    assert answer.headers["Content-Disposition"] == "attachment; filename=person.json"
+    assert [each["session_id"] for each in said["attendances"]] == ["c3", "c2", "c1", "c0"]
+    assert [len(each["cycles"]) for each in said["attendances"]] == [0, 0, 1, 1]
+    assert said["names"] == ["called 5", "name of 5"]
+    assert {each["user_id"] for each in said["events"]} == {"5"}
+    assert len(said["events"]) == 4
+    assert said["events"][0]["payload"] is not None
+    own = get(rollcall, "/api/users/5/attendance", of=token("5"), export=1)
+    assert problem(own) == (403, "forbidden")
+    nobodys = get(rollcall, "/api/users/nobody/attendance", export=1)
+    assert problem(nobodys) == (404, "unknown-user")
+
+
+def test_a_correction_counts_in_reports_and_in_a_persons_list(rollcall: Rollcall) -> None:
+    course(rollcall)
+    body = {"kind": "excused", "reason": "ill", "user_id": "5"}
+    told(
+        rollcall.client.post("/api/sessions/c2/corrections", json=body, headers=bearer(ops_token()))
+    )
+    five = report(rollcall)["people"][0]
+    assert (five["absent"], five["excused"], five["scheduled_seconds"]) == (0, 1, 2 * 3600)
+    assert person(rollcall)["summary"]["excused"] == 1
+
+
+def test_who_is_erased_is_in_no_list_and_the_numbers_stay(rollcall: Rollcall) -> None:
+    course(rollcall)
+    before = report(rollcall)["sessions"]
+    erased = rollcall.client.delete("/api/users/5", headers=bearer(ops_token()))
+    assert told(erased)["sessions"] == 4
+    assert person(rollcall)["attendances"] == []
+    assert _sessions(rollcall, user_id="5") == []
+    after = report(rollcall)
+    assert after["sessions"] == before
+    pseudonyms = [one for one in after["people"] if one["user_id"].startswith("erased-")]
+    assert sum(each["attended"] for each in pseudonyms) == 2
+    assert {each["name"] for each in pseudonyms} == {None}
+    for each in pseudonyms:
+        assert len(person(rollcall, each["user_id"])["attendances"]) >= 1
+
+
 def test_what_nobody_registered_is_reported_when_its_room_finished(rollcall: Rollcall) -> None:
     rollcall.put_in([*visit("5", 100, 50, room="open"), *visit("6", 90, 50, room="open")])
     rollcall.put_in([room_finished(ago(40), room="RM_open", room_name="open")])

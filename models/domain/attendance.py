@@ -90,7 +90,7 @@ def view(
     those rooms that expect them. The cycles may be of several identities: corrections say so."""
     visits = _visits(meeting, user_id, cycles, now=now, rules=rules, expecting=expecting)
     seen = _judged(meeting, user_id, visits, now=now, rules=rules)
-    if not meeting.corrections.changes(user_id):
+    if not meeting.corrections or not meeting.corrections.changes(user_id):
         return seen
     facts_alone = replace(meeting, corrections=NONE)
     own = [cycle for cycle in cycles if cycle.user_id == user_id]

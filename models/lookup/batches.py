@@ -20,6 +20,7 @@ from sqlalchemy import Connection
 from models.domain import ownership
 from models.domain.corrections import NONE, Corrections
 from models.domain.facts import Cycle, Meeting, Room, Rules, Session
+from models.domain.json_fields import END_OF_TIME
 from models.domain.ownership import Expecting
 from models.domain.timetable import WINDOW, Calendar
 from models.lookup import meetings, session_facts
@@ -52,9 +53,9 @@ def of_sessions(
 ) -> Iterator[Gathered]:
     """Those of the sessions that are there, in the order of their ids, with everybody's cycles or
     these people's. With `seen_from`, as rooms of this name see them."""
-    known: dict[str, Session] = {}
+    known, longest = dict[str, Session](), Longest()
     for chunk in chunks(ids, AT_ONCE):
-        batch = _Batch(conn, rules, user_ids, known)
+        batch = _Batch(conn, rules, user_ids, known, longest)
         batch.read(chunk)
         known = batch.known
         for session_id in chunk:
@@ -78,6 +79,15 @@ def _is_batched(each: Session) -> bool:
 
 
 @dataclass(slots=True)
+class Longest:
+    """The cycles that were longer than a visit usually can be, by room name, and from which moment
+    on they were read."""
+
+    after: dict[str, datetime] = field(default_factory=dict)
+    cycles: dict[str, list[Cycle]] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
 class _Batch:
     """What was read for some sessions. `known` are sessions that were read before, by id: those of
     the batch before are often the neighbours of these."""
@@ -86,6 +96,7 @@ class _Batch:
     rules: Rules
     user_ids: Sequence[str] | None
     known: dict[str, Session]
+    longest: Longest
     reaches: dict[str, Reach] = field(default_factory=dict)
     lives: dict[str, list[Room]] = field(default_factory=dict)
     near: dict[str, list[Session]] = field(default_factory=dict)
@@ -189,9 +200,29 @@ class _Batch:
         by_name: dict[str, list[Cycle]] = defaultdict(list)
         for each in reaching.in_spans(self.conn, merged(spans), user_ids=self.user_ids):
             by_name[each.room_name or ""].append(each)
+        self._read_longest(spans)
+        for name in {span.word for span in spans}:
+            there = {each.cycle_id for each in by_name[name]}
+            long = self.longest.cycles.get(name, ())
+            by_name[name] += [each for each in long if each.cycle_id not in there]
         self.cycles = {name: Timeline(some) for name, some in by_name.items()}
         for each in reaching.that_name(self.conn, list(self.reaches), user_ids=self.user_ids):
             self.naming.setdefault(each.named_session or "", []).append(each)
+
+    def _read_longest(self, spans: Sequence[Span]) -> None:
+        """Once for each name, as long as no earlier ones are asked for."""
+        first = {span.word: span for span in sorted(spans, key=attrgetter("after"), reverse=True)}
+        before = self.longest.after
+        asked = [span for span in first.values() if before.get(span.word, END_OF_TIME) > span.after]
+        self.longest.after |= {span.word: span.after for span in asked}
+        self.longest.cycles |= {span.word: [] for span in asked}
+        found = (
+            reaching.longer_than(self.conn, self.rules.max_cycle, asked, user_ids=self.user_ids)
+            if asked
+            else ()
+        )
+        for each in found:
+            self.longest.cycles[each.room_name or ""].append(each)
 
     def _names(self) -> Iterator[tuple[str, Reach]]:
         for reach in self.reaches.values():

@@ -20,6 +20,7 @@ from sqlalchemy import (
     ColumnElement,
     CompoundSelect,
     Connection,
+    Float,
     Select,
     Subquery,
     bindparam,
@@ -89,14 +90,28 @@ def within(
 def in_spans(
     conn: Connection, spans: Sequence[Span], *, user_ids: Sequence[str] | None = None
 ) -> list[Cycle]:
-    """Every cycle in rooms of these names that was inside in these spans, and perhaps more, of
-    everybody or of these people.
-
-    `after` of a span is when what began before it has to be inside.
-    """
+    """The cycles in rooms of these names that began in these spans, or that were begun before and
+    seen since, of everybody or of these people. With those `longer_than` half a day or so that is
+    every cycle that was inside then, and some more."""
     on_sqlite = is_sqlite(conn)
     values = bound(spans, on_sqlite=on_sqlite) | _of_users(user_ids)
-    rows = conn.execute(_in_spans(on_sqlite, of_users=user_ids is not None), values)
+    rows = conn.execute(_in_spans(on_sqlite, of_users=user_ids is not None), values).all()
+    return list({row[0]: Cycle(*row) for row in rows}.values())
+
+
+def longer_than(
+    conn: Connection,
+    longest: timedelta,
+    spans: Sequence[Span],
+    *,
+    user_ids: Sequence[str] | None = None,
+) -> list[Cycle]:
+    """The cycles in rooms of these names that LiveKit says were longer and went on to the `after`
+    of a span of the name or beyond; few, but all later ones are looked at to find them."""
+    on_sqlite = is_sqlite(conn)
+    values = bound(spans, on_sqlite=on_sqlite) | _of_users(user_ids)
+    values |= {"longest_s": longest.total_seconds() - 1}  # SQLite's days are not that exact
+    rows = conn.execute(_longer(on_sqlite, of_users=user_ids is not None), values).all()
     return list({row[0]: Cycle(*row) for row in rows}.values())
 
 
@@ -257,14 +272,14 @@ def _own(on_sqlite: bool) -> list[ColumnElement[bool]]:
 
 @cache
 def _in_spans(on_sqlite: bool, *, of_users: bool) -> CompoundSelect[Any]:
-    """The conditions of `_in_time`, with a row of the table of spans for their values."""
+    """The conditions of `_in_time` but for one (`_longer`), with a row of the table of spans for
+    their values."""
     spans, columns = table(on_sqlite=on_sqlite), cycles.c
     joined_at, left_at = columns.joined_at, columns.left_at
     since, until, after = spans.c.since, spans.c.until, spans.c.after
     ways = [
         joined_at.between(since, until),
         joined_at.is_(None) & (columns.aborted_at >= since),
-        (joined_at < since) & (left_at >= after),
         (joined_at < since)
         & or_(left_at.is_(None), left_at < after)
         & (columns.last_seen_at >= since),
@@ -273,6 +288,24 @@ def _in_spans(on_sqlite: bool, *, of_users: bool) -> CompoundSelect[Any]:
     own = _own(on_sqlite) if of_users else []
     return union_all(
         *(select(*IN_ORDER).join_from(spans, cycles, of_name & way).where(*own) for way in ways)
+    )
+
+
+@cache
+def _longer(on_sqlite: bool, *, of_users: bool) -> Select[Any]:
+    """Whoever joined before a span's `since` and left after its `after` was there so long."""
+    spans, columns = table(on_sqlite=on_sqlite), cycles.c
+    if on_sqlite:
+        days = func.julianday(columns.left_at) - func.julianday(columns.joined_at)
+        seconds = days * timedelta(days=1).total_seconds()
+    else:
+        seconds = func.extract("epoch", columns.left_at - columns.joined_at)
+    later = (columns.room_name == spans.c.word) & (columns.left_at >= spans.c.after)
+    own = _own(on_sqlite) if of_users else []
+    return (
+        select(*IN_ORDER)
+        .join_from(spans, cycles, later)
+        .where(seconds > bindparam("longest_s", type_=Float), *own)
     )
 
 

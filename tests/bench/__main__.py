@@ -26,6 +26,7 @@ from tests.bench.receiving import receiving
 from tests.bench.refusing import refusing
 from tests.bench.registering import registering
 from tests.bench.replaying import replaying
+from tests.bench.reports import reports
 from tests.bench.rush import rush
 from tests.bench.seeing import seeing
 from tests.bench.stack import stack
@@ -48,6 +49,7 @@ BENCHES: dict[str, Bench] = {
     "seeing": seeing,
     "registering": registering,
     "replaying": replaying,
+    "reports": reports,
     "ledger": ledger,
     "rush": rush,
     "growth": growth,

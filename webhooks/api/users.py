@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from datetime import datetime
 from functools import partial
+from typing import Any
 
 from flask import Blueprint
 from redis.exceptions import RedisError
 
 from models.domain.tally import Tally
+from models.ledger import person
 from models.lookup import personal
 from models.lookup.personal import Attended
+from models.lookup.session_list import Wanted
 from models.storage import db
 from webhooks.api.roster import EXPORT_TIMEOUT_SECONDS
 from webhooks.door import address, auth, reading
@@ -21,7 +25,7 @@ from webhooks.door.problems import RETRY_AFTER_SECONDS, Problem, forbidden
 from webhooks.door.reading import Source
 from webhooks.door.responses import Response
 from webhooks.door.sending import take_seat
-from webhooks.schemas import answers, event_replies
+from webhooks.schemas import answers, event_replies, fields
 from webhooks.schemas.event_bodies import EraseQuery
 from webhooks.schemas.report_fields import TALLY
 from webhooks.schemas.report_queries import PersonQuery, place
@@ -42,13 +46,16 @@ def attendance(user_id: str) -> Response:
     """One person's statuses over time, the session that began last first.
 
     A participant's token gets their own, the token of a room's admin anybody's, both in sessions of
-    that room; an operator's anybody's in all sessions.
+    that room; an operator's anybody's in all sessions. An operator also gets all that is kept of
+    the person, as a file: with `export`.
     """
     now, caller, asked = present(), auth.caller(), PersonQuery.of_request()
     named = address.of_path(user_id, query="user_id")
     if not caller.may_see(named, in_own_room=True):
         raise forbidden()
     take_seat(caller)
+    if asked.export:
+        return _export(auth.operator(), named, now)
     answer = partial(_attendance, caller=caller, user_id=named, asked=asked)
     return reading.from_standby(answer, now=now)
 
@@ -72,6 +79,41 @@ def _attendance(source: Source, *, caller: Caller, user_id: str, asked: PersonQu
             "next": following,
         }
     )
+
+
+def _export(_: Caller, user_id: str, now: datetime) -> Response:
+    """Everything that is kept of the person, as one file. The primary is asked: what a standby has
+    not heard of yet is kept all the same."""
+    rules = backend().rules
+    with db.snapshot(unhurried().engine, timeout=EXPORT_TIMEOUT_SECONDS) as conn:
+        theirs = list(personal.attendances(conn, user_id, Wanted(now), rules=rules))
+        kept = person.entries(conn, user_id, rules=rules)
+        events = [event_replies.line(one) | {"payload": payload} for one, payload in kept]
+    if not theirs and not events:
+        raise Problem(404, "unknown-user", "Nothing is kept of a person of this id.")
+    sent = answers.answer(_everything(user_id, theirs) | {"events": events, "next": None})
+    sent.headers.set("Content-Disposition", "attachment", filename="person.json")
+    return sent
+
+
+def _everything(user_id: str, theirs: list[Attended]) -> dict[str, Any]:
+    """All sessions of the person, with their visits and their names."""
+    tally, names = Tally(), set[str | None]()
+    for each in theirs:
+        if each.counts:
+            tally.add(each.session, each.attendance)
+        registered = answers.expected_people(each.session).get(user_id)
+        names |= {each.attendance.name, registered.name if registered else None}
+    return {
+        "user_id": user_id,
+        "attendances": [
+            answers.status(each.session, each.attendance)
+            | {"cycles": [fields.VISIT.of(visit) for visit in each.attendance.visits]}
+            for each in theirs
+        ],
+        "summary": TALLY.of(tally),
+        "names": sorted(name for name in names if name),
+    }
 
 
 @users.delete("/<user_id>")

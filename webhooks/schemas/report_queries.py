@@ -46,10 +46,13 @@ class PersonQuery(Query):
     until: Bound | None = Field(None, alias="to", description="Begun before.")
     after: Place | None = Field(None, description="The `next` of the page before.")
     limit: int = Field(100, ge=1, le=1000)
+    export: bool = Field(
+        False, description="For operators: all that is kept of them, as a file; nothing filters it."
+    )
 
     def wanted(self, now: datetime, *, of_room: str | None) -> Wanted:
         """The sessions that it asks for; with `of_room`, of those of that room."""
-        filters = self.model_dump(exclude={"after", "limit"})
+        filters = self.model_dump(exclude={"after", "limit", "export"})
         return Wanted(now=now, of_room=of_room, **filters)
 
     def is_beyond(self, began_at: datetime, session_id: str) -> bool:

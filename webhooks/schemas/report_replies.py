@@ -7,7 +7,8 @@ from typing import Any
 from pydantic import ConfigDict, Field
 
 from webhooks.schemas import replies
-from webhooks.schemas.replies import Reply, Status, Summary, declared
+from webhooks.schemas.event_replies import EventLine
+from webhooks.schemas.replies import Cycle, Reply, Status, Summary, declared
 from webhooks.schemas.report_fields import GRID, REPORT_PERSON, REPORT_SESSION, REPORT_TALLY, TALLY
 
 SUMMARY = dict.fromkeys(Summary.model_fields, 0) | {"total": 1, "completed": 1}
@@ -64,12 +65,30 @@ PERSON: dict[str, Any] = {
 }
 
 
+class PersonStatus(Status):
+    """One person's status in one session."""
+
+    cycles: list[Cycle] | None = Field(None, description="With `?export=1`: the visits by join.")
+
+
+class KeptEvent(EventLine):
+    """One event of the ledger, with what was kept of it."""
+
+    payload: dict[str, Any] | None
+
+
 class PersonAttendance(Reply):
     """One person's statuses, the session that began last first."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [PERSON]})
 
     user_id: str
-    attendances: list[Status]
+    attendances: list[PersonStatus]
     summary: PersonSummary = Field(description="Of all pages.")
+    names: list[str] | None = Field(
+        None, description="With `?export=1`: what they are registered as, and were called."
+    )
+    events: list[KeptEvent] | None = Field(
+        None, description="With `?export=1`: what the ledger has of them, the newest first."
+    )
     next: str | None
