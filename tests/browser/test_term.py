@@ -252,9 +252,10 @@ def test_a_cell_says_in_words_what_it_shows(opened: Open, course: Course) -> Non
 
 def test_a_course_is_taken_away_as_a_file(opened: Open, course: Course, in_chromium: None) -> None:
     page = opened(f"/courses/{COURSE}?lang=en#token={teacher()}")
-    with page.expect_download() as download:
-        page.get_by_role("button", name="Download CSV").click()
-    assert download.value.suggested_filename == "report-quran-autumn.csv"
+    for button, kind in (("Download CSV", "csv"), ("Download Excel", "xlsx")):
+        with page.expect_download() as download:
+            page.get_by_role("button", name=button).click()
+        assert download.value.suggested_filename == f"report-quran-autumn.{kind}"
 
 
 def excuse(course: Course, session: str, user: str) -> None:

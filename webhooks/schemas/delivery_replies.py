@@ -11,7 +11,7 @@ from models.tables.delivery import Delivery, Status
 from webhooks.door.values import Word
 from webhooks.schemas.bodies import Query
 from webhooks.schemas.fields import Count, instant
-from webhooks.schemas.replies import ROSTER, Reply, RosterLine, RosterSession, Summary
+from webhooks.schemas.replies import ROSTER, Correction, Reply, RosterLine, RosterSession, Summary
 
 MAX_PAGE = 1_000
 
@@ -94,6 +94,7 @@ class FinalData(Reply):
     session: RosterSession
     summary: Summary
     attendances: list[RosterLine] | None = Field(description="Null when they are too many.")
+    corrections: list[Correction] = Field(description="Those that are not undone, by age.")
     roster_path: str
 
 

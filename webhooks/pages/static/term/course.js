@@ -3,7 +3,7 @@
 import { put, write } from "../dom.js";
 import { download } from "../export.js";
 import * as token from "../token.js";
-import { counted, language, number, words } from "../words.js";
+import { counted, language, number, words, zone } from "../words.js";
 import { askAll, at } from "./api.js";
 import { paint, showColumns } from "./grid.js";
 import { classesPage } from "./links.js";
@@ -34,7 +34,9 @@ for (const button of document.querySelectorAll("[data-sort]")) {
   button.addEventListener("click", () => sortBy(button.dataset.sort));
 }
 part("print").addEventListener("click", () => print());
-part("download").addEventListener("click", take);
+for (const button of document.querySelectorAll("[data-format]")) {
+  button.addEventListener("click", () => take(button.dataset.format));
+}
 document.addEventListener("visibilitychange", () => document.hidden || (held && look()));
 followPointer(part("people"));
 token.start(open);
@@ -115,8 +117,9 @@ function sortBy(column) {
   show();
 }
 
-async function take() {
-  const query = new URLSearchParams({ course_id: course, format: "csv" });
+async function take(format) {
+  const form = { format, tz: zone(), lang: document.documentElement.lang };
+  const query = new URLSearchParams({ course_id: course, ...form });
   const code = await download(`${REPORT}?${query}`, held).catch(() => 0);
   if (code === 401 || code === 403) refuse(code);
   else write(part("trouble"), code === 200 ? "" : words.trouble.export);

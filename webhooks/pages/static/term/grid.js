@@ -1,6 +1,6 @@
 /** The grid of a course: a row for each person, a column for each class, rows kept when sorted. */
 
-import { arrange, make, put, write } from "../dom.js";
+import { arrange, make, place, put, write } from "../dom.js";
 import { fill, isolate, language, number, percent, start, words } from "../words.js";
 import { showMark, wordOf } from "./marks.js";
 import { classPage, personPage } from "./links.js";
@@ -10,6 +10,7 @@ const part = (id) => document.getElementById(id);
 const dayFormat = new Intl.DateTimeFormat(language, { day: "numeric" });
 const monthFormat = new Intl.DateTimeFormat(language, { month: "short" });
 const rows = new Map(); // by person
+const filled = new WeakMap(); // whom each row shows
 const SUMS = ["attended", "late", "missed", "share"];
 
 let columns = []; // the sessions
@@ -18,9 +19,10 @@ let columns = []; // the sessions
 export function showColumns(sessions) {
   const same = sessions.map(({ id }) => id).join("\n") === columns.map(({ id }) => id).join("\n");
   columns = sessions;
+  place(document.querySelector(".grid"), "--count", String(sessions.length));
   if (!same) {
     for (const old of document.querySelectorAll("#heads .class, #totals .class")) old.remove();
-    part("heads").append(...sessions.map(head));
+    part("heads").append(...sessions.map((session, nth) => head(session, sessions[nth - 1])));
     part("totals").append(...sessions.map(() => make("td", "class")));
     for (const row of rows.values()) row.remove();
     rows.clear();
@@ -34,8 +36,10 @@ function came(summary) {
   return total ? number(summary.completed) : "";
 }
 
-function head({ id, title, from }) {
-  const cell = make("th", "class");
+/** The month stands on paper only where it changes: there is little room. */
+function head({ id, title, from }, before) {
+  const month = (at) => (at ? monthFormat.format(at) : null);
+  const cell = make("th", month(from) === month(before?.from) ? "class same-month" : "class");
   cell.scope = "col";
   const link = make("a");
   link.href = classPage(id);
@@ -82,6 +86,8 @@ function newRow() {
 }
 
 function fillRow(row, person, course) {
+  if (filled.get(row) === person) return; // twelve thousand cells are not looked at to sort them
+  filled.set(row, person);
   const [who, attended, late, missed, share, ...cells] = row.children;
   const link = who.firstChild;
   write(link.firstChild, person.title);

@@ -6,9 +6,9 @@
 import { arrange, make, place, put, write } from "../dom.js";
 import { grouped } from "../person.js";
 import { counted, day, fill, isolate, number, span, time, words } from "../words.js";
-import { status } from "./classes.js";
+import { status } from "../term/classes.js";
 import { dayOf } from "./days.js";
-import { classPage, coursePage } from "./links.js";
+import { classPage, coursePage } from "../term/links.js";
 import { watch } from "./presence.js";
 
 const say = words.sessions;

@@ -5,8 +5,8 @@
 
 import { arrange, make, place, put, write } from "../dom.js";
 import { fill, isolate, language, percent, start, words } from "../words.js";
-import { classPage } from "./links.js";
-import { showMark, wordOf } from "./marks.js";
+import { classPage } from "../term/links.js";
+import { showMark, wordOf } from "../term/marks.js";
 
 export const AVERAGED = 4; // classes
 

@@ -1,6 +1,6 @@
 /** A person's classes as their page has them, the first first: instants as milliseconds. */
 
-import { markOf } from "./marks.js";
+import { markOf } from "../term/marks.js";
 
 const OVER = ["attended", "late", "early", "below", "absent", "excused"];
 

@@ -2,8 +2,8 @@
 
 import { arrange, make, put, write } from "../dom.js";
 import { percent, span, start, time, words } from "../words.js";
-import { classPage } from "./links.js";
-import { showMark, wordOf } from "./marks.js";
+import { classPage } from "../term/links.js";
+import { showMark, wordOf } from "../term/marks.js";
 
 const body = document.getElementById("lines");
 const lines = new Map(); // by session

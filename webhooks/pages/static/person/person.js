@@ -3,12 +3,12 @@
 import { make, put, write } from "../dom.js";
 import * as token from "../token.js";
 import { fill, language, number, percent, words, zone } from "../words.js";
-import { ask, askAll, at } from "./api.js";
+import { ask, askAll, at } from "../term/api.js";
 import { pathOf } from "../address.js";
 import { own } from "./attended.js";
-import { coursePage, personPage } from "./links.js";
-import { showLegend } from "./marks.js";
-import { refusal } from "./refusal.js";
+import { coursePage, personPage } from "../term/links.js";
+import { showLegend } from "../term/marks.js";
+import { refusal } from "../term/refusal.js";
 import { showLines } from "./lines.js";
 import { showStrip } from "./strip.js";
 

@@ -13,12 +13,12 @@ import {
   words,
   zone,
 } from "../words.js";
-import { ask, askAll, at } from "./api.js";
-import { byTime, classes, matching } from "./classes.js";
+import { ask, askAll, at } from "../term/api.js";
+import { byTime, classes, matching } from "../term/classes.js";
 import { showClasses, showCourses } from "./class_list.js";
 import { bounds, dayOf, isDay, midnight, moved } from "./days.js";
-import { classesPage } from "./links.js";
-import { refusal } from "./refusal.js";
+import { classesPage } from "../term/links.js";
+import { refusal } from "../term/refusal.js";
 
 const POLL_MS = 60_000;
 const TICK_MS = 5_000;

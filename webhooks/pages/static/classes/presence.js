@@ -5,7 +5,7 @@
 
 import { write } from "../dom.js";
 import { both, counted, words } from "../words.js";
-import { status } from "./classes.js";
+import { status } from "../term/classes.js";
 
 const AGAIN_MS = 20_000;
 const PAUSE_MS = 1_000;
