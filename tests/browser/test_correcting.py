@@ -127,3 +127,16 @@ def test_an_admin_of_a_further_room_is_told_that_they_may_not(over: Class, opene
     dialog.get_by_label("Reason").fill("…")
     dialog.get_by_role("button", name="Save").click()
     expect(dialog.get_by_role("alert")).to_have_text(re.compile("does not correct this class"))
+
+
+def test_the_share_of_the_time_that_a_class_was_held_is_shown(quran: Class, opened: Open) -> None:
+    """Its teacher came half an hour late: who stayed with them missed nothing."""
+    quran.registered(began=100, hosts=["t"], expected=[{"user_id": "1", "name": "Ada"}])
+    quran.happens(*quran.visit("t", 70, 40), *quran.visit("1", 70, 40, name="Ada"))
+    expect(row(opened(path()), "Ada")).to_contain_text("100% of the time held")
+
+
+def test_without_a_schedule_the_share_of_the_time_held_is_shown(quran: Class, opened: Open) -> None:
+    quran.happens(*quran.visit("1", 30, name="Ada"), *quran.visit("2", 15, name="Bo"))
+    line = row(opened(path(session="quran-98")), "Bo")
+    expect(line).to_contain_text(re.compile(r"(49\.\d|50|50\.\d)% of the time held"))

@@ -7,6 +7,7 @@ const STATUSES = ["present", "left", "not_joined", "completed", "absent", "excus
 
 const MUCH = 1 / 5; // of somebody's time: when LiveKit knows nothing of so much, the page says so
 const MINUTE_SECONDS = 60;
+const HELD_APART = 5; // percent
 
 const FILTERS = {
   all: () => true,
@@ -63,9 +64,16 @@ function person(attendance, { start, end, expects }) {
     early: attendance.left_early ? end - left : null,
     length: attendance.join_count ? attendance.duration_seconds * 1000 : null,
     percentage: attendance.attendance_percentage,
+    held: heldNote(attendance),
     below: attendance.attendance_status === "completed" && attendance.meets_minimum === false,
     visits: attendance.cycles.map((cycle) => visit(cycle, attendance)),
   };
+}
+
+/** The share of the time in which the class was held, where it says something else. */
+function heldNote({ held_percentage: held, attendance_percentage: share, join_count: visits }) {
+  const isKnown = held !== null && visits > 0;
+  return isKnown && (share === null || Math.abs(held - share) >= HELD_APART) ? held : null;
 }
 
 /** What LiveKit confirmed of it, and how many connections never came up. */

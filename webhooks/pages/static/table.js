@@ -65,7 +65,7 @@ function mark(name) {
 }
 
 function fillRow(row, person, shown) {
-  const { below, joined, late, left, early, length, percentage, visits, failed } = person;
+  const { below, joined, late, left, early, length, percentage, held, visits, failed } = person;
   const [who, ...cells] = row.children;
   fillWho(who, person);
   put(row.dataset, "user", person.id);
@@ -74,7 +74,7 @@ function fillRow(row, person, shown) {
   fillCell(cells[0], state ?? person.status, [doubt(person), facts(person)].filter(Boolean).join(" · "));
   fillCell(cells[1], joined && time(joined), late !== null && said("late", late));
   fillCell(cells[2], left && time(left), early !== null && said("early", early));
-  fillCell(cells[3], length !== null && span(length));
+  fillCell(cells[3], length !== null && span(length), held !== null && heldShare(held));
   fillCell(cells[4], percentage !== null && percent(percentage));
   fillCell(cells[5], number(visits.length), failed && counted(words.roster.failed, failed));
   showBars(cells[6].firstChild, person, shown);
@@ -104,6 +104,10 @@ function facts({ corrected, status, length, factsStatus, factsLength }) {
   const state = words.state[factsStatus] ?? factsStatus;
   if (factsStatus !== status) return fill(words.correcting.facts, { state });
   return factsLength === (length ?? 0) ? "" : fill(words.correcting.facts, { state: span(factsLength) });
+}
+
+function heldShare(held) {
+  return fill(words.roster.held, { share: percent(held) });
 }
 
 function said(what, length) {
