@@ -13,6 +13,15 @@ Case = schemathesis.Case[Any]
 
 
 @schemathesis.hook
+def map_case(context: schemathesis.HookContext, case: Case) -> Case:
+    """Which fields go with a correction follows from its kind: what fits is made a note."""
+    body: Any = case.body
+    if _corrects_with_more(case):
+        case.body = {"user_id": body["user_id"], "reason": body["reason"], "kind": "note"}
+    return case
+
+
+@schemathesis.hook
 def filter_case(context: schemathesis.HookContext, case: Case) -> bool:
     """Whether shape alone decides about this request."""
     beyond = (
@@ -21,6 +30,7 @@ def filter_case(context: schemathesis.HookContext, case: Case) -> bool:
         _ends_before_it_begins,
         _is_two_paths,
         _names_no_zone,
+        _corrects_with_more,
     )
     return not any(is_beyond(case) for is_beyond in beyond)
 
@@ -46,6 +56,17 @@ def _ends_before_it_begins(case: Case) -> bool:
 def _is_two_paths(case: Case) -> bool:
     """An event may be called `replay`: what that path allows is told of both."""
     return case.method == "OPTIONS" and case.operation.path == "/api/events/replay"
+
+
+def _corrects_with_more(case: Case) -> bool:
+    """Which fields go with a correction follows from its kind, and some have to be known."""
+    body: Any = case.body
+    if case.meta is None or not case.meta.generation.mode.is_positive:
+        return False  # it is refused for its shape
+    if not case.operation.path.endswith("/corrections") or not isinstance(body, dict):
+        return False
+    more = {"from", "to", "participant_sid", "as", "always"}
+    return body.get("kind") != "note" or bool(more & body.keys())
 
 
 def _names_no_zone(case: Case) -> bool:

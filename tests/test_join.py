@@ -203,6 +203,7 @@ def test_a_leave_ends_its_visit_exactly(planned: Rollcall) -> None:
     assert cycle["left_at"] == seen["last_left_at"]
     assert without(cycle, "joined_at", "left_at") == {
         "participant_sid": None,
+        "visit": visit,
         "source": "client",
         "kind": "STANDARD",
         "disconnect_reason": None,

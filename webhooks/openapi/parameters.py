@@ -8,6 +8,7 @@ from typing import Any
 from pydantic.json_schema import GenerateJsonSchema
 from werkzeug.routing import Rule
 
+from models.domain.json_fields import MAX_ID_BYTES
 from webhooks.door.operation import Operation
 from webhooks.door.values import MAX_MADE_ID_BYTES
 
@@ -35,10 +36,15 @@ class Untitled(GenerateJsonSchema):
         return value
 
 
+OF_SESSION = {"session", "session_id"}
+"""Names whose ids may be made on the spot: longer by a day."""
+
+
 def of_path(rule: Rule) -> Iterator[Json]:
     """The route's variables, and the query's that says what a path can't."""
     for name in sorted(rule.arguments):
-        schema = {"type": "string", "minLength": 1, "maxLength": MAX_MADE_ID_BYTES}
+        most = MAX_MADE_ID_BYTES if name in OF_SESSION else MAX_ID_BYTES
+        schema = {"type": "string", "minLength": 1, "maxLength": most}
         parameter = {"name": name, "in": "path", "required": True, "schema": schema}
         if name not in IN_QUERY:
             yield parameter

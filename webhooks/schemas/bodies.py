@@ -7,7 +7,7 @@ from typing import IO, Annotated, Any, ClassVar, Literal, Self
 
 import orjson
 from flask import request
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, model_validator
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from models.domain.correction_payload import MAX_REASON_LENGTH
@@ -133,7 +133,7 @@ class CorrectionBody(Body):
     same_as: Id | None = Field(
         None, alias="as", description="Of `same_person`: the `user_id` whose visits they are."
     )
-    always: bool = Field(
+    always: StrictBool = Field(
         False, description="Of `same_person`: also in later sessions of this room."
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timedelta
 from typing import Annotated
 
@@ -13,6 +14,9 @@ from webhooks.door.values import Bound, Word
 from webhooks.schemas.bodies import FileQuery, Query, SessionFilters
 
 CURSOR_SEPARATOR = "_"
+PLACE = re.compile(rf"[0-9]{{1,17}}{CURSOR_SEPARATOR}[\s\S]*")
+"""Microseconds since 1970, and a session's id."""
+
 ONE_MICROSECOND = timedelta(microseconds=1)
 
 
@@ -31,7 +35,11 @@ def _is_place(text: str) -> str:
     return text
 
 
-Place = Annotated[str, Field(max_length=400), AfterValidator(_is_place)]
+Place = Annotated[
+    str,
+    AfterValidator(_is_place),
+    Field(max_length=400, json_schema_extra={"pattern": f"^{PLACE.pattern}$"}),
+]
 
 
 class PersonQuery(Query):
@@ -70,7 +78,7 @@ def place(began_at: datetime, session_id: str) -> str:
 
 def place_of(text: str) -> tuple[int, str]:
     """When the session of the cursor began, in microseconds, and its id. Raises ValueError."""
-    microseconds, separator, session_id = text.partition(CURSOR_SEPARATOR)
-    if not separator or not microseconds.isascii() or not microseconds.isdigit():
+    if not PLACE.fullmatch(text):
         raise ValueError("is no cursor that a page gave")
+    microseconds, _, session_id = text.partition(CURSOR_SEPARATOR)
     return int(microseconds), session_id
