@@ -223,8 +223,4 @@ def test_words_that_are_no_filter_are_refused(rollcall: Rollcall) -> None:
         ("/api/users/5/attendance", {"after": "98"}),
         ("/api/users/5/attendance", {"after": "9" * 30 + "_98"}),
     ):
-        answer = get(rollcall, path, **query)
-        if query.get("after", "").startswith("999"):
-            assert told(answer)["attendances"] == []
-        else:
-            assert problem(answer) == (400, "invalid"), query
+        assert problem(get(rollcall, path, **query)) == (400, "invalid"), query
