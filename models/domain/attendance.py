@@ -146,7 +146,7 @@ def uncounted(
         unconfirmed = visit.unconfirmed(owners, own, now=now)
         for cycle in own:
             reason = "unconfirmed" if cycle in unconfirmed else counting.why_not(cycle, rules)
-            if cycle.cycle_id in meeting.corrections.not_visits:
+            if cycle.cycle_id in meeting.corrections.not_visits_of(cycle.user_id):
                 reason = "corrected"
             began_at = cycle.began_at or cycle.last_seen_at
             if reason is None or began_at is None:
@@ -197,7 +197,7 @@ def _visits(
         )
     ]
     if meeting.corrections:
-        not_visits = meeting.corrections.not_visits
+        not_visits = meeting.corrections.not_visits_of(user_id)
         parts = [part for part in parts if part.cycle.cycle_id not in not_visits]
         parts += [visit.added(each) for each in meeting.corrections.added(user_id)]
     return tuple(sorted(parts, key=lambda part: (part.joined_at, part.cycle.cycle_id)))

@@ -85,12 +85,12 @@ class Corrections:
         """The times that were added to what the facts say of this person."""
         return [each for each in self.of_person(user_id) if each.adds]
 
-    @cached_property
-    def not_visits(self) -> frozenset[str]:
-        """The ids of the cycles that do not count."""
+    def not_visits_of(self, user_id: str) -> frozenset[str]:
+        """The ids of the cycles that do not count, of the person whose identity this is."""
+        said = self.of_person(self.same_as.get(user_id, user_id)) if self.made else ()
         return frozenset(
             each.participant_sid
-            for each in self.made
+            for each in said
             if each.kind == "not_a_visit" and each.participant_sid
         )
 

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from functools import reduce
 from typing import get_args
 
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from models.domain import attendance, corrections, held
@@ -18,9 +18,11 @@ from models.domain.corrections import Correction, Corrections, Kind
 from models.domain.event import CORRECTED, CORRECTION_UNDONE, Event
 from models.domain.merge import merge_correction
 from models.domain.visit import Visit
-from tests.build import Folded, at, folded
-from tests.test_merge import FOLD, INSTANTS, REGISTERED, RULES, TOLD
+from tests.build import Folded, at, folded, joined
+from tests.test_merge import FOLD as LONG
+from tests.test_merge import INSTANTS, REGISTERED, RULES, TOLD
 
+FOLD = settings(LONG, max_examples=30)
 NOW = at("03:00 +1")
 PEOPLE = ("5", "6", "7")
 
@@ -88,8 +90,15 @@ def test_what_is_undone_is_as_if_it_was_never_said(
         assert seen(known, undone, user) == seen(known, [], user)
 
 
+OF_ANOTHER = Correction(
+    "CO_0", "98", "quran-98", "6", "not_a_visit", at("13:58"), "teacher", participant_sid="PA_1"
+)
+"""Nobody's visit is taken away by what is said of somebody else."""
+
+
 @FOLD
 @given(TOLD, CORRECTIONS)
+@example([joined("13:58", sid="PA_1", user="5")], [OF_ANOTHER])
 def test_the_facts_alone_stand_beside_what_was_corrected(
     told: list[Event], said_of_it: list[Correction]
 ) -> None:
