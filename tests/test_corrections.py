@@ -363,6 +363,51 @@ def test_what_is_not_there_is_not_corrected(a_class: Rollcall) -> None:
     assert problem(gone) == (404, "no-correction")
 
 
+@on_sqlite
+def test_who_sees_one_room_of_a_session_reads_no_correction_of_others(rollcall: Rollcall) -> None:
+    """Any room's metadata can name a session that nobody registered."""
+    for room in ("a", "b"):
+        words = Words(sid=f"PA_{room}", user=room, room=f"RM_{room}", room_name=room, names="u")
+        words["room_created"] = ago(30)
+        rollcall.deliver(joined(ago(20), **words))
+    correct(rollcall, "b", "note", of=ops_token(), on="u", reason="of b alone")
+    seen = rollcall.roster("u", of=token("teacher", "a", roomAdmin=True))
+    assert told(seen)["corrections"] == []
+    assert "of b alone" in rollcall.roster("u").text
+
+
+def test_the_longest_ids_are_corrected_and_rebuilt(rollcall: Rollcall, terminal: Terminal) -> None:
+    user = "ü" * 133
+    rollcall.put("98", scheduled_at=ago(100).isoformat(), expected=[{"user_id": user}])
+    assert correct(rollcall, user, "excused", of=ops_token()).status_code == 201
+    assert terminal.json("events", "verify")["differences"] == []
+
+
+def test_who_is_somebody_else_has_no_line_though_expected(a_class: Rollcall) -> None:
+    correct(a_class, "7", "same_person", **{"as": "6"})
+    assert "7" not in lines(a_class)
+    assert told(a_class.roster("98"))["summary"]["total"] == 3
+
+
+def test_what_counts_for_always_is_undone_where_it_counts(a_class: Rollcall) -> None:
+    expected = [{"user_id": "6"}]
+    a_class.put("99", room_name="quran-98", scheduled_at=ago(30).isoformat(), expected=expected)
+    made = told(correct(a_class, "+49 30 1", "same_person", always=True, **{"as": "6"}))
+    a_class.delete("98")
+    url = session_url("99", f"corrections/{made['correction_id']}")
+    answer = a_class.client.delete(url, headers=bearer(teacher()))
+    assert told(answer)["undone_by"] == "teacher"
+    assert told(a_class.roster("99"))["corrections"] == []
+
+
+def test_who_lost_their_only_visit_can_have_it_back(rollcall: Rollcall) -> None:
+    visit = told(rollcall.join("quran-98"))["visit"]
+    made = told(correct(rollcall, "5", "not_a_visit", on="quran-98", participant_sid=visit))
+    url = session_url("quran-98", f"corrections/{made['correction_id']}")
+    assert rollcall.client.delete(url, headers=bearer(teacher())).status_code == 200
+    assert lines(rollcall, "quran-98")["5"]["join_count"] == 1
+
+
 # --- held -----------------------------------------------------------------------------------------
 
 

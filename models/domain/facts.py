@@ -320,7 +320,8 @@ class Meeting:
             session_type=word.session_type,
             academy_id=word.academy_id,
         )
-        seen = (each for each in self.corrections.made if not each.adds)
+        about_visits = ("not_a_visit", "same_person")  # the others may be of other rooms' people
+        seen = (each for each in self.corrections.made if each.kind in about_visits)
         return replace(
             self,
             session=of_room,

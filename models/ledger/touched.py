@@ -14,7 +14,7 @@ from models.domain.corrections import Correction
 from models.domain.facts import Cycle, Room, Rules, Session
 from models.ledger import made
 from models.settings.settings import Settings
-from models.tables import room, session
+from models.tables import correction, room, session
 
 ONE_DAY = timedelta(days=1)
 
@@ -46,7 +46,7 @@ def by(
     stand: by name, by metadata, by id, or made on the spot. `fresh` are the rooms that are new, or
     elsewhere than before: what was joined by hand while they lived may be theirs now. What is
     `corrected` is its session's, and for always its room's too."""
-    said = by_corrections(corrected)
+    said = by_corrections(conn, corrected)
     names = {each.name for each in some_rooms}
     names |= {each.room_name for each in some_cycles if each.room_name}
     if not names:
@@ -69,11 +69,14 @@ def by(
     return Touched(ids | said.sessions, names | said.names)
 
 
-def by_corrections(corrected: Iterable[Correction]) -> Touched:
-    """The sessions that are corrected, and the names of the rooms that are so for always."""
+def by_corrections(conn: Connection, corrected: Iterable[Correction]) -> Touched:
+    """The sessions that are corrected; for always, those in which it counts too, and the name of
+    the room."""
     made = list(corrected)
-    always = {each.room_name for each in made if each.always_from is not None}
-    return Touched({each.session_id for each in made}, always)
+    always = [each for each in made if each.always_from is not None]
+    ids = {each.session_id for each in made}
+    ids |= {session_id for each in always for session_id in correction.counts_in(conn, each)}
+    return Touched(ids, {each.room_name for each in always})
 
 
 def by_expectations(conn: Connection, expecting: Iterable[Session], rules: Rules) -> set[str]:

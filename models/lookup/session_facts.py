@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from heapq import merge
 from itertools import groupby
@@ -13,7 +14,7 @@ from sqlalchemy import Connection
 
 from models.domain import attendance, held, ownership
 from models.domain.attendance import Attendance
-from models.domain.corrections import by_person
+from models.domain.corrections import NONE, by_person
 from models.domain.counting import Uncounted
 from models.domain.facts import Cycle, Meeting, Room, Rules, Session
 from models.domain.held import Held
@@ -104,7 +105,7 @@ def everyone(
     corrections = known.meeting.corrections
     if corrections.same_as:
         cycles = sorted(by_person(corrections, cycles).items())
-    awaited = known.meeting.session.awaited | corrections.people
+    awaited = (known.meeting.session.awaited - corrections.same_as.keys()) | corrections.people
     people = merge(cycles, ((user_id, ()) for user_id in sorted(awaited)), key=itemgetter(0))
     for user_id, groups in groupby(people, itemgetter(0)):
         own = [each for _, some_cycles in groups for each in some_cycles]
@@ -159,7 +160,8 @@ def _owns_something(conn: Connection, known: Facts, rules: Rules) -> bool:
     if any(_begins_in(life, known.meeting, rules) for life in known.meeting.rooms):
         return True
     now, people = datetime.now(UTC), sorted(cycles_by_user(conn, known.reach).items())
-    return any(seen.visits for seen in everyone(known, people, now=now, rules=rules))
+    uncorrected = replace(known, meeting=replace(known.meeting, corrections=NONE))
+    return any(seen.visits for seen in everyone(uncorrected, people, now=now, rules=rules))
 
 
 def _begins_in(life: Room, meeting: Meeting, rules: Rules) -> bool:

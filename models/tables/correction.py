@@ -25,6 +25,7 @@ from sqlalchemy import (
 from models.domain.corrections import Correction, Corrections, effective
 from models.domain.facts import Session, made_for
 from models.storage.db import Instant, Key, among, metadata, partial
+from models.tables.session import sessions
 
 ONE_DAY = timedelta(days=1)
 FIELDS = tuple(field.name for field in fields(Correction))
@@ -77,6 +78,17 @@ def of_sessions(conn: Connection, sessions: Sequence[Session]) -> dict[str, Corr
         for each, some in counting.items()
         if some
     }
+
+
+def counts_in(conn: Connection, made: Correction) -> list[str]:
+    """The ids of the sessions in which a correction for always may count: those with the same
+    `room_name` that begin then or later, or have no schedule."""
+    column = sessions.c
+    statement = select(column.id).where(
+        column.room_name == made.room_name,
+        or_(column.scheduled_at.is_(None), column.scheduled_at >= made.always_from),
+    )
+    return list(conn.execute(statement).scalars())
 
 
 def naming(conn: Connection, user_ids: Iterable[str]) -> list[Correction]:

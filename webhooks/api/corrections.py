@@ -21,6 +21,7 @@ from models.domain import event as events
 from models.domain.corrections import Correction
 from models.domain.event import CORRECTED, CORRECTION_UNDONE
 from models.domain.facts import Session, made_for
+from models.domain.json_fields import EPOCH
 from models.domain.timetable import WINDOW
 from models.ledger import apply, erasure
 from models.lookup import session_facts
@@ -77,8 +78,10 @@ def make(session: str) -> Response:
     Query.of_request()
     body = CorrectionBody.of_request()
     with changing(backend()) as change:
-        corrected = _look_up(change.conn, caller, asked, now)
-        db.lock(change.conn, [f"session:{corrected.session.id}"])
+        erasure.hold_drains(change.conn, shared=True)  # before any row, as drains do
+        meant = _look_up(change.conn, caller, asked, now).session.id
+        db.lock(change.conn, [f"session:{meant}"])
+        corrected = _look_up(change.conn, caller, asked, now)  # as whoever held it left it
         if correction.count(change.conn, corrected.session.id) >= MOST_CORRECTIONS:
             detail = f"This session has {MOST_CORRECTIONS} corrections, and takes no more."
             raise Problem(409, "too-many-corrections", detail)
@@ -119,9 +122,10 @@ def undo(session: str, correction_id: str) -> Response:
     now, caller, asked = present(), auth.administrator(), address.of_path(session)
     Query.of_request()
     with changing(backend()) as change:
+        erasure.hold_drains(change.conn, shared=True)  # before any row, as drains do
         corrected = _look_up(change.conn, caller, asked, now)
         known = correction.locked(change.conn, [correction_id]).get(correction_id)
-        if known is None or known.session_id != corrected.session.id:
+        if known is None or not _counts_in(known, corrected):
             raise Problem(404, "no-correction", "This session has no correction of this id.")
         if known.undone_at is None:
             known = replace(known, undone_at=now, undone_by=corrected.author)
@@ -149,6 +153,12 @@ def _look_up(conn: Connection, caller: Caller, asked: str, now: datetime) -> _Co
     return _Corrected(known, caller.user_id or BY_OPERATOR)
 
 
+def _counts_in(made: Correction, corrected: _Corrected) -> bool:
+    """Whether it was made in this session, or counts in it for always."""
+    counting = {each.id for each in corrected.known.meeting.corrections.made}
+    return made.session_id == corrected.session.id or made.id in counting
+
+
 def _is_of_room(session: Session, room_name: str | None) -> bool:
     if session.registered:
         return session.room_name == room_name
@@ -174,6 +184,8 @@ def _check_span(session: Session, body: CorrectionBody, now: datetime) -> None:
         return
     if end > now:
         raise _refused("to", "is still to come")
+    if start == EPOCH:
+        raise _refused("from", "is no time of any class")
     if end - start > backend().rules.max_cycle:
         raise _refused("to", "is later than MAX_CYCLE_HOURS after `from`")
     first, last = session.scheduled_at, session.ends_at
@@ -208,8 +220,7 @@ def _began(session: Session, now: datetime) -> datetime:
 
 
 def _record(change: Change, said: Correction, kind: str, event_id: str, *, at: datetime) -> None:
-    """Put the event into the ledger and apply it."""
-    erasure.hold_drains(change.conn, shared=True)
+    """Put the event into the ledger and apply it. Hold the drains before (`erasure`)."""
     event = events.of_correction(said, kind, event_id, at=at)
     payload: Mapping[str, Any] = correction_payload.write(
         said, event=kind, event_id=event_id, at=at

@@ -73,7 +73,7 @@ def roster(meeting: Meeting | None, people: Sequence[Attendance], now: datetime)
     """Everybody's attendance, with names and visits."""
     session = meeting.session if meeting else None
     expected, when_held = expected_people(session), held.held(session, people)
-    corrections = meeting.corrections.made if meeting else ()
+    corrections = meeting.corrections.made if meeting and meeting.only is None else ()
     return {
         "session": {"session_id": session and session.id, **fields.SESSION.of(session)},
         "summary": summary(people),

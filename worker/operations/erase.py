@@ -136,7 +136,7 @@ def _remember(change: Change, person: _Person, rules: Rules) -> tuple[dict[str, 
     for session_id in person.expected_by:
         erasure.rename_expected(conn, session_id, user_id, pseudonyms[session_id])
     erased_corrections.rename(conn, user_id, corrections, pseudonyms)
-    change.keys |= person.touched | touched.by_corrections(corrections).keys
+    change.keys |= person.touched | touched.by_corrections(conn, corrections).keys
     return hidden, len(corrections)
 
 

@@ -11,6 +11,7 @@ let api = null; // asks the HTTP API; set by `start`
 let trouble = null; // shows what is wrong
 let next = null; // where the next page begins
 let asked = ""; // the status of what is shown
+let lists = 0; // an answer to an earlier list is left
 
 /** Have the list work: `ask` is how to ask the API, `tell` how to show what is wrong. */
 export function start(ask, tell) {
@@ -23,14 +24,16 @@ export function start(ask, tell) {
 
 /** Show the section where receivers are configured, and what is in it when it comes to be seen. */
 export function show(check) {
+  if (!check) return; // what could not be asked does not vanish
   const section = part("deliveries");
   const was = section.hidden;
-  section.hidden = !check || check.finding === "deliveries.none";
+  section.hidden = check.finding === "deliveries.none";
   if (was && !section.hidden) list();
 }
 
 async function list() {
   asked = part("deliveries-status").value;
+  lists += 1;
   next = null;
   part("deliveries-rows").replaceChildren();
   await page();
@@ -38,12 +41,12 @@ async function list() {
 
 /** An answer that was overtaken, by another status or by the same press twice, is left. */
 async function page() {
-  const [status, after] = [asked, next];
+  const [status, after, nth] = [asked, next, lists];
   const filters = { ...(status && { status }), ...(after && { after }) };
   const query = new URLSearchParams({ limit: PAGE, ...filters });
   try {
     const told = await api(`/api/deliveries?${query}`);
-    if (status !== asked || after !== next) return;
+    if (nth !== lists || after !== next) return;
     next = told.next;
     part("deliveries-rows").append(...told.deliveries.map(row));
     part("deliveries-more").hidden = !next;

@@ -94,6 +94,7 @@ function address(wanted = {}) {
 }
 
 async function take(what, format) {
+  if (!held) return;
   const form = { format, tz: zone(), lang: document.documentElement.lang };
   const url = address({ ...form, ...(what === "visits" && { cycles: "1" }) });
   const code = await download(url, held).catch(() => 0);

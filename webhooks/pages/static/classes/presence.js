@@ -9,6 +9,7 @@ import { status } from "../term/classes.js";
 
 const AGAIN_MS = 20_000;
 const PAUSE_MS = 1_000;
+const SETTLES_MS = 30 * 60_000;
 const ORDER = ["present", "left", "not_joined", "completed", "absent", "excused"];
 
 const known = new WeakMap(); // by row: what is asked for, and when it was last
@@ -55,7 +56,8 @@ function isDue({ session, askedAt, isDone }) {
 
 async function refresh(row) {
   const { session, roster } = known.get(row);
-  const isOver = status(session, Date.now()) === "over";
+  // Until it has settled, somebody may be inside.
+  const isOver = session.to !== null && Date.now() >= session.to + SETTLES_MS;
   known.set(row, { ...known.get(row), askedAt: Date.now() });
   const { body } = await roster(session);
   if (!body) return; // asked again like one that runs

@@ -129,7 +129,7 @@ function show() {
 }
 
 function roster(session) {
-  return ask(at(session.path), {}, held);
+  return held ? ask(session.path, {}, held) : { body: null };
 }
 
 function showHeading() {

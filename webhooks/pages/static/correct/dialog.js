@@ -13,6 +13,7 @@ const fields = form.elements;
 let person = null; // whose attendance is corrected
 let shown = null; // the roster that they are on
 let ask = null; // asks the API; rejects with a sentence
+let acting = false; // one press is one correction
 let changed = null; // called once something was corrected or undone
 
 form.addEventListener("change", showDetails);
@@ -123,13 +124,18 @@ function instant(text) {
 
 /** Ask the API; the dialog closes once it did what was asked, else it says why not. */
 async function act(request) {
+  if (acting) return;
+  const whom = person;
+  acting = true;
   write(part("correction-trouble"), "");
   try {
     await request();
-    dialog.close();
+    if (whom === person) dialog.close();
     changed();
   } catch (error) {
-    write(part("correction-trouble"), error.message);
+    if (whom === person) write(part("correction-trouble"), error.message);
+  } finally {
+    acting = false;
   }
 }
 

@@ -23,6 +23,7 @@ const PATH = pathOf("/api/users/", person, { named: "user_id", after: "/attendan
 let held = null; // the token
 let known = null; // the last answer
 let poll = 0;
+let looks = 0; // an answer that a later question overtook is left
 
 document.addEventListener("visibilitychange", () => document.hidden || (held && look()));
 token.start(open);
@@ -37,6 +38,8 @@ async function open(given) {
 
 async function look() {
   clearTimeout(poll);
+  if (!held) return;
+  const nth = ++looks;
   const attendances = [];
   let summary = null;
   const query = { limit: "1000", ...(course && { course_id: course }) };
@@ -44,6 +47,7 @@ async function look() {
     attendances.push(...body.attendances);
     summary = body.summary;
   });
+  if (nth !== looks) return;
   if (code === 401 || code === 403) return refuse(code);
   if (code === 200) known = { summary, classes: own(attendances) };
   write(part("trouble"), code === 200 ? "" : words.trouble.never);

@@ -24,6 +24,7 @@ let held = null; // the token
 let report = null; // the last answer
 let down = false; // sorted from the greatest
 let poll = 0;
+let looks = 0; // an answer that a later question overtook is left
 
 controls.addEventListener("submit", (event) => event.preventDefault());
 controls.addEventListener("input", ({ target }) => {
@@ -51,9 +52,12 @@ function open(given) {
 
 async function look() {
   clearTimeout(poll);
+  if (!held) return;
+  const nth = ++looks;
   const pages = [];
   const query = { course_id: course, grid: "1", limit: "1000" };
   const { code } = await askAll(REPORT, query, held, (body) => pages.push(body));
+  if (nth !== looks) return;
   if (code === 401 || code === 403) return refuse(code);
   if (code === 200) report = joined(pages);
   write(part("trouble"), code === 200 ? "" : words.trouble.never);
@@ -118,6 +122,7 @@ function sortBy(column) {
 }
 
 async function take(format) {
+  if (!held) return;
   const form = { format, tz: zone(), lang: document.documentElement.lang };
   const query = new URLSearchParams({ course_id: course, ...form });
   const code = await download(`${REPORT}?${query}`, held).catch(() => 0);
