@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import IO, Protocol
+from typing import IO, TYPE_CHECKING, Protocol
 
 from webhooks.sheets.csv_sheet import CsvSheet
 from webhooks.sheets.form import Form
 from webhooks.sheets.table import Row, Table
-from webhooks.sheets.xlsx_sheet import XlsxSheet
+
+if TYPE_CHECKING:
+    from webhooks.sheets.xlsx_sheet import XlsxSheet
 
 
 class Sheet(Protocol):
@@ -26,6 +28,13 @@ class Sheet(Protocol):
 def opened(file: IO[bytes], table: Table, form: Form) -> Iterator[Sheet]:
     """A sheet that writes to `file`. The file is whole when the block ends without an error, and
     stays open; after an error nothing of it is of use, and no temporary file is left."""
-    writer = CsvSheet if form.format == "csv" else XlsxSheet
-    with writer.opened(file, table, form) as sheet:
+    with _writer(form).opened(file, table, form) as sheet:
         yield sheet
+
+
+def _writer(form: Form) -> type[CsvSheet] | type[XlsxSheet]:
+    if form.format == "csv":
+        return CsvSheet
+    from webhooks.sheets.xlsx_sheet import XlsxSheet  # noqa: PLC0415  (most processes write none)
+
+    return XlsxSheet
