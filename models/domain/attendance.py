@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from models.domain import counting, ownership, visit
+from models.domain import counting, ownership, share, visit
 from models.domain.corrections import NONE
 from models.domain.counting import Uncounted
 from models.domain.facts import Cycle, Meeting, Rules, Session
@@ -297,8 +297,7 @@ def _percentage(session: Session, inside: timedelta | None) -> float | None:
     """Share of the scheduled time spent inside, in percent, one decimal, half up."""
     if inside is None or session.scheduled_at is None or session.ends_at is None:
         return None
-    whole = session.ends_at - session.scheduled_at
-    return ((2000 * inside + whole) // (2 * whole)) / 10
+    return share.percentage(inside, session.ends_at - session.scheduled_at)
 
 
 def _is_late(session: Session, in_class: Sequence[Visit]) -> bool | None:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from models.domain import share
 from models.domain.attendance import Attendance
 from models.domain.facts import Session
 
@@ -45,7 +46,7 @@ class Held:
             ),
             timedelta(0),
         )
-        return ((2000 * inside + whole) // (2 * whole)) / 10
+        return share.percentage(inside, whole)
 
 
 NEVER = Held(())

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
+from models.domain import share
 from models.domain.attendance import Attendance
 from models.domain.facts import Session
 
@@ -66,7 +67,7 @@ class Tally:
     @property
     def attendance_percentage(self) -> float | None:
         """Share of the scheduled time spent inside, in percent, one decimal, half up."""
-        return self._tenths / 10 if self.scheduled_us else None
+        return share.percentage(self.inside_us, self.scheduled_us) if self.scheduled_us else None
 
     @property
     def below_minimum(self) -> bool | None:
@@ -74,9 +75,5 @@ class Tally:
         duration; None where no session has one."""
         if not self.required_us:
             return None
-        return self._tenths * (MILLIONTHS // 10) * self.required_us < self.required
-
-    @property
-    def _tenths(self) -> int:
-        """Tenths of a percent."""
-        return (2000 * self.inside_us + self.scheduled_us) // (2 * self.scheduled_us)
+        shown = share.tenths(self.inside_us, self.scheduled_us)
+        return shown * (MILLIONTHS // 10) * self.required_us < self.required
