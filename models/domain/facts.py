@@ -9,12 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
-from models.domain.corrections import NONE, Corrections
+from models.domain.corrections import NONE, Correction, Corrections
 from models.domain.timetable import Calendar
 
 Source = Literal["livekit", "client", "reconciler", "import", "operator"]
@@ -79,6 +79,18 @@ class Session:
         """Whether the room is its own: by `room_name`, or by a name in `rooms` (`name*`: all that
         begin so)."""
         return room_name in self.exact_names or room_name.startswith(self.prefixes)
+
+    def takes(self, made: Correction) -> bool:
+        """Whether a correction counts here: it was made of this session, or for always of its room,
+        and then of this time or earlier."""
+        if made.session_id == self.id:
+            return True
+        if made.always_from is None or made.room_name != self.room_name:
+            return False
+        if self.scheduled_at is not None:
+            return made.always_from <= self.scheduled_at
+        _, day = made_for(self.id)
+        return day is None or made.always_from.astimezone(UTC).date() <= day
 
     @property
     def awaited(self) -> frozenset[str]:

@@ -4,30 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
-from datetime import UTC, datetime, time, timedelta
+from functools import cache
 from typing import Any
 
 from sqlalchemy import (
     Column,
-    ColumnElement,
+    CompoundSelect,
     Connection,
     Index,
     Row,
     Table,
     Text,
-    and_,
     func,
     or_,
     select,
     union_all,
 )
 
-from models.domain.corrections import Correction, Corrections, effective
-from models.domain.facts import Session, made_for
-from models.storage.db import Instant, Key, among, metadata, partial
+from models.domain.corrections import NONE, Correction, Corrections, effective
+from models.domain.facts import Session
+from models.storage.db import Instant, Key, among, among_bound, is_sqlite, metadata, partial
+from models.tables.session import read as read_session
 from models.tables.session import sessions
 
-ONE_DAY = timedelta(days=1)
 FIELDS = tuple(field.name for field in fields(Correction))
 
 corrections = Table(
@@ -55,40 +54,27 @@ corrections = Table(
 
 def of_session(conn: Connection, session: Session) -> Corrections:
     """What counts in the session: what was said of it, and of its room for always."""
-    statement = select(corrections).where(_of(session), corrections.c.undone_at.is_(None))
-    return effective(read(row) for row in conn.execute(statement))
+    return of_sessions(conn, [session]).get(session.id, NONE)
 
 
 def of_sessions(conn: Connection, sessions: Sequence[Session]) -> dict[str, Corrections]:
-    """The same for each of these sessions with a schedule, by id; those without any are left
-    out."""
-    column, there = corrections.c, corrections.c.undone_at.is_(None)
-    of_ids = select(corrections).where(
-        there, among(conn, column.session_id, sorted(each.id for each in sessions))
-    )
-    of_rooms = select(corrections).where(
-        there,
-        among(conn, column.room_name, sorted({each.room_name for each in sessions})),
-        column.always_from.is_not(None),
-    )
-    made = [read(row) for row in conn.execute(union_all(of_ids, of_rooms))]
-    counting = {each.id: [one for one in made if _counts(one, each)] for each in sessions if made}
-    return {
-        each: effective({one.id: one for one in some}.values())
-        for each, some in counting.items()
-        if some
+    """The same for each of these sessions, by id; those without any are left out."""
+    values = {
+        "ids": sorted(each.id for each in sessions),
+        "names": sorted({each.room_name for each in sessions}),
     }
+    made = {row.id: read(row) for row in conn.execute(_of(is_sqlite(conn)), values)}
+    if not made:
+        return {}
+    counting = {each.id: [one for one in made.values() if each.takes(one)] for each in sessions}
+    return {session_id: effective(some) for session_id, some in counting.items() if some}
 
 
-def counts_in(conn: Connection, made: Correction) -> list[str]:
-    """The ids of the sessions in which a correction for always may count: those with the same
-    `room_name` that begin then or later, or have no schedule."""
-    column = sessions.c
-    statement = select(column.id).where(
-        column.room_name == made.room_name,
-        or_(column.scheduled_at.is_(None), column.scheduled_at >= made.always_from),
-    )
-    return list(conn.execute(statement).scalars())
+def counts_in(conn: Connection, made: Correction) -> set[str]:
+    """The ids of the sessions in which a correction for always counts."""
+    of_room = select(sessions).where(sessions.c.room_name == made.room_name)
+    known = map(read_session, conn.execute(of_room))
+    return {each.id for each in known if each.takes(made)}
 
 
 def naming(conn: Connection, user_ids: Iterable[str]) -> list[Correction]:
@@ -110,11 +96,6 @@ def count(conn: Connection, session_id: str) -> int:
     """How many were made in the session."""
     counted = select(func.count()).where(corrections.c.session_id == session_id)
     return conn.execute(counted).scalar_one()
-
-
-def find(conn: Connection, correction_id: str) -> Correction | None:
-    """The correction of this id, undone or not."""
-    return of_ids(conn, [correction_id]).get(correction_id)
 
 
 def of_ids(conn: Connection, ids: Iterable[str]) -> dict[str, Correction]:
@@ -141,20 +122,13 @@ def as_row(correction: Correction) -> dict[str, Any]:
     return {name: getattr(correction, name) for name in FIELDS}
 
 
-def _counts(one: Correction, session: Session) -> bool:
-    """As `_of` has it, of a session with a schedule."""
-    if one.session_id == session.id:
-        return True
-    if one.room_name != session.room_name or one.always_from is None:
-        return False
-    return session.scheduled_at is not None and one.always_from <= session.scheduled_at
-
-
-def _of(session: Session) -> ColumnElement[bool]:
-    column = corrections.c
-    always = [column.room_name == session.room_name, column.always_from.is_not(None)]
-    if session.scheduled_at is not None:
-        always.append(column.always_from <= session.scheduled_at)
-    elif (day := made_for(session.id)[1]) is not None:
-        always.append(column.always_from < datetime.combine(day, time(), UTC) + ONE_DAY)
-    return or_(column.session_id == session.id, and_(*always))
+@cache
+def _of(on_sqlite: bool) -> CompoundSelect[Any]:
+    """Built once: a status that is not cached asks it too."""
+    column, there = corrections.c, corrections.c.undone_at.is_(None)
+    of_ids = among_bound(column.session_id, "ids", on_sqlite=on_sqlite)
+    of_rooms = among_bound(column.room_name, "names", on_sqlite=on_sqlite)
+    return union_all(
+        select(corrections).where(there, of_ids),
+        select(corrections).where(there, of_rooms, column.always_from.is_not(None)),
+    )
