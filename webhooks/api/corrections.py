@@ -6,10 +6,8 @@ changes no fact, and is undone by a further event.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time
-from typing import Any
 from uuid import uuid4
 
 import structlog
@@ -28,6 +26,7 @@ from models.lookup import session_facts
 from models.lookup.meetings import Facts
 from models.storage import db
 from models.tables import correction, webhook_event
+from webhooks.api import meant
 from webhooks.door import address, auth
 from webhooks.door.callers import Caller
 from webhooks.door.context import backend, context, present
@@ -141,14 +140,10 @@ def _look_up(conn: Connection, caller: Caller, asked: str, now: datetime) -> _Co
     `room_name`, and those that are made on the spot for its days.
     """
     context().room_access.check(caller, asked, None, now=now)
-    rules = backend().rules
-    known = session_facts.facts_at(conn, asked, user_id=None, now=now, rules=rules)
-    if address.is_another_rooms(caller, known.meeting if known else None, asked):
-        known = session_facts.facts_of_name(conn, asked, user_id=None, now=now, rules=rules)
-    meeting = address.visible(caller, known.meeting if known else None, asked, None, now=now)
-    if known is None or meeting is None:
+    known = meant.facts(conn, caller, asked, now=now)
+    if known is None:
         raise Problem(404, "no-session", "Nothing is known of this session yet.")
-    if not caller.operates and not _is_of_room(meeting.session, caller.room):
+    if not caller.operates and not _is_of_room(known.meeting.session, caller.room):
         raise forbidden()
     return _Corrected(known, caller.user_id or BY_OPERATOR)
 
@@ -222,10 +217,8 @@ def _began(session: Session, now: datetime) -> datetime:
 def _record(change: Change, said: Correction, kind: str, event_id: str, *, at: datetime) -> None:
     """Put the event into the ledger and apply it. Hold the drains before (`erasure`)."""
     event = events.of_correction(said, kind, event_id, at=at)
-    payload: Mapping[str, Any] = correction_payload.write(
-        said, event=kind, event_id=event_id, at=at
-    )
-    webhook_event.record_applied(change.conn, event, dict(payload))
+    payload = correction_payload.write(said, event=kind, event_id=event_id, at=at)
+    webhook_event.record_applied(change.conn, event, payload)
     touched = apply.apply(change.conn, [event], now=at, settings=backend().settings)
     change.keys.update(touched.keys)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from flask import Blueprint, Response
 from sqlalchemy import Connection
 
@@ -13,7 +11,7 @@ from models.lookup import session_facts
 from models.lookup.meetings import Facts
 from models.lookup.reach import Reach
 from models.storage import db
-from webhooks.api import exports
+from webhooks.api import exports, meant
 from webhooks.door import address, auth, reading
 from webhooks.door.callers import Caller
 from webhooks.door.context import backend, context, present
@@ -107,14 +105,10 @@ def _file(source: Source, caller: Caller, asked: str, wanted: RosterQuery, form:
 def _facts(conn: Connection, source: Source, caller: Caller, asked: str) -> Facts | None:
     """The session's facts, as far as this caller may see them; None when nothing is known of it
     yet. What a standby does not know may not have come to it: NotThere."""
-    now, rules = source.as_of, backend().rules
-    known = session_facts.facts_at(conn, asked, user_id=None, now=now, rules=rules)
-    if address.is_another_rooms(caller, known.meeting if known else None, asked):
-        known = session_facts.facts_of_name(conn, asked, user_id=None, now=now, rules=rules)
-    meeting = address.visible(caller, known.meeting if known else None, asked, None, now=now)
-    if meeting is None and source.is_standby:
+    known = meant.facts(conn, caller, asked, now=source.as_of)
+    if known is None and source.is_standby:
         raise reading.NotThere
-    return replace(known, meeting=meeting) if known and meeting else None
+    return known
 
 
 def _nothing(asked: str) -> Facts:
