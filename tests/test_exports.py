@@ -39,7 +39,6 @@ from tests.doors import (
     told,
 )
 from webhooks.api import exports
-from webhooks.api.roster import EXPORT_TIMEOUT_SECONDS
 from webhooks.app import create_app
 from webhooks.door.context import EXTENSION
 from webhooks.door.unsent import Unsent
@@ -406,8 +405,8 @@ def test_a_report_that_cant_be_finished_is_no_report(app: Flask, a_class: Rollca
 
 def test_only_an_export_may_wait_long_for_the_database(postgres_url: str) -> None:
     engine = make_engine(postgres_url, timeout=REQUEST.database)
-    with db.snapshot(engine, timeout=EXPORT_TIMEOUT_SECONDS) as conn:
-        assert _timeout(conn) == EXPORT_TIMEOUT_SECONDS
+    with db.snapshot(engine, timeout=exports.TIMEOUT_SECONDS) as conn:
+        assert _timeout(conn) == exports.TIMEOUT_SECONDS
         sent = _connection(conn)
     with db.reading(engine) as conn:
         assert _connection(conn) is sent

@@ -12,7 +12,7 @@ from flask import Response, request, send_file
 
 from models.domain.attendance import Attendance
 from models.domain.facts import Session
-from models.domain.held import Held
+from models.domain.held import NEVER, Held
 from webhooks.door.context import backend
 from webhooks.door.operation import CSV, JSON
 from webhooks.schemas import answers
@@ -22,6 +22,9 @@ from webhooks.sheets import sheet
 from webhooks.sheets.form import MEDIA_TYPES, XLSX, Form, Format, file_name
 from webhooks.sheets.sheet import Sheet
 from webhooks.sheets.table import Column, Kind, Row, Table
+
+TIMEOUT_SECONDS = 10.0
+"""What the database has for the first row of a file: it sorts everybody's visits before."""
 
 IN_MEMORY_BYTES = 1024 * 1024
 """A larger file is written to disk."""
@@ -89,21 +92,22 @@ def answer(table: Table, form: Form, fill: Callable[[Sheet], str]) -> Response:
     return sent
 
 
-def rows(
-    session: Session,
-    people: Iterable[Attendance],
-    *,
-    when_held: Held,
-    now: datetime,
-    visits: bool,
+def person_rows(
+    session: Session, people: Iterable[Attendance], when_held: Held, *, now: datetime
 ) -> Iterator[Row]:
-    """Everybody's attendance as rows of PERSONS, or with `visits` of VISITS, as people come."""
+    """Everybody's attendance as rows of PERSONS, as people come."""
     expected = answers.expected_people(session)
     of_session = (*SESSION.cells(session), now)
     for attendance in people:
         line = answers.Line(attendance, expected.get(attendance.user_id), when_held)
-        if not visits:
-            yield session.id, *ROSTER_LINE.cells(line), *of_session
-            continue
+        yield session.id, *ROSTER_LINE.cells(line), *of_session
+
+
+def visit_rows(session: Session, people: Iterable[Attendance], *, now: datetime) -> Iterator[Row]:
+    """Everybody's visits as rows of VISITS, as people come."""
+    expected = answers.expected_people(session)
+    of_session = (*SESSION.cells(session), now)
+    for attendance in people:
+        line = answers.Line(attendance, expected.get(attendance.user_id), NEVER)
         for visit in attendance.visits:
             yield session.id, attendance.user_id, line.name, *VISIT.cells(visit), *of_session

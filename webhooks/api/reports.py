@@ -18,7 +18,6 @@ from models.lookup.report import People, SessionOver
 from models.lookup.session_list import Wanted
 from models.storage import db
 from webhooks.api import exports
-from webhooks.api.roster import EXPORT_TIMEOUT_SECONDS
 from webhooks.door import auth, reading
 from webhooks.door.callers import Caller
 from webhooks.door.context import backend, present
@@ -79,7 +78,7 @@ def attendance() -> Response:
 
 def _json(source: Source, caller: Caller, asked: ReportQuery) -> Response:
     people, sessions = People(after=asked.after, most=asked.limit + 1), []
-    with db.snapshot(source.engine, timeout=EXPORT_TIMEOUT_SECONDS) as conn:
+    with db.snapshot(source.engine, timeout=exports.TIMEOUT_SECONDS) as conn:
         for over in report.sessions_over(
             conn, _wanted(source, caller, asked), rules=backend().rules
         ):
@@ -114,7 +113,7 @@ def _file(source: Source, caller: Caller, asked: ReportQuery, form: Form) -> Res
     rows = _attendance_rows if asked.grid else _person_rows
 
     def fill(sheet: Sheet) -> str:
-        with db.snapshot(source.engine, timeout=EXPORT_TIMEOUT_SECONDS) as conn:
+        with db.snapshot(source.engine, timeout=exports.TIMEOUT_SECONDS) as conn:
             for row in rows(conn, wanted):
                 sheet.add(row)
         return asked.course_id or asked.academy_id or asked.room_name or EVERYTHING

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from datetime import datetime
+
 from flask import Blueprint, Response
 from sqlalchemy import Connection
 
+from models.domain.attendance import Attendance
 from models.domain.facts import Cycle, Meeting, Session
 from models.lookup import reach as reaching
 from models.lookup import session_facts
@@ -23,9 +27,7 @@ from webhooks.schemas.bodies import RosterQuery
 from webhooks.schemas.replies import Roster
 from webhooks.sheets.form import XLSX, Form
 from webhooks.sheets.sheet import Sheet
-
-EXPORT_TIMEOUT_SECONDS = 10.0
-"""What the database has for the first row of an export: it sorts everybody's visits before."""
+from webhooks.sheets.table import Row
 
 SHORT_ROSTER = 1_000
 """Visits, or people who are expected. A longer roster takes a seat, as an export does."""
@@ -89,17 +91,31 @@ def _file(source: Source, caller: Caller, asked: str, wanted: RosterQuery, form:
     now, visits = source.as_of, wanted.cycles
 
     def fill(sheet: Sheet) -> str:
-        with db.snapshot(source.engine, timeout=EXPORT_TIMEOUT_SECONDS) as conn:
+        with db.snapshot(source.engine, timeout=exports.TIMEOUT_SECONDS) as conn:
             known = _facts(conn, source, caller, asked) or _nothing(asked)
-            session, cycles = known.meeting.session, reaching.by_user(conn, known.reach)
-            rules = backend().rules
-            when_held = session_facts.when_held(conn, known, now=now, rules=rules)
-            people = session_facts.everyone(known, cycles, now=now, rules=rules)
-            for row in exports.rows(session, people, when_held=when_held, now=now, visits=visits):
+            session = known.meeting.session
+            rows = _visit_rows if visits else _person_rows
+            for row in rows(conn, known, now):
                 sheet.add(row)
         return session.id
 
     return exports.answer(exports.VISITS if visits else exports.PERSONS, form, fill)
+
+
+def _person_rows(conn: Connection, known: Facts, now: datetime) -> Iterator[Row]:
+    when_held = session_facts.when_held(conn, known, now=now, rules=backend().rules)
+    people = _everyone(conn, known, now)
+    return exports.person_rows(known.meeting.session, people, when_held, now=now)
+
+
+def _visit_rows(conn: Connection, known: Facts, now: datetime) -> Iterator[Row]:
+    return exports.visit_rows(known.meeting.session, _everyone(conn, known, now), now=now)
+
+
+def _everyone(conn: Connection, known: Facts, now: datetime) -> Iterator[Attendance]:
+    """A person at a time, however many there are."""
+    cycles = reaching.by_user(conn, known.reach)
+    return session_facts.everyone(known, cycles, now=now, rules=backend().rules)
 
 
 def _facts(conn: Connection, source: Source, caller: Caller, asked: str) -> Facts | None:

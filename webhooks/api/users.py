@@ -16,7 +16,7 @@ from models.lookup import personal
 from models.lookup.personal import Attended
 from models.lookup.session_list import Wanted
 from models.storage import db
-from webhooks.api.roster import EXPORT_TIMEOUT_SECONDS
+from webhooks.api import exports
 from webhooks.door import address, auth, reading
 from webhooks.door.callers import Caller
 from webhooks.door.context import backend, present, unhurried
@@ -63,7 +63,7 @@ def attendance(user_id: str) -> Response:
 def _attendance(source: Source, *, caller: Caller, user_id: str, asked: PersonQuery) -> Response:
     wanted = asked.wanted(source.as_of, of_room=None if caller.operates else caller.room)
     page, tally = list[Attended](), Tally()
-    with db.snapshot(source.engine, timeout=EXPORT_TIMEOUT_SECONDS) as conn:
+    with db.snapshot(source.engine, timeout=exports.TIMEOUT_SECONDS) as conn:
         for each in personal.attendances(conn, user_id, wanted, rules=backend().rules):
             if each.counts:
                 tally.add(each.session, each.attendance)
@@ -85,7 +85,7 @@ def _export(_: Caller, user_id: str, now: datetime) -> Response:
     """Everything that is kept of the person, as one file. The primary is asked: what a standby has
     not heard of yet is kept all the same."""
     rules = backend().rules
-    with db.snapshot(unhurried().engine, timeout=EXPORT_TIMEOUT_SECONDS) as conn:
+    with db.snapshot(unhurried().engine, timeout=exports.TIMEOUT_SECONDS) as conn:
         theirs = list(personal.attendances(conn, user_id, Wanted(now), rules=rules))
         kept = person.entries(conn, user_id, rules=rules)
         events = [event_replies.line(one) | {"payload": payload} for one, payload in kept]
