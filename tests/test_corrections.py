@@ -387,6 +387,8 @@ def test_who_is_somebody_else_has_no_line_though_expected(a_class: Rollcall) -> 
     correct(a_class, "7", "same_person", **{"as": "6"})
     assert "7" not in lines(a_class)
     assert told(a_class.roster("98"))["summary"]["total"] == 3
+    listed = a_class.client.get("/api/users/7/attendance", headers=bearer(ops_token()))
+    assert told(listed)["attendances"] == []
 
 
 def test_what_counts_for_always_is_undone_where_it_counts(a_class: Rollcall) -> None:

@@ -309,6 +309,13 @@ class Meeting:
         heard = (word.heard_at for word in self.by_hand.values())
         return max((at for at in heard if at is not None), default=None)
 
+    @property
+    def listed(self) -> frozenset[str]:
+        """The user ids that are on the roster without a visit that counts: its hosts, those that it
+        expects unless they are somebody else, and whom a correction adds."""
+        others = self.corrections.same_as.keys()
+        return (self.session.awaited - others) | self.corrections.people
+
     def seen_from(self, room_name: str | None) -> Meeting | None:
         """What somebody with a token for rooms of this name may see of it; None when nothing.
 

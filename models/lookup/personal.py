@@ -6,7 +6,7 @@ The last are looked for by their cycles, and each is confirmed by the session's 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -49,9 +49,17 @@ def identities(conn: Connection, user_id: str) -> tuple[set[str], list[Correctio
     return known, told
 
 
-def candidates(conn: Connection, user_id: str, *, now: datetime, rules: Rules) -> set[str]:
-    """The ids of all sessions that may be the person's, and perhaps of more."""
-    known, told = identities(conn, user_id)
+def candidates(
+    conn: Connection,
+    user_id: str,
+    known: Iterable[str],
+    told: Iterable[Correction],
+    *,
+    now: datetime,
+    rules: Rules,
+) -> set[str]:
+    """The ids of all sessions that may be the person's, and perhaps of more: `known` and `told` are
+    what `identities` found."""
     rows = conn.execute(select(cycles).where(has_one_of(conn, cycles.c.user_id, known)))
     theirs = [cycle.read(row) for row in rows]
     owned = stays.owned_by(conn, theirs, user_id, now=now, rules=rules)
@@ -64,11 +72,12 @@ def attendances(
 ) -> Iterator[Attended]:
     """The person's sessions among those that are wanted, the one that began last first; of those
     that began together by id."""
-    ids, known = candidates(conn, user_id, now=wanted.now, rules=rules), identities(conn, user_id)
+    known, told = identities(conn, user_id)
+    ids = candidates(conn, user_id, known, told, now=wanted.now, rules=rules)
     began = session_list.beginnings(conn, wanted.among(ids))
     newest = sorted(sorted(began), key=lambda each: began[each], reverse=True)
     gathered = batches.of_sessions(
-        conn, newest, rules=rules, user_ids=sorted(known[0]), seen_from=wanted.of_room
+        conn, newest, rules=rules, user_ids=sorted(known), seen_from=wanted.of_room
     )
     for each in gathered:
         meeting = each.facts.meeting
@@ -78,7 +87,7 @@ def attendances(
             for one in each.cycles.get(identity, ())
         ]
         seen = each.facts.view(user_id, own, now=wanted.now, rules=rules)
-        if seen.visits or user_id in meeting.session.awaited | meeting.corrections.people:
+        if seen.visits or user_id in meeting.listed:
             over = attendance.is_over(meeting, now=wanted.now, rules=rules)
             yield Attended(meeting.session, began[meeting.session.id], over, seen)
 

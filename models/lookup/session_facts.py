@@ -105,12 +105,12 @@ def everyone(
     corrections = known.meeting.corrections
     if corrections.same_as:
         cycles = sorted(by_person(corrections, cycles).items())
-    awaited = (known.meeting.session.awaited - corrections.same_as.keys()) | corrections.people
-    people = merge(cycles, ((user_id, ()) for user_id in sorted(awaited)), key=itemgetter(0))
+    listed = known.meeting.listed
+    people = merge(cycles, ((user_id, ()) for user_id in sorted(listed)), key=itemgetter(0))
     for user_id, groups in groupby(people, itemgetter(0)):
         own = [each for _, some_cycles in groups for each in some_cycles]
         seen = known.view(user_id, own, now=now, rules=rules)
-        if seen.visits or user_id in awaited:
+        if seen.visits or user_id in listed:
             yield seen
 
 
