@@ -1,22 +1,30 @@
 /** The operators' console: what is well, what failed and why, and all of it once more. */
 
-import * as deliveries from "./deliveries.js";
+import * as deliveries from "./ops/deliveries.js";
+import { paged } from "./ops/paged.js";
 import { root } from "./root.js";
 import * as token from "./token.js";
 import { counted, fill, number, second, words } from "./words.js";
 
 const LOOK_MS = 5_000;
 const WATCH_MS = 500;
-const PAGE = 50;
 const NOT_REPLAYED = ["pending", "unreadable"];
 const say = words.ops;
 
 const part = (id) => document.getElementById(id);
 const findings = JSON.parse(part("findings").textContent);
 const filters = part("filters");
+const ledger = paged({
+  path: "/api/events",
+  name: "events",
+  ask: api,
+  parts: { rows: part("events"), more: part("more"), found: part("found") },
+  row,
+  say,
+  failed,
+});
 
 let held = null; // the token
-let next = null; // where the next page of the ledger begins
 let asked = {}; // the filters of what is shown
 let look = 0;
 const troubles = {};
@@ -26,7 +34,6 @@ filters.addEventListener("submit", (event) => {
   list();
 });
 filters.addEventListener("change", list);
-part("more").addEventListener("click", () => page());
 part("replay").addEventListener("click", () => replay({ status: "any", ...asked }));
 part("replaying-close").addEventListener("click", () => part("replaying").close());
 part("event-close").addEventListener("click", () => part("event").close());
@@ -143,32 +150,16 @@ function chosen() {
 }
 
 /** Show the ledger anew, from its newest event. */
-async function list() {
+function list() {
   asked = chosen();
-  next = null;
   part("replay").disabled = NOT_REPLAYED.includes(asked.status);
-  part("events").replaceChildren();
-  await page();
+  ledger(asked);
 }
 
-/** An answer that was overtaken is left: by other filters, or by one to the same press twice. */
-async function page() {
-  const [filtered, after] = [asked, next];
-  const query = new URLSearchParams({ ...filtered, limit: PAGE, ...(after && { after }) });
-  try {
-    const told = await api(`/api/events?${query}`);
-    if (filtered !== asked || after !== next) return;
-    next = told.next;
-    part("events").append(...told.events.map(row));
-    part("more").hidden = !next;
-    const shown = part("events").childElementCount;
-    part("found").textContent = shown ? counted(say.shown, shown) : say.none;
-    trouble("list", null);
-  } catch (error) {
-    if (!held || filtered !== asked) return;
-    part("found").textContent = say.unknown;
-    trouble("list", error);
-  }
+function failed(error) {
+  if (error && !held) return;
+  if (error) part("found").textContent = say.unknown;
+  trouble("list", error);
 }
 
 function row(event) {

@@ -1,8 +1,7 @@
 /** The people of a roster as the page shows them: instants as milliseconds, lateness as lengths. */
 
-import { fold, language } from "./words.js";
+import { compare, fold, names } from "./words.js";
 
-const names = new Intl.Collator(language, { numeric: true });
 const STATUSES = ["present", "left", "not_joined", "completed", "absent", "excused"];
 
 const MUCH = 1 / 5; // of somebody's time: when LiveKit knows nothing of so much, the page says so
@@ -132,10 +131,4 @@ export function chosen(everybody, { status, find, sort, down }) {
 /** Whether a filter shows this person: by one of FILTERS, or by a status, in which no host counts. */
 export function answers(person, filter) {
   return FILTERS[filter]?.(person) ?? (person.status === filter && !person.host);
-}
-
-function compare(a, b, down = false) {
-  if (a === null || b === null) return (a === null) - (b === null);
-  const order = typeof a === "string" ? names.compare(a, b) : a - b;
-  return down ? -order : order;
 }

@@ -5,6 +5,7 @@ import { correct } from "./correct/dialog.js";
 import { put, write } from "./dom.js";
 import { download } from "./export.js";
 import { answers, people } from "./person.js";
+import { questions } from "./question.js";
 import { root } from "./root.js";
 import { paint } from "./table.js";
 import { showAround } from "./term/around.js";
@@ -17,6 +18,7 @@ const POLL_MS = 10_000;
 const SLOWEST_MS = 120_000;
 const ORDER = ["present", "left", "not_joined", "completed", "absent", "excused"];
 
+const question = questions();
 const part = (id) => document.getElementById(id);
 const session = part("session").dataset.session;
 const controls = part("controls");
@@ -27,7 +29,6 @@ let ahead = 0; // the server's clock before ours, in milliseconds
 let failures = 0;
 let down = false; // sorted from the greatest
 let poll = 0;
-let looks = 0; // an answer that a later question overtook is left
 
 controls.addEventListener("input", (event) => {
   if (event.target === controls.elements.sort) down = false;
@@ -63,9 +64,9 @@ async function look() {
   clearTimeout(poll);
   if (!held || document.hidden) return; // looking again asks
   const began = performance.now();
-  const nth = ++looks;
+  const isLatest = question();
   const answer = await ask().catch(() => ({ code: 0 }));
-  if (nth !== looks) return;
+  if (!isLatest()) return;
   const took = performance.now() - began;
   if (answer.code === 401 || answer.code === 403) return refuse(answer.code);
   if (answer.roster) learn(answer.roster);

@@ -2,9 +2,8 @@
 
 import { arrange, make, put, write } from "./dom.js";
 import { grouped } from "./person.js";
-import { counted, fill, isolate, language, number, time, words } from "./words.js";
+import { counted, fill, isolate, names, number, time, words } from "./words.js";
 
-const names = new Intl.Collator(language, { numeric: true });
 const list = document.getElementById("uncounted");
 const body = document.getElementById("uncounted-lines");
 const lines = new Map(); // by person and reason

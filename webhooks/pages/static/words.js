@@ -8,6 +8,9 @@ export const language = ((page) => {
   return own ?? page;
 })(document.documentElement.lang);
 
+/** The order of names in this language, numbers in them by their size. */
+export const names = new Intl.Collator(language, { numeric: true });
+
 const plurals = new Intl.PluralRules(language);
 const numbers = new Intl.NumberFormat(language);
 const shares = new Intl.NumberFormat(language, { style: "percent", maximumFractionDigits: 1 });
@@ -62,4 +65,11 @@ export function counted(forms, n) {
 /** Without case, accents and Arabic vowel signs: what people type is found. */
 export function fold(text) {
   return text.normalize("NFKD").replace(/\p{M}/gu, "").toLocaleLowerCase(language);
+}
+
+/** The order of two names or numbers; who has none (null) comes last, also from the greatest down. */
+export function compare(a, b, down = false) {
+  if (a === null || b === null) return (a === null) - (b === null);
+  const order = typeof a === "string" ? names.compare(a, b) : a - b;
+  return down ? -order : order;
 }

@@ -1,6 +1,7 @@
 /** The page of classes: those of a day, a week, a month, a course or a room. */
 
 import { put, write } from "../dom.js";
+import { questions } from "../question.js";
 import * as token from "../token.js";
 import {
   counted,
@@ -17,7 +18,6 @@ import { ask, askAll, at } from "../term/api.js";
 import { byTime, classes, matching } from "../term/classes.js";
 import { showClasses, showCourses } from "./class_list.js";
 import { bounds, dayOf, isDay, midnight, moved } from "./days.js";
-import { classesPage } from "../term/links.js";
 import { refusal } from "../term/refusal.js";
 
 const POLL_MS = 60_000;
@@ -25,6 +25,7 @@ const TICK_MS = 5_000;
 const WIDER = { day: "week", week: "month", month: "half" };
 
 const say = words.sessions;
+const question = questions();
 const part = (id) => document.getElementById(id);
 const controls = part("controls");
 const address = new URLSearchParams(location.search);
@@ -32,7 +33,6 @@ const only = ["course", "room"].find((word) => address.get(word));
 
 let held = null; // the token
 let listed = null; // the sessions of the last answer
-let asked = 0; // the number of the last question: a slower answer to an earlier one is dropped
 let poll = 0;
 
 controls.elements.day.value = isDay(address.get("day")) ? address.get("day") : dayOf(Date.now());
@@ -79,13 +79,12 @@ function go(day) {
 /** Ask for what is wanted; where nothing is, and nobody chose, for the wider span around it. */
 async function look({ widen = false } = {}) {
   clearTimeout(poll);
-  asked += 1;
-  const own = asked;
+  const isLatest = question();
   const sessions = [];
   const answer = await askAll(at("/api/sessions"), query(), held, (body) => {
     sessions.push(...body.sessions);
   });
-  if (own !== asked) return;
+  if (!isLatest()) return;
   if (answer.code === 401 || answer.code === 403) return refuse(answer.code);
   const empty = answer.code === 200 && sessions.length === 0;
   if (empty && widen && span() in WIDER) {

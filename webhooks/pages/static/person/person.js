@@ -1,6 +1,7 @@
 /** The page of a person: what they were in each class, as a picture, in figures and in a table. */
 
 import { make, put, write } from "../dom.js";
+import { questions } from "../question.js";
 import * as token from "../token.js";
 import { fill, language, number, percent, words, zone } from "../words.js";
 import { ask, askAll, at } from "../term/api.js";
@@ -15,6 +16,7 @@ import { showStrip } from "./strip.js";
 const POLL_MS = 120_000;
 
 const say = words.person;
+const question = questions();
 const part = (id) => document.getElementById(id);
 const person = part("person").dataset.person;
 const course = new URLSearchParams(location.search).get("course") ?? "";
@@ -23,7 +25,6 @@ const PATH = pathOf("/api/users/", person, { named: "user_id", after: "/attendan
 let held = null; // the token
 let known = null; // the last answer
 let poll = 0;
-let looks = 0; // an answer that a later question overtook is left
 
 document.addEventListener("visibilitychange", () => document.hidden || (held && look()));
 token.start(open);
@@ -39,7 +40,7 @@ async function open(given) {
 async function look() {
   clearTimeout(poll);
   if (!held) return;
-  const nth = ++looks;
+  const isLatest = question();
   const attendances = [];
   let summary = null;
   const query = { limit: "1000", ...(course && { course_id: course }) };
@@ -47,7 +48,7 @@ async function look() {
     attendances.push(...body.attendances);
     summary = body.summary;
   });
-  if (nth !== looks) return;
+  if (!isLatest()) return;
   if (code === 401 || code === 403) return refuse(code);
   if (code === 200) known = { summary, classes: own(attendances) };
   write(part("trouble"), code === 200 ? "" : words.trouble.never);

@@ -1,9 +1,7 @@
 /** Classes of the API's list as the page has them: instants as milliseconds, and what is sought. */
 
 import { sessionPath } from "../address.js";
-import { fold, language } from "../words.js";
-
-const names = new Intl.Collator(language, { numeric: true });
+import { fold, names } from "../words.js";
 
 /** The list, and the moment of the answer. */
 export function classes(sessions) {

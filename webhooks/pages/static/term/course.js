@@ -2,6 +2,7 @@
 
 import { put, write } from "../dom.js";
 import { download } from "../export.js";
+import { questions } from "../question.js";
 import * as token from "../token.js";
 import { counted, language, number, words, zone } from "../words.js";
 import { askAll, at } from "./api.js";
@@ -16,6 +17,7 @@ const POLL_MS = 120_000;
 const REPORT = at("/api/reports/attendance");
 
 const say = words.course;
+const question = questions();
 const part = (id) => document.getElementById(id);
 const course = part("course").dataset.course;
 const controls = part("controls");
@@ -24,7 +26,6 @@ let held = null; // the token
 let report = null; // the last answer
 let down = false; // sorted from the greatest
 let poll = 0;
-let looks = 0; // an answer that a later question overtook is left
 
 controls.addEventListener("submit", (event) => event.preventDefault());
 controls.addEventListener("input", ({ target }) => {
@@ -53,11 +54,11 @@ function open(given) {
 async function look() {
   clearTimeout(poll);
   if (!held) return;
-  const nth = ++looks;
+  const isLatest = question();
   const pages = [];
   const query = { course_id: course, grid: "1", limit: "1000" };
   const { code } = await askAll(REPORT, query, held, (body) => pages.push(body));
-  if (nth !== looks) return;
+  if (!isLatest()) return;
   if (code === 401 || code === 403) return refuse(code);
   if (code === 200) report = joined(pages);
   write(part("trouble"), code === 200 ? "" : words.trouble.never);

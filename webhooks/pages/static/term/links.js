@@ -22,7 +22,3 @@ export function coursePage(course) {
 export function classesPage(wanted = {}) {
   return `${root}/sessions?${new URLSearchParams({ ...wanted, lang })}`;
 }
-
-export function homePage() {
-  return `${root}/?${new URLSearchParams({ lang })}`;
-}

@@ -1,11 +1,9 @@
 /** The report of a course as its page has it: sessions by time, and people with a mark in each. */
 
-import { fold, language } from "../words.js";
+import { compare, fold, names } from "../words.js";
 import { markOf } from "./marks.js";
 
 export const MUCH = 1 / 4; // of the classes: who missed more of them is asked for most
-
-const names = new Intl.Collator(language, { numeric: true });
 
 export const FILTERS = {
   all: () => true,
@@ -67,10 +65,4 @@ export function chosen(people, { filter, find, sort, down }) {
     .filter((person) => FILTERS[filter](person))
     .filter(({ title, id }) => [title, id].some((name) => fold(name).includes(sought)))
     .sort((a, b) => compare(key(a), key(b), down) || names.compare(a.title, b.title));
-}
-
-function compare(a, b, down) {
-  if (a === null || b === null) return (a === null) - (b === null);
-  const order = typeof a === "string" ? names.compare(a, b) : a - b;
-  return down ? -order : order;
 }

@@ -1,24 +1,34 @@
 /** The console's list of deliveries: which receivers were told what is final, and all of it again. */
 
-import { counted, fill, second, words } from "./words.js";
+import { counted, fill, second, words } from "../words.js";
+import { paged } from "./paged.js";
 
-const PAGE = 50;
 const say = words.ops.deliveries;
 
 const part = (id) => document.getElementById(id);
 
 let api = null; // asks the HTTP API; set by `start`
 let trouble = null; // shows what is wrong
-let next = null; // where the next page begins
-let asked = ""; // the status of what is shown
-let lists = 0; // an answer to an earlier list is left
+let listed = null; // shows the list with these filters; set by `start`
 
 /** Have the list work: `ask` is how to ask the API, `tell` how to show what is wrong. */
 export function start(ask, tell) {
   api = ask;
   trouble = tell;
+  listed = paged({
+    path: "/api/deliveries",
+    name: "deliveries",
+    ask,
+    parts: {
+      rows: part("deliveries-rows"),
+      more: part("deliveries-more"),
+      found: part("deliveries-found"),
+    },
+    row,
+    say,
+    failed: (error) => tell("deliveries", error),
+  });
   part("deliveries-status").addEventListener("change", list);
-  part("deliveries-more").addEventListener("click", () => page());
   part("deliveries-all").addEventListener("click", () => press("send", part("deliveries-all")));
 }
 
@@ -31,31 +41,9 @@ export function show(check) {
   if (was && !section.hidden) list();
 }
 
-async function list() {
-  asked = part("deliveries-status").value;
-  lists += 1;
-  next = null;
-  part("deliveries-rows").replaceChildren();
-  await page();
-}
-
-/** An answer that was overtaken, by another status or by the same press twice, is left. */
-async function page() {
-  const [status, after, nth] = [asked, next, lists];
-  const filters = { ...(status && { status }), ...(after && { after }) };
-  const query = new URLSearchParams({ limit: PAGE, ...filters });
-  try {
-    const told = await api(`/api/deliveries?${query}`);
-    if (nth !== lists || after !== next) return;
-    next = told.next;
-    part("deliveries-rows").append(...told.deliveries.map(row));
-    part("deliveries-more").hidden = !next;
-    const shown = part("deliveries-rows").childElementCount;
-    part("deliveries-found").textContent = shown ? counted(say.shown, shown) : say.none;
-    trouble("deliveries", null);
-  } catch (error) {
-    trouble("deliveries", error);
-  }
+function list() {
+  const status = part("deliveries-status").value;
+  return listed(status && { status });
 }
 
 function row(delivery) {
