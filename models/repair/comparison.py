@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields
 from datetime import datetime, timedelta
-from functools import reduce
+from functools import partial, reduce
 from typing import TypeVar
 
 from sqlalchemy import Connection, select
@@ -48,35 +48,14 @@ def compare(conn: Connection, extent: Extent, settings: Settings) -> Comparison:
     ]
     if untold:
         derivation.add_elsewhere(conn, derived, untold)
+    has_corrections = correction.of_ids(conn, extent.correction_ids | derived.corrections.keys())
     found = Comparison(extent, unmasked=derived.unmasked, unreadable=len(derived.unreadable))
     watermark = retention.watermark(conn)  # last: a prune that came in between is covered
-    found.rooms, found.untold_rooms = _compare(
-        found,
-        "room",
-        has_rooms,
-        derived.rooms,
-        derived=derived,
-        fold=merge.merge_room,
-        watermark=watermark,
-    )
-    found.cycles, found.untold_cycles = _compare(
-        found,
-        "cycle",
-        has_cycles,
-        derived.cycles,
-        derived=derived,
-        fold=merge.merge,
-        watermark=watermark,
-    )
-    has_corrections = correction.of_ids(conn, extent.correction_ids | derived.corrections.keys())
-    found.corrections, found.untold_corrections = _compare(
-        found,
-        "correction",
-        has_corrections,
-        derived.corrections,
-        derived=derived,
-        fold=merge.merge_correction,
-        watermark=watermark,
+    beside = partial(_compare, found, derived=derived, watermark=watermark)
+    found.rooms, found.untold_rooms = beside("room", has_rooms, derived.rooms, merge.merge_room)
+    found.cycles, found.untold_cycles = beside("cycle", has_cycles, derived.cycles, merge.merge)
+    found.corrections, found.untold_corrections = beside(
+        "correction", has_corrections, derived.corrections, merge.merge_correction
     )
     present = len(has_rooms) + len(has_cycles) + len(has_corrections)
     found.checked = present - len(found.kept)
@@ -94,9 +73,9 @@ def _compare(
     what: str,
     has: Mapping[str, Fact],
     should: Mapping[str, Fact],
+    fold: Callable[[Fact | None, Event], Fact],
     *,
     derived: Derived,
-    fold: Callable[[Fact | None, Event], Fact],
     watermark: datetime | None,
 ) -> tuple[list[Fact], list[Fact]]:
     """Name what differs; the facts to write, and those of which no event tells."""
