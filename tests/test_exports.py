@@ -78,19 +78,24 @@ def as_text(value: Any, column: Column) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-@pytest.fixture
-def a_class(rollcall: Rollcall) -> Rollcall:
-    """A class with somebody who came twice, a manual join, and somebody who never came."""
+def with_class(rollcall: Rollcall, *, guest: str) -> Rollcall:
+    """A class to which 5 came twice, 6 never, and a guest of this name once."""
     rollcall.put("98", **SCHEDULE, minimum_percentage=50, expected=PEOPLE)
     rollcall.deliver(
         joined("14:01", user="5", sid="PA_b"),
         left("14:20", user="5", sid="PA_b", joined_at="14:01"),
-        joined("14:00", user="7", sid="PA_a", name='Abu "Bakr", Jr'),
+        joined("14:00", user="7", sid="PA_a", name=guest),
         left("14:50", user="7", sid="PA_a", joined_at="14:00"),
         joined("14:25:00.250", user="5", sid="PA_c"),
         left("14:58", user="5", sid="PA_c", joined_at="14:25:00.250"),
     )
     return rollcall
+
+
+@pytest.fixture
+def a_class(rollcall: Rollcall) -> Rollcall:
+    """A class with somebody who came twice, a guest, and somebody who never came."""
+    return with_class(rollcall, guest='Abu "Bakr", Jr')
 
 
 # --- what is in it --------------------------------------------------------------------------------

@@ -15,9 +15,9 @@ from openpyxl.utils.escape import unescape
 from openpyxl.worksheet.worksheet import Worksheet
 
 from tests import hostile
-from tests.build import DAY, joined, left
+from tests.build import DAY
 from tests.doors import Rollcall, on_sqlite, told
-from tests.test_exports import PEOPLE, SCHEDULE, export
+from tests.test_exports import SCHEDULE, export, with_class
 from webhooks.door.problems import Problem
 from webhooks.schemas.fields import ROSTER_LINE, SESSION, VISIT
 from webhooks.sheets import words
@@ -33,16 +33,7 @@ LOCAL = DAY.replace(hour=0, minute=0, tzinfo=None)
 @pytest.fixture
 def lesson(rollcall: Rollcall) -> Rollcall:
     """A class with somebody who came twice, somebody who never came, and a guest."""
-    rollcall.put("98", **SCHEDULE, minimum_percentage=50, expected=PEOPLE)
-    rollcall.deliver(
-        joined("14:01", user="5", sid="PA_b"),
-        left("14:20", user="5", sid="PA_b", joined_at="14:01"),
-        joined("14:00", user="7", sid="PA_a", name="Zoë"),
-        left("14:50", user="7", sid="PA_a", joined_at="14:00"),
-        joined("14:25:00.250", user="5", sid="PA_c"),
-        left("14:58", user="5", sid="PA_c", joined_at="14:25:00.250"),
-    )
-    return rollcall
+    return with_class(rollcall, guest="Zoë")
 
 
 def sheet_of(rollcall: Rollcall, **query: str) -> Worksheet:
