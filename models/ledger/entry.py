@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
 from models.domain import counting
 from models.domain.facts import Cycle, Room, Rules, Source
@@ -16,7 +16,6 @@ from models.ledger.filters import Cursor, Filters
 from models.lookup import named_room
 from models.lookup.named_room import NamedRoom
 from models.tables import cycle, room
-from models.tables.cycle import cycles
 from models.tables.webhook_event import webhook_events
 
 
@@ -103,8 +102,7 @@ def changed(conn: Connection, one: Entry, *, rules: Rules) -> Changed | None:
     if one.status != "applied":
         return None
     its_rooms = room.of_sids(conn, [each for each in (one.room_sid,) if each])
-    its_cycle = conn.execute(select(cycles).where(cycles.c.cycle_id == one.cycle_id)).first()
-    known = cycle.read(its_cycle) if its_cycle else None
+    known = cycle.find(conn, one.cycle_id) if one.cycle_id else None
     return Changed(
         room=_in_a_row(conn, its_rooms[0]) if its_rooms else None,
         cycle=known,

@@ -25,7 +25,7 @@ def of_person(conn: Connection, user_id: str) -> list[Correction]:
     """The corrections that are about this person or by them, undone or not. It looks at all."""
     named = or_(*(corrections.c[name] == user_id for name in NAMES))
     rows = conn.execute(select(corrections).where(named).order_by(corrections.c.id))
-    return [correction.read(row) for row in rows]
+    return [correction.read(row) for row in rows.mappings()]
 
 
 def rename(

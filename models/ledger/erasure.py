@@ -116,7 +116,7 @@ def hold_drains(conn: Connection, *, shared: bool = False) -> None:
 def cycles_of(conn: Connection, user_id: str) -> list[Cycle]:
     """This person's cycles, folded or still in the ledger alone."""
     folded = conn.execute(select(cycles).where(cycles.c.user_id == user_id))
-    known = {row.cycle_id: cycle.read(row) for row in folded}
+    known = {row["cycle_id"]: cycle.read(row) for row in folded.mappings()}
     unfolded = ~select(1).where(cycles.c.cycle_id == TELLS_OF).exists()
     theirs = (webhook_events.c.user_id == user_id) & TELLS_OF.is_not(None) & unfolded
     for row in conn.execute(select(webhook_events, TELLS_OF.label("cycle_id")).where(theirs)):

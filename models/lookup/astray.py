@@ -48,7 +48,7 @@ def outside_classes(
 def ignored_namings(conn: Connection, *, since: datetime) -> list[Room]:
     """The rooms heard of since then that name a session which is not registered for them."""
     naming = select(rooms).where(rooms.c.last_event_at > since, rooms.c.named_session.is_not(None))
-    lives = [room.read(row) for row in conn.execute(naming.limit(MOST_ROOMS))]
+    lives = [room.read(row) for row in conn.execute(naming.limit(MOST_ROOMS)).mappings()]
     return named_room.ignored(conn, lives)
 
 

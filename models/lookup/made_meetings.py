@@ -16,17 +16,19 @@ from models.lookup import meetings
 from models.lookup import reach as reaching
 from models.lookup.meetings import ONE_DAY, Facts, Known
 from models.lookup.reach import ClientWord, Reach
+from models.storage.db import is_sqlite
+from models.storage.questions import answer, answers
 from models.tables import cycle, room
 
 
 def of_made(conn: Connection, made: Session) -> Known:
     """What was made on the spot has the rooms that name it, and the name in its id."""
-    naming = [life for life in room.that_name(conn, made.id) if life.may_name(None)]
-    by_hand, since, until = cycle.named_by_hand(conn, made.id)
-    names = {life.name for life in naming} | by_hand or {made.room_name}
+    lives, by_hand = answers(conn, room.naming(made.id), cycle.named_by_hand(made.id))
+    naming = [life for life in lives if life.may_name(None)]
+    names = {life.name for life in naming} | by_hand.names or {made.room_name}
     room_name, _ = made_for(made.id)
     names |= {room_name} if room_name else set()
-    joined = tuple(at for at in (since, until) if at is not None)
+    joined = tuple(at for at in (by_hand.since, by_hand.until) if at is not None)
     return Known(made, frozenset(names), tuple(naming), joined)
 
 
@@ -37,9 +39,9 @@ def rooms_of_made(conn: Connection, made: Session, *, rules: Rules) -> list[Room
 
 def facts_of_made(conn: Connection, known: Known, rules: Rules) -> Facts:
     reach, lives = _reach_of_made(conn, known, rules)
-    made = meetings.gathered(conn, known.session, reach, lives, rules)
-    words = reaching.client_words(conn, reach)
-    signs = reaching.last_manual_signs(conn, _reach_of_signs(made, known, rules))
+    made, words = meetings.facts_of_lives(conn, known.session, reach, lives, rules)
+    reach_of_signs = _reach_of_signs(made, known, rules)
+    signs = answer(conn, reaching.last_manual_signs(reach_of_signs, on_sqlite=is_sqlite(conn)))
     session = _as_it_was_made(made.meeting, words)
     meeting = replace(made.meeting, session=session, by_hand=meetings.said_by_hand(signs, words))
     return replace(made, meeting=meeting)
@@ -51,7 +53,7 @@ def _reach_of_made(conn: Connection, known: Known, rules: Rules) -> tuple[Reach,
     that name it give way to what LiveKit told of those people then."""
     begins = _begins(known, rules)
     if not begins:
-        return Reach(known.session.id, known.names), []
+        return Reach(known.session.id, known.names, frozenset()), []
     longest, since, until = rules.max_cycle, min(begins), max(begins)
     lives = room.of_names(conn, known.names, since=since - longest, until=until + 2 * longest)
     own = [life for life in lives if life.created_at <= until + 2 * longest]

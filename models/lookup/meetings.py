@@ -15,12 +15,15 @@ from sqlalchemy import Connection
 
 from models.domain import attendance, ownership
 from models.domain.attendance import Attendance
+from models.domain.corrections import NONE, Corrections
 from models.domain.facts import ByHand, Cycle, Meeting, Room, Rules, Session
 from models.domain.ownership import Expecting
 from models.domain.timetable import WINDOW, Calendar
 from models.lookup import named_room
 from models.lookup import reach as reaching
-from models.lookup.reach import ClientWord, Reach
+from models.lookup.reach import ClientWord, Reach, Values
+from models.storage.db import is_sqlite
+from models.storage.questions import Given, Question, answers
 from models.tables import correction, cycle, room, session
 
 ONE_DAY = timedelta(days=1)
@@ -74,21 +77,33 @@ def of_registered(conn: Connection, registered: Session, rules: Rules) -> Known:
 
 
 def facts_of_registered(conn: Connection, known: Known, rules: Rules) -> Facts:
-    """A registered session reaches as far as it may own moments: around its schedule, or, without
-    one, wherever no class of its names does."""
-    registered, longest = known.session, rules.max_cycle
+    """What is known of a registered session."""
+    return with_cycles_of_registered(conn, known, rules, most=0)[0]
+
+
+def with_cycles_of_registered(
+    conn: Connection, known: Known, rules: Rules, *, most: int
+) -> tuple[Facts, list[Values]]:
+    """The same, and the values of up to `most` cycles in reach: by one statement of PostgreSQL.
+
+    A registered session reaches as far as it may own moments: around its schedule, or, without one,
+    wherever no class of its names does.
+    """
+    registered, longest, on_sqlite = known.session, rules.max_cycle, is_sqlite(conn)
     since, until = _span(registered, rules)
-    lives = room.of_names(
-        conn, known.names, since=since and since - 2 * longest, until=until and until + longest
+    reach = Reach(registered.id, known.names, None, since, until, longest)
+    earliest, latest = since and since - 2 * longest, until and until + longest
+    lives, near, corrections, signs, cycles = answers(
+        conn,
+        room.lives(known.names, since=earliest, until=latest, on_sqlite=on_sqlite),
+        _near(reach, since, until, rules, on_sqlite=on_sqlite),
+        correction.counting([registered], on_sqlite=on_sqlite),
+        reaching.last_manual_signs(reach, on_sqlite=on_sqlite) if since is None else Given({}),
+        reaching.values_in_reach(reach, most=most, on_sqlite=on_sqlite) if most else Given([]),
     )
-    reach = Reach(registered.id, known.names, frozenset(), since, until, longest)
-    if since is None:
-        reach = replace(reach, sids=frozenset(life.sid for life in lives))
-    known_facts = gathered(conn, registered, reach, lives, rules)
-    if since is not None:
-        return known_facts
-    by_hand = said_by_hand(reaching.last_manual_signs(conn, reach))
-    return replace(known_facts, meeting=replace(known_facts.meeting, by_hand=by_hand))
+    facts = _assembled(registered, reach, named_room.valid(conn, lives, near), near, corrections)
+    by_hand = said_by_hand(signs)
+    return replace(facts, meeting=replace(facts.meeting, by_hand=by_hand)), cycles
 
 
 def _span(registered: Session, rules: Rules) -> tuple[datetime | None, datetime | None]:
@@ -104,29 +119,56 @@ def reach_of_class(registered: Session, rules: Rules) -> Reach:
     """The reach of a session with a schedule, none of whose rooms is named by its beginning."""
     since, until = _span(registered, rules)
     names, longest = registered.exact_names, rules.max_cycle
-    return Reach(registered.id, names, frozenset(), since, until, longest)
+    return Reach(registered.id, names, None, since, until, longest)
 
 
-def gathered(
-    conn: Connection, known: Session, reach: Reach, lives: Sequence[Room], rules: Rules
-) -> Facts:
-    around = rules.max_cycle + WINDOW + ONE_DAY
-    since, until = reach.since, reach.until
-    if since is None and not known.registered and lives:
-        since = min(life.created_at for life in lives)
-        until = max(life.last_event_at for life in lives)
-    registered = session.registered_near(
-        conn, reach.names, since=since and since - around, until=until and until + around
+def facts_of_lives(
+    conn: Connection, made: Session, reach: Reach, lives: Sequence[Room], rules: Rules
+) -> tuple[Facts, list[ClientWord]]:
+    """What is known of a session that was made on the spot, in these lives of its rooms, and what
+    clients said of it."""
+    on_sqlite = is_sqlite(conn)
+    since = min((life.created_at for life in lives), default=None)
+    until = max((life.last_event_at for life in lives), default=None)
+    near, corrections, words = answers(
+        conn,
+        _near(reach, since, until, rules, on_sqlite=on_sqlite),
+        correction.counting([made], on_sqlite=on_sqlite),
+        reaching.client_words(reach, on_sqlite=on_sqlite),
     )
-    lives = named_room.valid(conn, lives, registered)
-    calendars = {name: ownership.calendar(name, registered) for name in reach.names}
+    valid = named_room.valid(conn, lives, near)
+    return _assembled(made, reach, valid, near, corrections), words
+
+
+def _near(
+    reach: Reach,
+    since: datetime | None,
+    until: datetime | None,
+    rules: Rules,
+    *,
+    on_sqlite: bool,
+) -> Question[list[Session]]:
+    """The registered sessions that may own moments of its rooms then, or that name them."""
+    around = rules.max_cycle + WINDOW + ONE_DAY
+    first, last = since and since - around, until and until + around
+    return session.near(reach.names, since=first, until=last, on_sqlite=on_sqlite)
+
+
+def _assembled(
+    known: Session,
+    reach: Reach,
+    lives: Sequence[Room],
+    near: Sequence[Session],
+    corrections: Mapping[str, Corrections],
+) -> Facts:
+    calendars = {name: ownership.calendar(name, near) for name in reach.names}
     meeting = Meeting(
         known,
         tuple(lives),
         calendars={name: each for name, each in calendars.items() if each != Calendar()},
-        corrections=correction.of_session(conn, known),
+        corrections=corrections.get(known.id, NONE),
     )
-    return Facts(meeting, reach, ownership.expecting(registered))
+    return Facts(meeting, reach, ownership.expecting(near))
 
 
 def said_by_hand(

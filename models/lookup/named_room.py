@@ -12,7 +12,9 @@ from sqlalchemy import Connection
 from models.domain import ownership, visit
 from models.domain.facts import Cycle, Room, Rules, Session
 from models.domain.ownership import Expecting, Owners
-from models.tables import cycle, room, session
+from models.storage.db import is_sqlite
+from models.storage.questions import answers
+from models.tables import cycle, revision, room, session
 
 ONE_DAY = timedelta(days=1)
 
@@ -60,17 +62,31 @@ class NamedRoom:
 
 def of_name(conn: Connection, name: str, *, now: datetime, rules: Rules) -> NamedRoom:
     """What the rooms of this name may mean, at `now` and for some minutes after it."""
-    lives = room.of_names(conn, [name], since=now - 2 * rules.max_cycle)
-    last_join = cycle.latest_manual_join(conn, name)
+    return of_name_at_revision(conn, name, now=now, rules=rules)[0]
+
+
+def of_name_at_revision(
+    conn: Connection, name: str, *, now: datetime, rules: Rules
+) -> tuple[NamedRoom, int]:
+    """The same, and the revision of the name when it was read."""
+    on_sqlite = is_sqlite(conn)
+    earliest = now - 2 * rules.max_cycle
+    number, lives, last_join, waiting, near = answers(
+        conn,
+        revision.numbers([name], on_sqlite=on_sqlite),
+        room.lives([name], since=earliest, on_sqlite=on_sqlite),
+        cycle.latest_manual_join(name),
+        session.next_waiting(name),
+        session.near([name], since=earliest - ONE_DAY, until=now + ONE_DAY, on_sqlite=on_sqlite),
+    )
     begun = [life.created_at for life in lives[-1:]]
     begun += [last_join.joined_at] if last_join and last_join.joined_at else []
-    registered = session.registered_near(
-        conn, [name], since=min(now, max(begun, default=now)) - ONE_DAY, until=now + ONE_DAY
-    )
-    lives = valid(conn, lives, registered)
-    owners = Owners(name, rules, ownership.calendar(name, registered), tuple(lives))
-    last_begun = _last_begun(owners, last_join) or session.next_waiting(conn, name)
-    return NamedRoom(owners, last_begun, ownership.expecting(registered))
+    latest = max(begun, default=now)
+    if latest < earliest:  # nothing began here for so long: who owned that moment?
+        near = session.registered_near(conn, [name], since=latest - ONE_DAY, until=now + ONE_DAY)
+    owners = Owners(name, rules, ownership.calendar(name, near), tuple(valid(conn, lives, near)))
+    last_begun = _last_begun(owners, last_join) or waiting
+    return NamedRoom(owners, last_begun, ownership.expecting(near)), number[name]
 
 
 def homes(

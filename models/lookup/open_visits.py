@@ -103,7 +103,7 @@ def open_by_hand(
         or_(columns.left_at.is_(None), columns.left_at < columns.client_joined_at),
     )
     rows = conn.execute(statement.order_by(columns.joined_at.desc()).limit(limit))
-    return [cycle.read(row) for row in rows]
+    return [cycle.read(row) for row in rows.mappings()]
 
 
 def of_the_same_people(
@@ -117,7 +117,7 @@ def of_the_same_people(
             cycles.c.room_sid.is_not(None),
             func.coalesce(cycles.c.joined_at, cycles.c.aborted_at) >= since,
         )
-        for each in map(cycle.read, conn.execute(statement)):
+        for each in map(cycle.read, conn.execute(statement).mappings()):
             known[each.user_id, each.room_name or ""].append(each)
     return known
 

@@ -61,7 +61,7 @@ def candidates(
     """The ids of all sessions that may be the person's, and perhaps of more: `known` and `told` are
     what `identities` found."""
     rows = conn.execute(select(cycles).where(has_one_of(conn, cycles.c.user_id, known)))
-    theirs = [cycle.read(row) for row in rows]
+    theirs = [cycle.read(row) for row in rows.mappings()]
     owned = stays.owned_by(conn, theirs, user_id, now=now, rules=rules)
     ids = {*session_people.sessions_of(conn, user_id), *(each.session_id for each in told)}
     return ids.union(*owned.values())

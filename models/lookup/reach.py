@@ -12,9 +12,10 @@ from datetime import datetime, timedelta
 from functools import cache
 from itertools import groupby
 from operator import attrgetter
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import (
+    ARRAY,
     BindParameter,
     Column,
     ColumnElement,
@@ -23,6 +24,8 @@ from sqlalchemy import (
     Float,
     Select,
     Subquery,
+    Text,
+    any_,
     bindparam,
     func,
     literal,
@@ -34,8 +37,10 @@ from sqlalchemy import (
 from models.domain.facts import Cycle
 from models.domain.json_fields import END_OF_TIME
 from models.storage.db import among_bound, is_sqlite
+from models.storage.questions import Question, Rows, answer
 from models.storage.spans import Span, bound, table
-from models.tables.cycle import FIELDS, cycles, read
+from models.tables.cycle import FIELDS, by_the_rooms_name, cycles, read
+from models.tables.room import rooms
 
 CLIENT_WORDS = ("session_type", "academy_id")
 
@@ -45,8 +50,21 @@ ROWS_AT_ONCE = 1000
 IN_ORDER = tuple(cycles.c[name] for name in FIELDS)
 """The columns as `Cycle` has its fields: read by place, which costs a third of reading by name."""
 
-Kind = tuple[bool, bool, bool, bool]
-"""On SQLite; between two moments; manual joins between two moments; of one person."""
+Values = Sequence[Any]
+"""Of a cycle, in the order of its fields."""
+
+Way = Literal["in time", "these lives", "all lives"]
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """Which statement: how rooms are found, whether manual joins are those between two moments, and
+    whether it is asked for one person."""
+
+    on_sqlite: bool
+    way: Way
+    by_hand: bool = False
+    of_one: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +72,14 @@ class Reach:
     """Which cycles may be in a session: those of its rooms and the manual joins that name it by id.
 
     With `since` and `until`: those in rooms of these names that were inside between the two, and
-    at most `longest` long unless LiveKit says otherwise. Else all of these room sids, and manual
-    joins to these names, those between the moments `by_hand` if they are given.
+    at most `longest` long unless LiveKit says otherwise. Else all of these room sids (None: of all
+    rooms of these names), and manual joins to these names, those between the moments `by_hand` if
+    they are given.
     """
 
     session_id: str
     names: frozenset[str]
-    sids: frozenset[str] = frozenset()
+    sids: frozenset[str] | None = None
     since: datetime | None = None
     until: datetime | None = None
     longest: timedelta = timedelta(0)
@@ -82,9 +101,25 @@ def within(
     conn: Connection, reach: Reach, *, user_id: str | None = None, most: int | None = None
 ) -> list[Cycle]:
     """Every cycle in reach, of everybody or of one person; no more than `most`."""
+    return answer(conn, in_reach(reach, user_id=user_id, most=most, on_sqlite=is_sqlite(conn)))
+
+
+def in_reach(
+    reach: Reach, *, user_id: str | None = None, most: int | None = None, on_sqlite: bool
+) -> Question[list[Cycle]]:
+    """What `within` gives."""
+    asked = values_in_reach(reach, user_id=user_id, most=most, on_sqlite=on_sqlite)
+    return Question(asked.statement, asked.values, lambda rows: [Cycle(**row) for row in rows])
+
+
+def values_in_reach(
+    reach: Reach, *, user_id: str | None = None, most: int | None = None, on_sqlite: bool
+) -> Question[list[Values]]:
+    """The same as arrays of values, in the order of the fields of `Cycle`; instants may be text, in
+    ISO 8601. To make objects of them costs more than to find them."""
     values = _values(reach, user_id) | ({} if most is None else {"most": most})
-    statement = _by_id(_kind(conn, reach, user_id), limited=most is not None)
-    return [read(row) for row in conn.execute(statement, values)]
+    statement = _by_id(_kind(on_sqlite, reach, user_id), limited=most is not None)
+    return Question(statement, values, lambda rows: list(rows.arrays))
 
 
 def in_spans(
@@ -130,40 +165,52 @@ def by_user(conn: Connection, reach: Reach) -> Iterator[tuple[str, list[Cycle]]]
 
     Rows are fetched as they are asked for, so the transaction has to last until then.
     """
-    in_reach = _in_reach(_kind(conn, reach))
-    statement = select(in_reach).order_by(in_reach.c.user_id, in_reach.c.cycle_id)
+    each = _in_reach(_kind(is_sqlite(conn), reach))
+    statement = select(each).order_by(each.c.user_id, each.c.cycle_id)
     options = {"yield_per": ROWS_AT_ONCE}
-    rows = conn.execute(statement, _values(reach), execution_options=options)
+    rows = conn.execute(statement, _values(reach), execution_options=options).mappings()
     for user_id, own in groupby(map(read, rows), attrgetter("user_id")):
         yield user_id, list(own)
 
 
-def last_manual_signs(conn: Connection, reach: Reach) -> dict[str, datetime]:
+def last_manual_signs(reach: Reach, *, on_sqlite: bool) -> Question[dict[str, datetime]]:
     """When a client last joined or left by hand, of the cycles in reach, by room name."""
-    rows = conn.execute(_last_signs(_kind(conn, reach)), _values(reach)).all()
-    latest = {name: [at for at in signs if at is not None] for name, *signs in rows}
-    return {name or "": max(signs) for name, signs in latest.items() if signs}
+    return Question(_last_signs(_kind(on_sqlite, reach)), _values(reach), _latest)
 
 
-def client_words(conn: Connection, reach: Reach) -> list[ClientWord]:
+def _latest(rows: Rows) -> dict[str, datetime]:
+    signs = {row["room_name"]: (row["joined"], row["left"]) for row in rows}
+    latest = {name: [at for at in both if at is not None] for name, both in signs.items()}
+    return {name or "": max(both) for name, both in latest.items() if both}
+
+
+def client_words(reach: Reach, *, on_sqlite: bool) -> Question[list[ClientWord]]:
     """The first type and the first academy that manual joins in reach gave, of each room name, the
     earliest first."""
-    rows = conn.execute(_first_words(_kind(conn, reach)), _values(reach)).all()
-    words = [ClientWord(*row) for row in rows]
-    return sorted(words, key=attrgetter("joined_at", "cycle_id"))
+    return Question(
+        _first_words(_kind(on_sqlite, reach)),
+        _values(reach),
+        lambda rows: sorted(
+            (ClientWord(**row) for row in rows), key=attrgetter("joined_at", "cycle_id")
+        ),
+    )
 
 
 def manual_joins(conn: Connection, reach: Reach) -> Select[Any]:
     """The ids of the provisional cycles in reach, but for those that name another session by id."""
-    in_reach = _in_reach(_kind(conn, reach))
-    ours = _not_elsewhere(in_reach, reach.session_id)
-    statement = select(in_reach.c.cycle_id).where(in_reach.c.room_sid.is_(None), ours)
+    each = _in_reach(_kind(is_sqlite(conn), reach))
+    ours = _not_elsewhere(each, reach.session_id)
+    statement = select(each.c.cycle_id).where(each.c.room_sid.is_(None), ours)
     return statement.params(_values(reach))
 
 
-def _kind(conn: Connection, reach: Reach, user_id: str | None = None) -> Kind:
-    timed = reach.since is not None and reach.until is not None
-    return is_sqlite(conn), timed, reach.by_hand is not None, user_id is not None
+def _kind(on_sqlite: bool, reach: Reach, user_id: str | None = None) -> Kind:
+    """Which statement finds the cycles."""
+    if reach.since is not None and reach.until is not None:
+        way: Way = "in time"
+    else:
+        way = "all lives" if reach.sids is None else "these lives"
+    return Kind(on_sqlite, way, by_hand=reach.by_hand is not None, of_one=user_id is not None)
 
 
 def _values(reach: Reach, user_id: str | None = None) -> dict[str, Any]:
@@ -174,7 +221,8 @@ def _values(reach: Reach, user_id: str | None = None) -> dict[str, Any]:
     if reach.since is not None and reach.until is not None:
         earliest, latest = reach.since - reach.longest, reach.until + reach.longest
         return values | {"since": reach.since, "earliest": earliest, "latest": latest}
-    values["sids"] = sorted(reach.sids)
+    if reach.sids is not None:
+        values["sids"] = sorted(reach.sids)
     if reach.by_hand is not None:
         since, until = reach.by_hand
         values |= {"by_hand_since": since, "by_hand_until": until or END_OF_TIME}
@@ -183,40 +231,36 @@ def _values(reach: Reach, user_id: str | None = None) -> dict[str, Any]:
 
 @cache
 def _by_id(kind: Kind, *, limited: bool) -> Select[Any]:
-    in_reach = _in_reach(kind)
-    statement = select(in_reach).order_by(in_reach.c.cycle_id)
+    each = _in_reach(kind)
+    statement = select(*(each.c[name] for name in FIELDS)).order_by(each.c.cycle_id)
     return statement.limit(bindparam("most")) if limited else statement
 
 
 @cache
 def _last_signs(kind: Kind) -> Select[Any]:
-    in_reach = _in_reach(kind)
-    columns, in_session = in_reach.c, bindparam("in_session", type_=cycles.c.named_session.type)
-    latest = (func.max(columns.client_joined_at), func.max(columns.client_left_at))
-    signs = select(columns.room_name, *latest).where(
-        columns.room_sid.is_(None), _not_elsewhere(in_reach, in_session)
+    each = _in_reach(kind)
+    columns, in_session = each.c, bindparam("in_session", type_=cycles.c.named_session.type)
+    joined = func.max(columns.client_joined_at).label("joined")
+    left = func.max(columns.client_left_at).label("left")
+    signs = select(columns.room_name, joined, left).where(
+        columns.room_sid.is_(None), _not_elsewhere(each, in_session)
     )
     return signs.group_by(columns.room_name)
 
 
-def _not_elsewhere(in_reach: Subquery, session_id: Any) -> ColumnElement[bool]:
+def _not_elsewhere(each: Subquery, session_id: Any) -> ColumnElement[bool]:
     """Manual joins that name no other session by its id."""
-    named, by_name = in_reach.c.named_session, in_reach.c.room_name.concat("@")
-    return or_(
-        named.is_(None),
-        named == session_id,
-        func.substr(named, 1, func.length(by_name)) == by_name,
-    )
+    return or_(each.c.named_session == session_id, by_the_rooms_name(each))
 
 
 @cache
 def _first_words(kind: Kind) -> CompoundSelect[Any]:
-    in_reach = _in_reach(kind)
-    return union_all(*(_first_of_each_name(in_reach, word) for word in CLIENT_WORDS))
+    each = _in_reach(kind)
+    return union_all(*(_first_of_each_name(each, word) for word in CLIENT_WORDS))
 
 
-def _first_of_each_name(in_reach: Subquery, word: str) -> Select[Any]:
-    columns = in_reach.c
+def _first_of_each_name(each: Subquery, word: str) -> Select[Any]:
+    columns = each.c
     order = (columns.joined_at, columns.cycle_id)
     place = func.row_number().over(partition_by=columns.room_name, order_by=order)
     named = literal(word).label("word")
@@ -232,11 +276,11 @@ def _first_of_each_name(in_reach: Subquery, word: str) -> Select[Any]:
 def _in_reach(kind: Kind) -> Subquery:
     """The cycles in reach. Several statements: PostgreSQL reads the whole table for an OR of which
     one side is a subquery."""
-    on_sqlite, timed, by_hand, of_one = kind
-    own = [cycles.c.user_id == bindparam("of_user")] if of_one else []
+    timed = kind.way == "in time"
+    own = [cycles.c.user_id == bindparam("of_user")] if kind.of_one else []
     in_session = bindparam("in_session", type_=cycles.c.named_session.type)
     others = cycles.c.named_session.is_distinct_from(in_session)
-    in_rooms = _in_time(on_sqlite) if timed else _in_lives(on_sqlite, by_hand=by_hand)
+    in_rooms = _in_time(kind.on_sqlite) if timed else _in_lives(kind)
     named = [cycles.c.named_session == in_session, *own]
     if timed:  # an id that is used every week: last week's joins by it are another week's
         named.append(cycles.c.joined_at.between(*_span(cycles.c.joined_at)))
@@ -321,13 +365,26 @@ def _span(joined_at: Column[Any]) -> tuple[BindParameter[Any], BindParameter[Any
     return earliest, latest
 
 
-def _in_lives(on_sqlite: bool, *, by_hand: bool) -> list[ColumnElement[bool]]:
-    manual = among_bound(cycles.c.room_name, "names", on_sqlite=on_sqlite)
+def _in_lives(kind: Kind) -> list[ColumnElement[bool]]:
+    manual = among_bound(cycles.c.room_name, "names", on_sqlite=kind.on_sqlite)
     manual &= cycles.c.room_sid.is_(None)
-    if by_hand:
+    if kind.by_hand:
         joined_at = cycles.c.joined_at
         since, until = (
             bindparam(word, type_=joined_at.type) for word in ("by_hand_since", "by_hand_until")
         )
         manual &= joined_at.between(since, until)
-    return [among_bound(cycles.c.room_sid, "sids", on_sqlite=on_sqlite), manual]
+    return [_in_all_lives(kind) if kind.way == "all lives" else _in_these_lives(kind), manual]
+
+
+def _in_these_lives(kind: Kind) -> ColumnElement[bool]:
+    return among_bound(cycles.c.room_sid, "sids", on_sqlite=kind.on_sqlite)
+
+
+def _in_all_lives(kind: Kind) -> ColumnElement[bool]:
+    """In any room of these names. PostgreSQL looks for the rooms first, as for one array."""
+    of_names = among_bound(rooms.c.name, "names", on_sqlite=kind.on_sqlite)
+    sids = select(rooms.c.sid).where(of_names)
+    if kind.on_sqlite:
+        return cycles.c.room_sid.in_(sids)
+    return cycles.c.room_sid == any_(func.array(sids.scalar_subquery(), type_=ARRAY(Text)))

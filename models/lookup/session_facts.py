@@ -21,20 +21,38 @@ from models.domain.held import Held
 from models.lookup import made_meetings, meetings, named_room
 from models.lookup import reach as reaching
 from models.lookup.meetings import Facts, Known
-from models.lookup.reach import Reach
-from models.tables import session
+from models.lookup.reach import Reach, Values
+from models.storage.db import is_sqlite
+from models.storage.questions import answer, answers
+from models.tables import revision, session
 
 
 def look_up(conn: Connection, session_id: str, *, rules: Rules) -> Known | None:
     """The session of this id and where its rooms are to be found; None when nobody knows it."""
-    found = session.find(conn, session_id)
-    if found is None:
-        return None
-    return (
-        meetings.of_registered(conn, found, rules)
-        if found.registered
-        else made_meetings.of_made(conn, found)
+    known = session.find(conn, session_id)
+    return _known(conn, known, rules) if known is not None else None
+
+
+def look_up_at_revision(
+    conn: Connection, session_id: str, *, rules: Rules
+) -> tuple[Known, int] | None:
+    """The same, and its revision: facts that are read after this are not older."""
+    looked_up, numbers = answers(
+        conn, session.with_id(session_id), revision.of_registered(session_id)
     )
+    if looked_up is None:
+        return None
+    known = _known(conn, looked_up, rules)
+    if not looked_up.registered or looked_up.prefixes:
+        numbers = revision.of(conn, known.keys)
+    numbers = dict.fromkeys(known.keys, revision.NEVER_RAISED) | numbers
+    return known, revision.combined(numbers, known.keys)
+
+
+def _known(conn: Connection, known: Session, rules: Rules) -> Known:
+    if known.registered:
+        return meetings.of_registered(conn, known, rules)
+    return made_meetings.of_made(conn, known)
 
 
 def facts(conn: Connection, session_id: str, *, rules: Rules) -> Facts | None:
@@ -50,6 +68,19 @@ def gather(conn: Connection, known: Known, *, rules: Rules) -> Facts | None:
         return meetings.facts_of_registered(conn, known, rules)
     made = made_meetings.facts_of_made(conn, known, rules)
     return made if _owns_something(conn, made, rules) else None
+
+
+def gather_with_cycles(
+    conn: Connection, known: Known, *, rules: Rules, most: int
+) -> tuple[Facts, list[Values]] | None:
+    """The same, and the values of up to `most` of everybody's cycles in reach."""
+    if known.session.registered:
+        return meetings.with_cycles_of_registered(conn, known, rules, most=most)
+    made = gather(conn, known, rules=rules)
+    if made is None:
+        return None
+    cycles = reaching.values_in_reach(made.reach, most=most, on_sqlite=is_sqlite(conn))
+    return made, answer(conn, cycles)
 
 
 def facts_at(

@@ -72,7 +72,7 @@ def page(
     if after is not None:
         statement = statement.where(sessions.c.id > after)
     rows = conn.execute(statement.order_by(sessions.c.id).limit(limit))
-    return [read(row) for row in rows]
+    return [read(row) for row in rows.mappings()]
 
 
 def counts(conn: Connection, wanted: Wanted) -> dict[Status, int]:

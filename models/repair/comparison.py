@@ -145,7 +145,8 @@ def _rooms(conn: Connection, sids: Iterable[str]) -> dict[str, Room]:
     found: dict[str, Room] = {}
     for some in chunks(sids, derivation.CHUNK):
         statement = select(rooms).where(rooms.c.sid.in_(some))
-        found |= {row.sid: room.read(row) for row in conn.execute(statement)}
+        rows = conn.execute(statement).mappings()
+        found |= {row["sid"]: room.read(row) for row in rows}
     return found
 
 
@@ -156,8 +157,8 @@ def _cycles(conn: Connection, extent: Extent, derived: Derived) -> dict[str, Cyc
     named = extent.cycle_ids | derived.cycles.keys()
     conditions += [cycles.c.cycle_id.in_(some) for some in chunks(named, derivation.CHUNK)]
     for condition in conditions:
-        rows = conn.execute(select(cycles).where(condition))
-        found |= {row.cycle_id: cycle.read(row) for row in rows}
+        rows = conn.execute(select(cycles).where(condition)).mappings()
+        found |= {row["cycle_id"]: cycle.read(row) for row in rows}
     return found
 
 

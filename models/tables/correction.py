@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from functools import cache
 from typing import Any
@@ -12,7 +12,6 @@ from sqlalchemy import (
     CompoundSelect,
     Connection,
     Index,
-    Row,
     Table,
     Text,
     func,
@@ -24,6 +23,7 @@ from sqlalchemy import (
 from models.domain.corrections import NONE, Correction, Corrections, effective
 from models.domain.facts import Session
 from models.storage.db import Instant, Key, among, among_bound, is_sqlite, metadata, partial
+from models.storage.questions import Question, Rows, answer
 from models.tables.session import read as read_session
 from models.tables.session import sessions
 
@@ -59,21 +59,30 @@ def of_session(conn: Connection, session: Session) -> Corrections:
 
 def of_sessions(conn: Connection, sessions: Sequence[Session]) -> dict[str, Corrections]:
     """The same for each of these sessions, by id; those without any are left out."""
+    return answer(conn, counting(sessions, on_sqlite=is_sqlite(conn)))
+
+
+def counting(sessions: Sequence[Session], *, on_sqlite: bool) -> Question[dict[str, Corrections]]:
+    """What `of_sessions` gives."""
     values = {
         "ids": sorted(each.id for each in sessions),
         "names": sorted({each.room_name for each in sessions}),
     }
-    made = {row.id: read(row) for row in conn.execute(_of(is_sqlite(conn)), values)}
+    return Question(_of(on_sqlite), values, lambda rows: _by_session(sessions, rows))
+
+
+def _by_session(sessions: Sequence[Session], rows: Rows) -> dict[str, Corrections]:
+    made = {row["id"]: read(row) for row in rows}
     if not made:
         return {}
-    counting = {each.id: [one for one in made.values() if each.takes(one)] for each in sessions}
-    return {session_id: effective(some) for session_id, some in counting.items() if some}
+    taken = {each.id: [one for one in made.values() if each.takes(one)] for each in sessions}
+    return {session_id: effective(some) for session_id, some in taken.items() if some}
 
 
 def counts_in(conn: Connection, made: Correction) -> set[str]:
     """The ids of the sessions in which a correction for always counts."""
     of_room = select(sessions).where(sessions.c.room_name == made.room_name)
-    known = map(read_session, conn.execute(of_room))
+    known = map(read_session, conn.execute(of_room).mappings())
     return {each.id for each in known if each.takes(made)}
 
 
@@ -82,14 +91,14 @@ def naming(conn: Connection, user_ids: Iterable[str]) -> list[Correction]:
     wanted = sorted(user_ids)
     of_them = or_(*(among(conn, corrections.c[name], wanted) for name in ("user_id", "same_as")))
     rows = conn.execute(select(corrections).where(of_them, corrections.c.undone_at.is_(None)))
-    return [read(row) for row in rows]
+    return [read(row) for row in rows.mappings()]
 
 
 def history(conn: Connection, session_id: str) -> list[Correction]:
     """All that were made in the session, the latest first; undone ones too."""
     statement = select(corrections).where(corrections.c.session_id == session_id)
     newest_first = statement.order_by(corrections.c.made_at.desc(), corrections.c.id.desc())
-    return [read(row) for row in conn.execute(newest_first)]
+    return [read(row) for row in conn.execute(newest_first).mappings()]
 
 
 def count(conn: Connection, session_id: str) -> int:
@@ -101,7 +110,7 @@ def count(conn: Connection, session_id: str) -> int:
 def of_ids(conn: Connection, ids: Iterable[str]) -> dict[str, Correction]:
     """The corrections of these ids, by id."""
     rows = conn.execute(select(corrections).where(among(conn, corrections.c.id, ids)))
-    return {row.id: read(row) for row in rows}
+    return {row["id"]: read(row) for row in rows.mappings()}
 
 
 def locked(conn: Connection, ids: Iterable[str]) -> dict[str, Correction]:
@@ -111,11 +120,11 @@ def locked(conn: Connection, ids: Iterable[str]) -> dict[str, Correction]:
         return {}
     statement = select(corrections).where(among(conn, corrections.c.id, wanted))
     rows = conn.execute(statement.order_by(corrections.c.id).with_for_update())
-    return {row.id: read(row) for row in rows}
+    return {row["id"]: read(row) for row in rows.mappings()}
 
 
-def read(row: Row[Any]) -> Correction:
-    return Correction(**row._asdict())
+def read(row: Mapping[Any, Any]) -> Correction:
+    return Correction(**row)
 
 
 def as_row(correction: Correction) -> dict[str, Any]:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import fields
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
     Boolean,
     Column,
+    ColumnElement,
     Connection,
+    FromClause,
     Index,
-    Row,
     Table,
     Text,
+    bindparam,
     func,
     or_,
     select,
@@ -22,6 +24,7 @@ from sqlalchemy import (
 
 from models.domain.facts import Cycle
 from models.storage.db import Instant, Key, among, metadata, partial
+from models.storage.questions import Question, Rows
 from models.tables.room import begins_with, rooms
 
 FIELDS = tuple(field.name for field in fields(Cycle))
@@ -62,6 +65,45 @@ cycles = Table(
 )
 
 
+def by_the_rooms_name(made: FromClause) -> ColumnElement[bool]:
+    """Of manual joins: those by the room's name, by which the id of a session that is made on the
+    spot for it begins."""
+    named, by_name = made.c.named_session, made.c.room_name.concat("@")
+    return or_(named.is_(None), func.substr(named, 1, func.length(by_name)) == by_name)
+
+
+@dataclass(frozen=True, slots=True)
+class NamedByHand:
+    """The names of the rooms from which somebody joined a session by its id, and when they did so
+    first and last."""
+
+    names: set[str]
+    since: datetime | None
+    until: datetime | None
+
+
+LATEST_BY_HAND = (
+    select(cycles)
+    .where(
+        cycles.c.room_name == bindparam("room_name"),
+        cycles.c.room_sid.is_(None),
+        cycles.c.joined_at.is_not(None),
+        by_the_rooms_name(cycles),
+    )
+    .order_by(cycles.c.joined_at.desc())
+    .limit(1)
+)
+NAMED_BY_HAND = (
+    select(
+        cycles.c.room_name,
+        func.min(cycles.c.joined_at).label("first"),
+        func.max(cycles.c.joined_at).label("last"),
+    )
+    .where(cycles.c.named_session == bindparam("session_id"))
+    .group_by(cycles.c.room_name)
+)
+
+
 def locked(conn: Connection, ids: Iterable[str]) -> dict[str, Cycle]:
     """The cycles of these ids, locked in the order of their ids."""
     wanted = list(ids)
@@ -69,12 +111,12 @@ def locked(conn: Connection, ids: Iterable[str]) -> dict[str, Cycle]:
         return {}
     statement = select(cycles).where(among(conn, cycles.c.cycle_id, wanted))
     rows = conn.execute(statement.order_by(cycles.c.cycle_id).with_for_update())
-    return {row.cycle_id: read(row) for row in rows}
+    return {row["cycle_id"]: read(row) for row in rows.mappings()}
 
 
 def find(conn: Connection, cycle_id: str) -> Cycle | None:
     """The cycle of this id."""
-    row = conn.execute(select(cycles).where(cycles.c.cycle_id == cycle_id)).first()
+    row = conn.execute(select(cycles).where(cycles.c.cycle_id == cycle_id)).mappings().first()
     return read(row) if row else None
 
 
@@ -85,19 +127,13 @@ def open_count(conn: Connection, *, since: datetime) -> int:
     return conn.execute(statement.where(rooms.c.last_event_at > since, unended)).scalar_one()
 
 
-def latest_manual_join(conn: Connection, room_name: str) -> Cycle | None:
+def latest_manual_join(room_name: str) -> Question[Cycle | None]:
     """The latest provisional cycle that a token of this room made by the room's name."""
-    statement = select(cycles).where(
-        cycles.c.room_name == room_name,
-        cycles.c.room_sid.is_(None),
-        cycles.c.joined_at.is_not(None),
-        or_(
-            cycles.c.named_session.is_(None),
-            cycles.c.named_session.startswith(f"{room_name}@", autoescape=True),
-        ),
+    return Question(
+        LATEST_BY_HAND,
+        {"room_name": room_name},
+        lambda rows: next(map(read, rows), None),
     )
-    row = conn.execute(statement.order_by(cycles.c.joined_at.desc()).limit(1)).first()
-    return read(row) if row else None
 
 
 def of_person(conn: Connection, user_id: str, room_name: str, *, since: datetime) -> list[Cycle]:
@@ -107,29 +143,30 @@ def of_person(conn: Connection, user_id: str, room_name: str, *, since: datetime
         cycles.c.room_name == room_name,
         func.coalesce(cycles.c.joined_at, cycles.c.aborted_at) >= since,
     )
-    return [read(row) for row in conn.execute(statement.order_by(cycles.c.cycle_id))]
+    rows = conn.execute(statement.order_by(cycles.c.cycle_id)).mappings()
+    return [read(row) for row in rows]
 
 
 def first_that_name(conn: Connection, session_id: str) -> Cycle | None:
     """The first manual join that names this session by its id."""
     statement = select(cycles).where(cycles.c.named_session == session_id)
     first = statement.order_by(cycles.c.joined_at, cycles.c.cycle_id).limit(1)
-    row = conn.execute(first).first()
+    row = conn.execute(first).mappings().first()
     return read(row) if row else None
 
 
-def named_by_hand(
-    conn: Connection, session_id: str
-) -> tuple[set[str], datetime | None, datetime | None]:
-    """The names of the rooms from which somebody joined this session by its id, and when they did
-    so first and last."""
-    statement = select(
-        cycles.c.room_name, func.min(cycles.c.joined_at), func.max(cycles.c.joined_at)
-    ).where(cycles.c.named_session == session_id)
-    rows = conn.execute(statement.group_by(cycles.c.room_name)).all()
-    names = {name for name, _, _ in rows if name}
-    since = min((first for _, first, _ in rows if first), default=None)
-    return names, since, max((last for _, _, last in rows if last), default=None)
+def named_by_hand(session_id: str) -> Question[NamedByHand]:
+    """From where and when somebody joined this session by its id."""
+    return Question(NAMED_BY_HAND, {"session_id": session_id}, _named_by_hand)
+
+
+def _named_by_hand(rows: Rows) -> NamedByHand:
+    joins = list(rows)
+    return NamedByHand(
+        {each["room_name"] for each in joins if each["room_name"]},
+        min((each["first"] for each in joins if each["first"]), default=None),
+        max((each["last"] for each in joins if each["last"]), default=None),
+    )
 
 
 def names_by_hand(
@@ -146,8 +183,8 @@ def names_by_hand(
     return set(conn.execute(statement).scalars())
 
 
-def read(row: Row[Any]) -> Cycle:
-    return Cycle(**row._asdict())
+def read(row: Mapping[Any, Any]) -> Cycle:
+    return Cycle(**row)
 
 
 def as_row(cycle: Cycle) -> dict[str, Any]:

@@ -12,10 +12,23 @@ from functools import cache
 from secrets import randbelow
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, Connection, Index, Select, Table, delete, select
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    Index,
+    Select,
+    Table,
+    bindparam,
+    delete,
+    select,
+    union_all,
+)
 
 from models.storage import bulk
 from models.storage.db import Instant, Key, among, among_bound, is_sqlite, metadata
+from models.storage.questions import Question, Rows, answer
+from models.tables.session import session_rooms, sessions
 
 revisions = Table(
     "revisions",
@@ -24,6 +37,19 @@ revisions = Table(
     Column("revision", BigInteger, nullable=False),
     Column("raised_at", Instant, nullable=False),
     Index("revisions_by_time", "raised_at"),
+)
+
+ID = bindparam("session_id", type_=Key)
+
+OF_REGISTERED = union_all(
+    *(
+        select(revisions.c.key, revisions.c.revision).where(revisions.c.key.in_(keys))
+        for keys in (
+            [ID],
+            select(sessions.c.room_name).where(sessions.c.id == ID),
+            select(session_rooms.c.name).where(session_rooms.c.session_id == ID),
+        )
+    )
 )
 
 NEVER_RAISED = 0
@@ -47,8 +73,25 @@ def raise_all(conn: Connection, keys: Iterable[str], *, now: datetime) -> None:
 
 def of(conn: Connection, keys: Collection[str]) -> dict[str, int]:
     """The revision of each key; NEVER_RAISED for a key without a row."""
-    rows = conn.execute(_numbers(is_sqlite(conn)), {"keys": list(keys)})
-    return dict.fromkeys(keys, NEVER_RAISED) | {row.key: row.revision for row in rows}
+    return answer(conn, numbers(keys, on_sqlite=is_sqlite(conn)))
+
+
+def numbers(keys: Collection[str], *, on_sqlite: bool) -> Question[dict[str, int]]:
+    """What `of` gives."""
+    return Question(
+        _numbers(on_sqlite),
+        {"keys": list(keys)},
+        lambda rows: dict.fromkeys(keys, NEVER_RAISED) | _by_key(rows),
+    )
+
+
+def of_registered(session_id: str) -> Question[dict[str, int]]:
+    """The revisions that were raised of the id of a registered session and of its rooms' names."""
+    return Question(OF_REGISTERED, {"session_id": session_id}, _by_key)
+
+
+def _by_key(rows: Rows) -> dict[str, int]:
+    return {row["key"]: row["revision"] for row in rows}
 
 
 def combined(numbers: Mapping[str, int], keys: Iterable[str]) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from datetime import datetime
 from functools import cache
@@ -14,7 +14,6 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Index,
-    Row,
     Select,
     Table,
     bindparam,
@@ -26,6 +25,7 @@ from sqlalchemy import (
 from models.domain.facts import Room
 from models.domain.ownership import with_lives_in_a_row
 from models.storage.db import Instant, Json, Key, among, among_bound, is_sqlite, metadata
+from models.storage.questions import Question, answer
 from models.storage.spans import Span, bound, table
 
 FACTS = tuple(field.name for field in fields(Room) if field.name != "superseded_at")
@@ -49,15 +49,20 @@ rooms = Table(
 )
 
 
+NAMING = select(rooms).where(rooms.c.named_session == bindparam("session_id"))
+
+
 def locked(conn: Connection, sids: Iterable[str]) -> dict[str, Room]:
     """The rooms of these sids, locked in the order of their sids."""
     statement = select(rooms).where(among(conn, rooms.c.sid, sids)).order_by(rooms.c.sid)
-    return {row.sid: read(row) for row in conn.execute(statement.with_for_update())}
+    rows = conn.execute(statement.with_for_update()).mappings()
+    return {row["sid"]: read(row) for row in rows}
 
 
 def of_sids(conn: Connection, sids: Iterable[str]) -> list[Room]:
     """The rooms of these sids, in no order."""
-    return [read(row) for row in conn.execute(select(rooms).where(among(conn, rooms.c.sid, sids)))]
+    statement = select(rooms).where(among(conn, rooms.c.sid, sids))
+    return _read_all(conn.execute(statement).mappings())
 
 
 def of_names(
@@ -72,18 +77,29 @@ def of_names(
     Between `since` and `until` those that were created then, and of each name the last one before
     and the first one after, which supersedes them.
     """
+    return answer(conn, lives(names, since=since, until=until, on_sqlite=is_sqlite(conn)))
+
+
+def lives(
+    names: Iterable[str],
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    on_sqlite: bool,
+) -> Question[list[Room]]:
+    """What `of_names` gives."""
     values = {"names": sorted(names), "since": since, "until": until}
     bound = {word: value for word, value in values.items() if value is not None}
-    statement = _of_names(is_sqlite(conn), since=since is not None, until=until is not None)
-    return with_lives_in_a_row(read(row) for row in conn.execute(statement, bound))
+    statement = _of_names(on_sqlite, since=since is not None, until=until is not None)
+    return Question(statement, bound, lambda rows: with_lives_in_a_row(_read_all(rows)))
 
 
 def of_spans(conn: Connection, spans: Sequence[Span]) -> list[Room]:
     """The lives of the rooms of these names that were created in these spans, and of each the last
     one before and the first one after; by creation, in no row yet."""
     on_sqlite = is_sqlite(conn)
-    rows = conn.execute(_of_spans(on_sqlite), bound(spans, on_sqlite=on_sqlite))
-    return sorted({row.sid: read(row) for row in rows}.values(), key=attrgetter("age"))
+    rows = conn.execute(_of_spans(on_sqlite), bound(spans, on_sqlite=on_sqlite)).mappings()
+    return sorted({row["sid"]: read(row) for row in rows}.values(), key=attrgetter("age"))
 
 
 def names_of(conn: Connection, prefixes: Sequence[str]) -> set[str]:
@@ -96,8 +112,12 @@ def names_of(conn: Connection, prefixes: Sequence[str]) -> set[str]:
 
 def that_name(conn: Connection, session_id: str) -> list[Room]:
     """The rooms whose metadata names this session."""
-    statement = select(rooms).where(rooms.c.named_session == session_id)
-    return [read(row) for row in conn.execute(statement)]
+    return answer(conn, naming(session_id))
+
+
+def naming(session_id: str) -> Question[list[Room]]:
+    """What `that_name` gives."""
+    return Question(NAMING, {"session_id": session_id}, _read_all)
 
 
 def named_near(conn: Connection, names: Iterable[str], *, since: datetime) -> set[str]:
@@ -116,14 +136,18 @@ def following(conn: Connection, room: Room) -> Room | None:
         rooms.c.name == room.name, rooms.c.created_at >= room.created_at
     )
     statement = statement.order_by(rooms.c.created_at, rooms.c.sid)
-    lives = (read(row) for row in conn.execute(statement))
+    lives = map(read, conn.execute(statement).mappings())
     return next((life for life in lives if life.age > room.age), None)
 
 
-def read(row: Row[Any]) -> Room:
-    values = dict(row._mapping)
+def read(row: Mapping[Any, Any]) -> Room:
+    values = dict(row)
     values["starts"] = tuple(map(datetime.fromisoformat, values["starts"]))
     return Room(**values)
+
+
+def _read_all(rows: Iterable[Mapping[Any, Any]]) -> list[Room]:
+    return [read(row) for row in rows]
 
 
 def as_row(room: Room) -> dict[str, Any]:

@@ -6,8 +6,8 @@ belongs to it is derived at read, and it is there as long as something does.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
@@ -20,7 +20,6 @@ from sqlalchemy import (
     Float,
     Index,
     Integer,
-    Row,
     Select,
     Table,
     Text,
@@ -48,6 +47,7 @@ from models.storage.db import (
     metadata,
     partial,
 )
+from models.storage.questions import Question, Rows, answer
 from models.tables import session_people
 
 LISTS = ("rooms", "hosts", "labels")
@@ -95,12 +95,23 @@ session_rooms = Table(
 
 FIND = select(sessions).where(sessions.c.id == bindparam("session_id"))
 FIND_LOCKED = FIND.with_for_update()
+FIRST_OF_ROOM = (
+    select(sessions.c.id)
+    .where(sessions.c.room_name == bindparam("room_name"), sessions.c.made_by == "registered")
+    .order_by(sessions.c.scheduled_at, sessions.c.id)
+    .limit(1)
+)
 
 
 def find(conn: Connection, session_id: str, *, lock: bool = False) -> Session | None:
     """The session of this id; with `lock` nobody else changes it in this transaction."""
-    row = conn.execute(FIND_LOCKED if lock else FIND, {"session_id": session_id}).first()
-    return read(row) if row else None
+    of_id = with_id(session_id)
+    return answer(conn, replace(of_id, statement=FIND_LOCKED) if lock else of_id)
+
+
+def with_id(session_id: str) -> Question[Session | None]:
+    """The session of this id."""
+    return Question(FIND, {"session_id": session_id}, _first)
 
 
 def registered_near(
@@ -108,6 +119,13 @@ def registered_near(
 ) -> list[Session]:
     """The sessions that are registered for rooms of these names: those without a schedule, and
     those whose window may hold a moment of the span (None: unbounded)."""
+    return answer(conn, near(names, since=since, until=until, on_sqlite=is_sqlite(conn)))
+
+
+def near(
+    names: Iterable[str], *, since: datetime | None, until: datetime | None, on_sqlite: bool
+) -> Question[list[Session]]:
+    """What `registered_near` gives."""
     wanted = sorted(names)
     patterns = sorted({pattern for name in wanted for pattern in patterns_of(name)})
     values: dict[str, Any] = {"names": wanted, "patterns": patterns}
@@ -115,9 +133,8 @@ def registered_near(
         values["since"] = since - MAX_DURATION - WINDOW
     if until is not None:
         values["until"] = until + WINDOW
-    bounds = since is not None, until is not None
-    rows = conn.execute(_near(is_sqlite(conn), *bounds), values)
-    return list({row.id: read(row) for row in rows}.values())
+    statement = _near(on_sqlite, since=since is not None, until=until is not None)
+    return Question(statement, values, lambda rows: list(_by_id(rows).values()))
 
 
 def registered_ids_near(
@@ -135,13 +152,13 @@ def registered(conn: Connection, ids: Iterable[str]) -> dict[str, Session]:
     """The registered sessions of these ids."""
     statement = select(sessions).where(among(conn, sessions.c.id, sorted(ids)))
     rows = conn.execute(statement.where(sessions.c.made_by == "registered"))
-    return {row.id: read(row) for row in rows}
+    return _by_id(rows.mappings())
 
 
 def of_ids(conn: Connection, ids: Iterable[str]) -> dict[str, Session]:
     """The sessions of these ids, registered or made on the spot."""
     rows = conn.execute(select(sessions).where(among(conn, sessions.c.id, sorted(ids))))
-    return {row.id: read(row) for row in rows}
+    return _by_id(rows.mappings())
 
 
 def overlapping(conn: Connection, some: Iterable[Session]) -> dict[str, list[str]]:
@@ -176,13 +193,13 @@ def names_of_classes(conn: Connection, *, since: datetime, until: datetime, most
     return list(conn.execute(statement.distinct().limit(most)).scalars())
 
 
-def next_waiting(conn: Connection, room_name: str) -> str | None:
-    """The registered session of this room name that comes first."""
-    statement = select(sessions.c.id).where(
-        sessions.c.room_name == room_name, sessions.c.made_by == "registered"
+def next_waiting(room_name: str) -> Question[str | None]:
+    """The id of the registered session of this room name that comes first."""
+    return Question(
+        FIRST_OF_ROOM,
+        {"room_name": room_name},
+        lambda rows: next((row["id"] for row in rows), None),
     )
-    ordered = statement.order_by(sessions.c.scheduled_at, sessions.c.id).limit(1)
-    return conn.execute(ordered).scalar()
 
 
 def that_reach(
@@ -245,12 +262,20 @@ def count(conn: Connection) -> int:
     return conn.execute(select(func.count()).select_from(sessions)).scalar_one()
 
 
-def read(row: Row[Any]) -> Session:
-    values = dict(row._mapping)
+def read(row: Mapping[Any, Any]) -> Session:
+    values = dict(row)
     del values["created_at"], values["ends_at"]
     expected = tuple(Person(**person) for person in values.pop("expected"))
     lists = {name: tuple(values[name]) for name in LISTS}
     return Session(**values | lists, expected=expected)
+
+
+def _first(rows: Rows) -> Session | None:
+    return next(map(read, rows), None)
+
+
+def _by_id(rows: Iterable[Mapping[Any, Any]]) -> dict[str, Session]:
+    return {row["id"]: read(row) for row in rows}
 
 
 def as_row(session: Session, *, now: datetime) -> dict[str, Any]:

@@ -8,7 +8,8 @@ was lost. With Redis gone, the database answers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from time import monotonic, sleep
@@ -23,8 +24,8 @@ from sqlalchemy import Connection
 from models.domain.corrections import by_person
 from models.domain.facts import Cycle, Meeting
 from models.lookup import meetings, named_room, session_facts
-from models.lookup import reach as reaching
 from models.lookup.named_room import NamedRoom
+from models.lookup.reach import Values as CycleValues
 from models.storage import db
 from models.tables import revision
 from worker.cache import codec, entry
@@ -43,6 +44,7 @@ FILLER_LIFE_MS = 1_000
 FILLER_PATIENCE_SECONDS = 0.2
 MEETING, WHOLE, KEYS = "_", "whole", "keys"
 NAMED = "named"
+USER_ID = codec.NAMES[Cycle].index("user_id")
 NOBODY: tuple[tuple[Cycle, ...], frozenset[str]] = ((), frozenset())
 
 log = structlog.get_logger()
@@ -249,8 +251,7 @@ def _resolve(backend: Backend, address: str, user_id: str) -> str | None:
     ticket, _ = entry.draw(backend.redis, address)
     now = datetime.now(UTC)
     with db.reading(backend.engine) as conn:
-        number = revision.of(conn, [address])[address]
-        named = named_room.of_name(conn, address, now=now, rules=backend.rules)
+        named, number = named_room.of_name_at_revision(conn, address, now=now, rules=backend.rules)
     session_id = named.session_id(user_id, now=now)
     entry.store(
         backend.redis,
@@ -268,43 +269,49 @@ def _fill_facts(backend: Backend, session_id: str, user_id: str, *, keep_unknown
     """Read the revision first: a commit in between costs one more fill later, and no truth."""
     ticket, _ = entry.draw(backend.redis, session_id)
     with db.reading(backend.engine) as conn:
-        known = session_facts.look_up(conn, session_id, rules=backend.rules)
-        if known is None:
+        looked_up = session_facts.look_up_at_revision(conn, session_id, rules=backend.rules)
+        if looked_up is None:
             return Facts(None, (), "miss")
-        number = revision.combined(revision.of(conn, known.keys), known.keys)
-        facts = session_facts.gather(conn, known, rules=backend.rules)
-        if facts is None:
+        known, number = looked_up
+        gathered = session_facts.gather_with_cycles(
+            conn, known, rules=backend.rules, most=WHOLE_UP_TO + 1
+        )
+        if gathered is None:
             return Facts(None, (), "miss")
-        by_user, is_whole = _cycles(conn, facts, user_id)
+        facts, cycles = gathered
+        by_user, is_whole = _by_user(conn, facts, cycles, user_id)
     own, expecting = by_user.get(user_id, ()), facts.expected_by(user_id)
     if not (is_whole or own or expecting or keep_unknown):
         by_user = {}
+    packed = _packed(facts, by_user, is_whole=is_whole)
     entry.store(
         backend.redis,
         ticket,
         "facts",
-        _packed(facts, by_user, is_whole=is_whole) | {KEYS: orjson.dumps(known.keys)},
+        packed | {KEYS: orjson.dumps(known.keys)},
         revision=number,
         fresh_ms=_fresh_ms(backend),
         kept_ms=_kept_ms(backend),
     )
-    return Facts(facts.meeting, own, "miss", expecting)
+    return Facts(facts.meeting, codec.cycles(own), "miss", expecting)
 
 
-def _cycles(
-    conn: Connection, facts: meetings.Facts, user_id: str
-) -> tuple[dict[str, list[Cycle]], bool]:
+def _by_user(
+    conn: Connection, facts: meetings.Facts, cycles: Sequence[CycleValues], user_id: str
+) -> tuple[dict[str, list[CycleValues]], bool]:
     """The cycles of everybody by user id, and whether they are everybody's; of a large session
     only this person's. Whoever has several identities has the cycles of all of them."""
-    cycles = reaching.within(conn, facts.reach, most=WHOLE_UP_TO + 1)
     if len(cycles) > WHOLE_UP_TO:
-        return {user_id: session_facts.cycles_of(conn, facts, user_id)}, False
-    own, corrections = session_facts.by_user(cycles), facts.meeting.corrections
+        own_cycles = session_facts.cycles_of(conn, facts, user_id)
+        return {user_id: [codec.values(each) for each in own_cycles]}, False
+    own, corrections = defaultdict[str, list[CycleValues]](list), facts.meeting.corrections
+    for each in cycles:
+        own[each[USER_ID]].append(each)
     return own | by_person(corrections, own.items()) if corrections.same_as else own, True
 
 
 def _packed(
-    facts: meetings.Facts, by_user: dict[str, list[Cycle]], *, is_whole: bool
+    facts: meetings.Facts, by_user: Mapping[str, Sequence[CycleValues]], *, is_whole: bool
 ) -> dict[str, bytes]:
     people = {
         _person(user_id): codec.pack_person(cycles, facts.expected_by(user_id))

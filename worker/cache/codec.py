@@ -6,7 +6,7 @@ nothing changes, the same bytes come back to a whole class, and to one person's 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import fields, replace
 from datetime import datetime
 from functools import lru_cache
@@ -46,11 +46,11 @@ class OtherFields(ValueError):
 def pack_meeting(meeting: Meeting) -> bytes:
     """The meeting without the people it expects: a status needs none of them."""
     session = replace(meeting.session, expected=())
-    corrections = [_values(each) for each in meeting.corrections.made]
-    rooms = [_values(room) for room in meeting.rooms]
+    corrections = [values(each) for each in meeting.corrections.made]
+    rooms = [values(room) for room in meeting.rooms]
     calendars = {name: _calendar(each) for name, each in meeting.calendars.items()}
-    by_hand = {name: _values(word) for name, word in meeting.by_hand.items()}
-    return orjson.dumps([_values(session), rooms, by_hand, calendars, corrections])
+    by_hand = {name: values(word) for name, word in meeting.by_hand.items()}
+    return orjson.dumps([values(session), rooms, by_hand, calendars, corrections])
 
 
 @lru_cache(MEETINGS)
@@ -68,23 +68,28 @@ def meeting(packed: bytes) -> Meeting:
     )
 
 
-def pack_person(cycles: Sequence[Cycle], expecting: frozenset[str]) -> bytes:
-    """One person's cycles, and the ids of the classes that expect them."""
-    return orjson.dumps([[_values(cycle) for cycle in cycles], sorted(expecting)])
+def pack_person(cycles: Iterable[Sequence[Any]], expecting: frozenset[str]) -> bytes:
+    """The values of one person's cycles, and the ids of the classes that expect them."""
+    return orjson.dumps([[list(each) for each in cycles], sorted(expecting)])
 
 
 @lru_cache(CYCLES)
 def person(packed: bytes) -> tuple[tuple[Cycle, ...], frozenset[str]]:
     """Raises OtherFields."""
-    cycles, expecting = _parts(packed, 2)
-    return tuple(_made(Cycle, values) for values in cycles), frozenset(expecting)
+    packed_cycles, expecting = _parts(packed, 2)
+    return cycles(packed_cycles), frozenset(expecting)
+
+
+def cycles(some_values: Iterable[Sequence[Any]]) -> tuple[Cycle, ...]:
+    """The cycles of these values. Raises OtherFields."""
+    return tuple(_made(Cycle, each) for each in some_values)
 
 
 def pack_named(named: NamedRoom) -> bytes:
     """What a room's name may mean, for whomever."""
     owners = named.owners
     expecting = {user_id: sorted(ids) for user_id, ids in named.expecting.items()}
-    rooms = [_values(room) for room in owners.rooms]
+    rooms = [values(room) for room in owners.rooms]
     return orjson.dumps(
         [owners.name, _calendar(owners.calendar), rooms, named.last_begun, expecting]
     )
@@ -121,7 +126,7 @@ def _room(values: list[Any]) -> Room:
 
 
 def _calendar(calendar: Calendar) -> list[Any]:
-    classes = [_values(each) for each in calendar.classes]
+    classes = [values(each) for each in calendar.classes]
     return [classes, calendar.own_room, calendar.unscheduled]
 
 
@@ -130,15 +135,15 @@ def _made_calendar(values: list[Any]) -> Calendar:
     return Calendar(tuple(_made(RoomClass, each) for each in classes), own_room, unscheduled)
 
 
-def _values(fact: Fact) -> list[Any]:
+def values(fact: Fact) -> list[Any]:
     return [getattr(fact, name) for name in NAMES[type(fact)]]  # dataclasses.astuple copies deeply
 
 
-def _made(kind: type[T], values: list[Any]) -> T:
-    if len(values) != len(NAMES[kind]):
+def _made(kind: type[T], packed: Sequence[Any]) -> T:
+    if len(packed) != len(NAMES[kind]):
         raise OtherFields
-    values = list(values)
+    made = list(packed)
     for place in INSTANTS[kind]:
-        if values[place] is not None:
-            values[place] = datetime.fromisoformat(values[place])
-    return kind(*values)
+        if isinstance(made[place], str):
+            made[place] = datetime.fromisoformat(made[place])
+    return kind(*made)
