@@ -29,7 +29,7 @@ from models.lookup.reach import Values as CycleValues
 from models.storage import db
 from models.tables import revision
 from worker.cache import codec, entry
-from worker.cache.entry import Kind, Ticket, Values
+from worker.cache.entry import Drawn, Kind, Ticket, Values
 from worker.process import metrics
 from worker.process.backend import Backend
 
@@ -86,7 +86,7 @@ def read_of_room(backend: Backend, room_name: str, user_id: str, *, keep_unknown
     try:
         named = _unpack_named(backend, entry.fresh(backend.redis, "name", room_name, [NAMED]))
         session_id = (
-            _resolve(backend, room_name, user_id)
+            _resolve(backend, entry.draw(backend.redis, room_name).ticket, user_id)
             if named is None
             else named.session_id(user_id, now=datetime.now(UTC))
         )
@@ -150,16 +150,17 @@ def _unpack_named(backend: Backend, values: Values) -> NamedRoom | None:
 
 def _miss(backend: Backend, address: str, user_id: str, *, keep_unknown: bool) -> Facts:
     """Ask the database, one reader of an address at a time; others wait a moment."""
-    filler = entry.place("filler", address)
-    if not backend.redis.set(filler, b"1", nx=True, px=FILLER_LIFE_MS):
+    kept = {"facts": [*_fields(user_id), KEYS], "name": [NAMED]}
+    is_filler, drawn = entry.fill(backend.redis, address, life_ms=FILLER_LIFE_MS, **kept)
+    if not is_filler:
         filled = _wait_for_filler(backend, address, user_id)
         if filled is not None:
             return filled
     try:
-        kept = _revalidated(backend, address, user_id)
-        return kept or _fill(backend, address, user_id, keep_unknown=keep_unknown)
+        facts, ticket = _revalidated(backend, drawn, user_id)
+        return facts or _fill(backend, ticket, user_id, keep_unknown=keep_unknown)
     finally:
-        backend.redis.delete(filler)
+        entry.release(backend.redis, address)
 
 
 def _wait_for_filler(backend: Backend, address: str, user_id: str) -> Facts | None:
@@ -168,7 +169,7 @@ def _wait_for_filler(backend: Backend, address: str, user_id: str) -> Facts | No
         sleep(0.01)
         if (facts := _hit(backend, address, user_id)) is not None:
             return facts
-        if not backend.redis.exists(entry.place("filler", address)):
+        if not entry.is_filled(backend.redis, address):
             return None
     return None
 
@@ -183,11 +184,12 @@ class _Check:
     keys: list[str]
 
 
-def _revalidated(backend: Backend, address: str, user_id: str) -> Facts | None:
-    """The kept facts, if the database says that nothing has changed them: one query."""
-    facts, checks = _kept(backend, address, user_id)
+def _revalidated(backend: Backend, drawn: Drawn, user_id: str) -> tuple[Facts | None, Ticket]:
+    """The kept facts, if the database says that nothing has changed them: one query. Else None, and
+    the ticket to read them anew with."""
+    facts, checks = _kept(backend, drawn, user_id)
     if facts is None:
-        return None
+        return None, drawn.ticket
     with db.reading(backend.engine) as conn:
         current = revision.of(conn, {key for check in checks for key in check.keys})
     changed = {
@@ -197,61 +199,63 @@ def _revalidated(backend: Backend, address: str, user_id: str) -> Facts | None:
     }
     if changed:
         clear(backend.redis, changed)
-        return None
+        return None, entry.draw(backend.redis, drawn.ticket.key).ticket
     for check in checks:
         number, fresh_ms = check.revision, _fresh_ms(backend)
         entry.renew(backend.redis, check.ticket, check.kind, revision=number, fresh_ms=fresh_ms)
-    return facts
+    return facts, drawn.ticket
 
 
-def _kept(backend: Backend, address: str, user_id: str) -> tuple[Facts | None, list[_Check]]:
-    """What is kept of the session that the address means, and what has to be checked for it."""
-    redis, fields = backend.redis, [*_fields(user_id), KEYS]
-    ticket, kept = entry.draw(redis, address, facts=fields, name=[NAMED])
-    facts = _unpack(kept["facts"], "revalidated")
+def _kept(backend: Backend, drawn: Drawn, user_id: str) -> tuple[Facts | None, list[_Check]]:
+    """What is kept of the session that was asked for, and what has to be checked for it."""
+    facts = _unpack(drawn.kept["facts"], "revalidated")
     if facts is not None:
-        return facts, [_check_of_facts(ticket, kept["facts"])]
-    named = _unpack_named(backend, kept["name"])
+        return facts, [_check_of_facts(drawn)]
+    named = _unpack_named(backend, drawn.kept["name"]) if "name" in drawn.kept else None
     session_id = named.session_id(user_id, now=datetime.now(UTC)) if named is not None else None
     if session_id is None:
         return None, []
-    own, of_session = entry.draw(redis, session_id, facts=fields)
-    facts = _unpack(of_session["facts"], "revalidated")
+    own = entry.draw(backend.redis, session_id, facts=[*_fields(user_id), KEYS])
+    facts = _unpack(own.kept["facts"], "revalidated")
     if facts is None:
         return None, []
-    number = int(kept["name"][-1] or revision.NEVER_RAISED)
-    by_name = _Check(ticket, "name", number, [ticket.key])
-    return facts, [by_name, _check_of_facts(own, of_session["facts"])]
+    number = int(drawn.kept["name"][-1] or revision.NEVER_RAISED)
+    by_name = _Check(drawn.ticket, "name", number, [drawn.ticket.key])
+    return facts, [by_name, _check_of_facts(own)]
 
 
-def _check_of_facts(ticket: Ticket, values: Values) -> _Check:
-    keys, number = orjson.loads(values[-2] or b"[]"), int(values[-1] or revision.NEVER_RAISED)
-    return _Check(ticket, "facts", number, keys)
+def _check_of_facts(drawn: Drawn) -> _Check:
+    *_, keys, number = drawn.kept["facts"]
+    return _Check(
+        drawn.ticket, "facts", int(number or revision.NEVER_RAISED), orjson.loads(keys or b"[]")
+    )
 
 
-def _fill(backend: Backend, address: str, user_id: str, *, keep_unknown: bool) -> Facts:
-    """What the address means as an id, as nearly every one does, else as a room's name.
+def _fill(backend: Backend, ticket: Ticket, user_id: str, *, keep_unknown: bool) -> Facts:
+    """What the ticket's key means as an id, as nearly every one does, else as a room's name.
 
     Each look at the database is one of its own: SQLite shows a transaction the moment of its first
     statement, which must not be before the ticket for the facts was drawn.
     """
-    facts = _fill_facts(backend, address, user_id, keep_unknown=keep_unknown)
+    facts = _fill_facts(backend, ticket, user_id, keep_unknown=keep_unknown)
     if facts.meeting is not None:
         return facts
-    session_id = _resolve(backend, address, user_id)
+    session_id = _resolve(backend, ticket, user_id)
     if session_id is None:
         return facts
-    kept = _revalidated(backend, session_id, user_id)
-    return kept or _fill_facts(backend, session_id, user_id, keep_unknown=keep_unknown)
+    own = entry.draw(backend.redis, session_id, facts=[*_fields(user_id), KEYS])
+    kept, ticket = _revalidated(backend, own, user_id)
+    return kept or _fill_facts(backend, ticket, user_id, keep_unknown=keep_unknown)
 
 
-def _resolve(backend: Backend, address: str, user_id: str) -> str | None:
-    """The session that the address means for this person, as a room's name. What the name may mean
-    is stored; when nobody knows it, it is not kept: anybody can ask for what is not there."""
-    ticket, _ = entry.draw(backend.redis, address)
+def _resolve(backend: Backend, ticket: Ticket, user_id: str) -> str | None:
+    """The session that the ticket's key means for this person, as a room's name. What the name may
+    mean is stored; when nobody knows it, it is not kept: anybody can ask for what is not there."""
     now = datetime.now(UTC)
     with db.reading(backend.engine) as conn:
-        named, number = named_room.of_name_at_revision(conn, address, now=now, rules=backend.rules)
+        named, number = named_room.of_name_at_revision(
+            conn, ticket.key, now=now, rules=backend.rules
+        )
     session_id = named.session_id(user_id, now=now)
     entry.store(
         backend.redis,
@@ -265,11 +269,10 @@ def _resolve(backend: Backend, address: str, user_id: str) -> str | None:
     return session_id
 
 
-def _fill_facts(backend: Backend, session_id: str, user_id: str, *, keep_unknown: bool) -> Facts:
+def _fill_facts(backend: Backend, ticket: Ticket, user_id: str, *, keep_unknown: bool) -> Facts:
     """Read the revision first: a commit in between costs one more fill later, and no truth."""
-    ticket, _ = entry.draw(backend.redis, session_id)
     with db.reading(backend.engine) as conn:
-        looked_up = session_facts.look_up_at_revision(conn, session_id, rules=backend.rules)
+        looked_up = session_facts.look_up_at_revision(conn, ticket.key, rules=backend.rules)
         if looked_up is None:
             return Facts(None, (), "miss")
         known, number = looked_up

@@ -59,26 +59,62 @@ class Ticket:
     """By Redis's clock."""
 
 
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A ticket, and what was kept when it was drawn, by kind."""
+
+    ticket: Ticket
+    kept: Mapping[str, Values]
+
+
 def fresh(redis: Redis, kind: Kind, key: str, fields: Sequence[str]) -> Values:
     """What may be served of the entry."""
     return cast("Values", redis.hmget(place(f"fresh-{kind}", key), fields))
 
 
-def draw(redis: Redis, key: str, **kept: Sequence[str]) -> tuple[Ticket, dict[str, Values]]:
-    """The ticket that is out, else a new one, and these fields of the kept entries, by kind.
+def draw(redis: Redis, key: str, **kept: Sequence[str]) -> Drawn:
+    """The ticket that is out, else a new one, with these fields of the kept entries, by kind.
 
     The fields of each are followed by its revision.
     """
-    place_of_ticket = place("ticket", key)
     with redis.pipeline(transaction=False) as pipe:
-        pipe.time()
-        pipe.set(place_of_ticket, uuid4().hex, nx=True, px=TICKET_LIFE_MS)
-        pipe.get(place_of_ticket)
-        for kind, fields in kept.items():
-            pipe.hmget(place(f"kept-{kind}", key), [*fields, REVISION])
-        (seconds, micros), _, number, *values = pipe.execute()
+        _draw(pipe, key, kept)
+        return _drawn(key, kept, pipe.execute())
+
+
+def fill(redis: Redis, key: str, *, life_ms: int, **kept: Sequence[str]) -> tuple[bool, Drawn]:
+    """The same, and whether the caller is the one to read these facts: for `life_ms`, nobody else
+    is, unless `release` is called."""
+    with redis.pipeline(transaction=False) as pipe:
+        pipe.set(place("filler", key), b"1", nx=True, px=life_ms)
+        _draw(pipe, key, kept)
+        is_filler, *answers = pipe.execute()
+    return bool(is_filler), _drawn(key, kept, answers)
+
+
+def is_filled(redis: Redis, key: str) -> bool:
+    """Whether somebody reads these facts now."""
+    return bool(redis.exists(place("filler", key)))
+
+
+def release(redis: Redis, key: str) -> None:
+    """Let others read these facts."""
+    redis.delete(place("filler", key))
+
+
+def _draw(pipe: Redis, key: str, kept: Mapping[str, Sequence[str]]) -> None:
+    place_of_ticket = place("ticket", key)
+    pipe.time()
+    pipe.set(place_of_ticket, uuid4().hex, nx=True, px=TICKET_LIFE_MS)
+    pipe.get(place_of_ticket)
+    for kind, fields in kept.items():
+        pipe.hmget(place(f"kept-{kind}", key), [*fields, REVISION])
+
+
+def _drawn(key: str, kept: Iterable[str], answers: Sequence[Any]) -> Drawn:
+    (seconds, micros), _, number, *values = answers
     ticket = Ticket(key, (number or b"").decode(), seconds * 1000 + micros // 1000)
-    return ticket, dict(zip(kept, values, strict=True))
+    return Drawn(ticket, dict(zip(kept, values, strict=True)))
 
 
 def store(
