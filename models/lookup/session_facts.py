@@ -87,8 +87,9 @@ def facts_at(
     conn: Connection, address: str, *, user_id: str | None, now: datetime, rules: Rules
 ) -> Facts | None:
     """The facts of the session that an address means; None when nobody knows it."""
-    if session.find(conn, address) is not None:
-        return facts(conn, address, rules=rules)
+    known = look_up(conn, address, rules=rules)
+    if known is not None:
+        return gather(conn, known, rules=rules)
     return facts_of_name(conn, address, user_id=user_id, now=now, rules=rules)
 
 

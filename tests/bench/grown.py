@@ -39,18 +39,24 @@ def grown(size: int) -> Iterator[Stack]:
 
 
 def _copy(under: Stack, copies: int) -> None:
+    """Without the indexes, which are made anew afterwards: that takes a fraction of the time."""
     engine = make_engine(under.database_url, timeout=COPYING_SECONDS)
+    indexes = [index for table in COPIED for index in db.metadata.tables[table].indexes]
     with db.writing(engine) as conn:
+        for index in indexes:
+            index.drop(conn)
         for table, names in COPIED.items():
             changes = [f"'{name}', one.{name} || '-' || n" for name in names]
             if table == "webhook_events":
                 changes.append("'id', nextval(pg_get_serial_sequence('webhook_events', 'id'))")
             copied = (
-                f"INSERT INTO {table} SELECT (jsonb_populate_record(one,"  # noqa: S608  (our own)
-                f" jsonb_build_object({', '.join(changes)}))).*"
-                f" FROM {table} one, generate_series(1, :copies) n"
+                f"INSERT INTO {table} SELECT copy.*"  # noqa: S608  (our own)
+                f" FROM {table} one, generate_series(1, :copies) n,"
+                f" jsonb_populate_record(one, jsonb_build_object({', '.join(changes)})) copy"
             )
             conn.execute(text(copied), {"copies": copies})
+        for index in indexes:
+            index.create(conn)
     with db.reading(engine) as conn:
         conn.execute(text("VACUUM ANALYZE"))
     engine.dispose()
