@@ -330,6 +330,24 @@ def test_a_large_session_is_filled_person_by_person(
     assert present(rollcall, user="pupil-500")
 
 
+# --- how much is asked of the database ------------------------------------------------------------
+
+
+@on_postgresql
+@pytest.mark.parametrize(
+    ("address", "most"),
+    [("98", 2), ("scheduled", 2), ("quran-98", 4)],
+    ids=["by its id", "by its id, with a schedule", "by its room's name"],
+)
+def test_a_miss_is_few_statements(begun: Rollcall, address: str, most: int) -> None:
+    begun.put("scheduled", room_name="quran-98", scheduled_at="2026-03-01T09:00:00Z")
+    begun.status(address)  # which rooms may ask for it is remembered
+    begun.backend.redis.flushdb()
+    with counting(begun.backend.engine) as statements:
+        assert begun.status(address).headers["X-Cache"] == "miss"
+    assert 0 < len(statements) <= most
+
+
 # --- many sessions --------------------------------------------------------------------------------
 
 MANY_VISITS = text(
