@@ -17,7 +17,7 @@ LOCKED_UV := import tomllib; \
   uv = next(each for each in tomllib.load(open("uv.lock", "rb"))["package"] if each["name"] == "uv"); \
   print("uv==" + uv["version"], *("--hash=" + wheel["hash"] for wheel in uv["wheels"]))
 
-.PHONY: setup install python help chromium demo run test types tests e2e firefox libreoffice pictures bench chaos fuzz \
+.PHONY: setup install python help chromium demo run test types tests e2e firefox libreoffice pictures bench sizing chaos fuzz \
   deployments findings audit
 
 setup: .venv/synced  ## Install everything into .venv.
@@ -78,6 +78,9 @@ pictures: setup chromium  ## Make the README's pictures anew, in docs/pictures.
 bench: setup  ## Measure: make bench ONLY=crew.
 	@$(BIN)/uv sync --frozen --quiet --group bench
 	@exec $(BIN)/python -m tests.bench
+
+sizing: setup  ## Work out what servers so many people need: make sizing ARGS="--people 20000".
+	@exec $(BIN)/python -m tests.bench.needs $(ARGS)
 
 # A storm of faults over 50 rooms, once for each seed: make chaos SEEDS=20 FIRST=100.
 SEEDS ?= 10

@@ -29,6 +29,7 @@ from tests.bench.replaying import replaying
 from tests.bench.reports import reports
 from tests.bench.rush import rush
 from tests.bench.seeing import seeing
+from tests.bench.sizing import sizing
 from tests.bench.stack import stack
 from tests.bench.turns import ROUNDS, Figure
 
@@ -52,6 +53,7 @@ BENCHES: dict[str, Bench] = {
     "reports": reports,
     "ledger": ledger,
     "rush": rush,
+    "sizing": sizing,
     "growth": growth,
     "memory": memory,
 }

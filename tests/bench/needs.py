@@ -1,0 +1,218 @@
+"""What a deployment needs, from how many people, rooms and polls it has: `make sizing`.
+
+What one operation costs was measured by `make bench ONLY=sizing`, which also compares the whole
+model with 10,000 and 50,000 simulated people. docs/performance.md has the table for powers of ten.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import asdict, dataclass
+from math import ceil, exp
+from typing import Final
+
+MILLISECOND = 1e-3
+MEBIBYTE, GIBIBYTE = 2**20, 2**30
+
+BUSY: Final = 0.6
+"""How busy a core may be: above it, requests begin to wait for each other."""
+
+APPLIED_A_SECOND: Final = 6_000
+"""Events that a worker applies; a second worker is worth 0.7 of one, more are worth no more."""
+
+CONNECTIONS_A_PROCESS: Final = 9
+"""To PostgreSQL at most: `WEB_THREADS` and one more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Milliseconds of processor time that one operation takes, by who takes them."""
+
+    web: float = 0.0
+    worker: float = 0.0
+    postgresql: float = 0.0
+    redis: float = 0.0
+
+    def times(self, count: float) -> Cost:
+        return Cost(
+            self.web * count, self.worker * count, self.postgresql * count, self.redis * count
+        )
+
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(
+            self.web + other.web,
+            self.worker + other.worker,
+            self.postgresql + other.postgresql,
+            self.redis + other.redis,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """What each operation costs. A miss reads a class of 30 people and 75 visits."""
+
+    webhook: Cost
+    applied: Cost
+    hit: Cost
+    revalidated: Cost
+    miss: Cost
+
+
+MEASURED: Final = Costs(
+    webhook=Cost(web=0.36, postgresql=0.10),
+    applied=Cost(worker=0.08, postgresql=0.07),
+    hit=Cost(web=0.30, redis=0.02),
+    revalidated=Cost(web=1.0, postgresql=0.10, redis=0.06),
+    miss=Cost(web=3.0, postgresql=1.0, redis=0.15),
+)
+"""By `make bench ONLY=sizing` (docs/performance.md says on what and when)."""
+
+EVENT_BYTES: Final = 1_530
+VISIT_BYTES: Final = 900
+CACHED_PERSON_BYTES: Final = 1_300
+CACHED_CLASS_BYTES: Final = 4_000
+
+
+@dataclass(frozen=True, slots=True)
+class School:
+    """So many people at once, in rooms of so many, whose pages poll each `poll_seconds`; all come
+    within `arrival_seconds`, and send `events_an_hour` for `hours` on `days` a year. Events are
+    kept for `retention_days`; attendance is kept for ever, and is counted for a year."""
+
+    people: int
+    people_a_room: int = 30
+    poll_seconds: float = 60
+    arrival_seconds: float = 60
+    events_an_hour: float = 4
+    hours: float = 5
+    days: int = 200
+    retention_days: int = 90
+    ttl_seconds: float = 10
+
+    @property
+    def rooms(self) -> int:
+        return ceil(self.people / self.people_a_room)
+
+    @property
+    def polls(self) -> float:
+        """A second."""
+        return self.people / self.poll_seconds
+
+    @property
+    def arriving(self) -> float:
+        """Events a second at the start of a class, one a person and two a room."""
+        return (self.people + 2 * self.rooms) / self.arrival_seconds
+
+    @property
+    def events_a_day(self) -> float:
+        return self.people * self.events_an_hour * self.hours
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What the start of a class needs, in cores, and what a year stores."""
+
+    web: float
+    worker: float
+    postgresql: float
+    redis: float
+    web_processes: int
+    workers: int
+    connections: int
+    redis_mib: float
+    postgresql_gib: float
+
+    @property
+    def bottleneck(self) -> str:
+        """What is full first when people are added, and what grows then."""
+        if self.workers > 2:
+            return "workers: events wait for minutes after a start of class"
+        if self.postgresql > 4:
+            return "PostgreSQL's processors: a bigger primary, a standby for rosters and reports"
+        if self.postgresql_gib > 500:
+            return "PostgreSQL's disk: partitions by time, a shorter RETENTION_DAYS"
+        if self.redis > BUSY:
+            return "Redis: one core"
+        if self.web_processes > 1:
+            return "web processes: more of them"
+        return "none"
+
+
+def needs(school: School, costs: Costs = MEASURED) -> Needs:
+    """What a school needs in the minute in which all come and poll."""
+    second = at_start(school, costs)
+    web, worker, postgresql, redis = (
+        milliseconds * MILLISECOND
+        for milliseconds in (second.web, second.worker, second.postgresql, second.redis)
+    )
+    web_processes = max(1, ceil(web / BUSY))
+    workers = max(1, ceil(school.arriving / APPLIED_A_SECOND))
+    visits = school.events_a_day * school.days / 2
+    stored = school.events_a_day * min(school.retention_days, school.days) * EVENT_BYTES
+    cached = 2 * (school.people * CACHED_PERSON_BYTES + school.rooms * CACHED_CLASS_BYTES)
+    return Needs(
+        web=web,
+        worker=worker,
+        postgresql=postgresql,
+        redis=redis,
+        web_processes=web_processes,
+        workers=workers,
+        connections=(web_processes + workers + 1) * CONNECTIONS_A_PROCESS,
+        redis_mib=cached / MEBIBYTE,
+        postgresql_gib=(stored + visits * VISIT_BYTES) / GIBIBYTE,
+    )
+
+
+def at_start(school: School, costs: Costs = MEASURED) -> Cost:
+    """What a second costs while all come: each event clears its class, so the next poll of it is a
+    miss (events and polls come by chance); what is not missed is checked once in `ttl_seconds`."""
+    misses = school.polls * (1 - exp(-school.arriving / school.polls))
+    checks = min(school.polls - misses, school.rooms / school.ttl_seconds)
+    hits = school.polls - misses - checks
+    return (
+        (costs.webhook + costs.applied).times(school.arriving)
+        + costs.miss.times(misses)
+        + costs.revalidated.times(checks)
+        + costs.hit.times(hits)
+    )
+
+
+def row(school: School) -> str:
+    """A line of the table in docs/performance.md."""
+    need = needs(school)
+    cores = need.web + need.worker + need.postgresql + need.redis
+    return (
+        f"| {school.people:,} | {school.arriving:,.0f} | {school.polls:,.0f} | {need.web_processes}"
+        f" | {need.workers} | {need.web:.1f} + {need.worker:.1f} + {need.postgresql:.1f} +"
+        f" {need.redis:.1f} = {cores:.1f} | {need.redis_mib:,.0f} MiB"
+        f" | {need.postgresql_gib:,.1f} GiB | {need.bottleneck} |"
+    )
+
+
+HEAD = (
+    "| people at once | events/s as all come | polls/s | web processes | workers"
+    " | cores: web + workers + PostgreSQL + Redis | cache | PostgreSQL, a year"
+    " | what is full first |\n|---|---|---|---|---|---|---|---|---|"
+)
+
+
+def main() -> None:
+    usual = asdict(School(people=0))
+    parser = argparse.ArgumentParser(prog="make sizing", description=__doc__)
+    parser.add_argument("--people", type=int, nargs="*", default=[10**n for n in range(2, 7)])
+    for name in ("people_a_room", "retention_days", "days"):
+        _option(parser, name, int, usual[name])
+    for name in ("poll_seconds", "arrival_seconds", "events_an_hour", "hours"):
+        _option(parser, name, float, usual[name])
+    asked = vars(parser.parse_args())
+    print(HEAD)
+    for people in asked.pop("people"):
+        print(row(School(people=people, **asked)))
+
+
+def _option(parser: argparse.ArgumentParser, name: str, kind: type, default: float) -> None:
+    parser.add_argument(f"--{name.replace('_', '-')}", type=kind, default=default)
+
+
+if __name__ == "__main__":
+    main()
