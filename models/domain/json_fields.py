@@ -69,7 +69,7 @@ def optional(payload: dict[str, Any], word: str, *, limit: int | None = MAX_ID_B
 
 
 def enum(payload: dict[str, Any], word: str, names: Mapping[int, str]) -> str | None:
-    """An enum's name. protojson may give its number: always where it was told to, else for one
+    """An enum's name. protojson may give its number: always where it was set to, else for one
     that its sender has no name for."""
     value = payload.get(word)
     if value is None:

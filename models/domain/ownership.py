@@ -35,7 +35,7 @@ class Owners:
 
     def at(self, instant: datetime, room: Room | None, began_at: datetime) -> str:
         """The id of the session that owns the instant of a stay in `room` (None: in no room that
-        LiveKit told of) that began at `began_at`; it may be one that nobody registered."""
+        LiveKit reported) that began at `began_at`; it may be one that nobody registered."""
         if room is not None and room.named_session is not None:
             return room.named_session
         return self.registered(instant) or self.made(room.created_at if room else began_at)

@@ -37,7 +37,7 @@ class Visit:
 
     @property
     def confirmed(self) -> bool:
-        """Whether somebody else than the person's own page told of it."""
+        """Whether somebody else than the person's own page reported it."""
         return not self.cycle.provisional or self.cycle.source == "operator"
 
 
@@ -81,15 +81,15 @@ def open_visit(owners: Owners, cycles: Sequence[Cycle], *, now: datetime) -> Cyc
 
 
 def unconfirmed(owners: Owners, cycles: Sequence[Cycle], *, now: datetime) -> list[Cycle]:
-    """The manual joins that do not count because LiveKit told of their room, and not of this
-    person: with MANUAL_JOINS set to `hint`."""
+    """The manual joins that do not count because LiveKit sent webhooks of their room, and none of
+    this person: with MANUAL_JOINS set to `hint`."""
     person = _Person(owners, cycles, now=now)
     return [cycle for cycle, joined_at in person.provisional if person.is_hint(cycle, joined_at)]
 
 
 def stands_for(manual: Cycle, joined_at: datetime, known: Sequence[Cycle]) -> Cycle | None:
     """The cycle that a manual join is about, of those of the same person and room name that LiveKit
-    told of: the claimed one, else the nearest join."""
+    sent: the claimed one, else the nearest join."""
     for each in known:
         if each.cycle_id == manual.claimed_sid:
             return each
@@ -146,13 +146,13 @@ class _Person:
         }
 
     def known_visits(self) -> Iterator[Visit]:
-        """The visits that LiveKit (or a reconciler) told of; one only aborted is none."""
+        """The visits that LiveKit (or a reconciler) reported; one only aborted is none."""
         for cycle in self.known:
             if cycle.joined_at is not None and counting.why_not(cycle, self.rules) is None:
                 yield _visit(cycle, cycle.joined_at, self._end(cycle, cycle.joined_at))
 
     def provisional_visits(self) -> Iterator[Visit]:
-        """The manual joins that stand for no visit that LiveKit told of."""
+        """The manual joins that stand for no visit that LiveKit reported."""
         for cycle, joined_at in self.provisional:
             if self.dropped[cycle.cycle_id] is not None or self.is_hint(cycle, joined_at):
                 continue
@@ -160,7 +160,7 @@ class _Person:
                 yield _visit(cycle, joined_at, self._provisional_end(cycle, joined_at))
 
     def is_hint(self, cycle: Cycle, joined_at: datetime) -> bool:
-        """Whether this manual join stands for nothing, since LiveKit told of the room itself."""
+        """Whether this manual join stands for nothing, since LiveKit reported the room itself."""
         if self.rules.manual_joins != "hint" or self.dropped[cycle.cycle_id] is not None:
             return False
         return live_room(self.owners.rooms, joined_at) is not None
@@ -168,7 +168,7 @@ class _Person:
     def open_visit(self) -> Cycle | None:
         """The manual join without a leave that nothing has ended.
 
-        One that stands for a visit that LiveKit told of is open for as long as that visit is.
+        One that stands for a visit that LiveKit reported is open for as long as that visit is.
         """
         for cycle, joined_at in reversed(self.provisional):
             known = self.dropped[cycle.cycle_id]
@@ -181,7 +181,7 @@ class _Person:
         return None
 
     def _end(self, cycle: Cycle, joined_at: datetime) -> _End | None:
-        """Rules 1 to 9 for a cycle that LiveKit told of."""
+        """Rules 1 to 9 for a cycle that LiveKit reported."""
         if cycle.left_at is not None and not cycle.left_inferred:
             return _End(cycle.left_at, "left", estimated=False)
         if cycle.aborted_at is not None:
@@ -281,7 +281,7 @@ class _Person:
 
     def _in_no_later_class(self, cycle: Cycle, joined_at: datetime, end: _End) -> _End:
         """The estimate, unless it reaches into a class that began when the visit had been stale:
-        nobody saw the person there, and that class has told so meanwhile."""
+        nobody saw the person there, and that class has said so meanwhile."""
         room, stale = room_of(cycle, self.owners), self._stale_end(cycle, joined_at)
         named = cycle.joined_session or (room is not None and room.named_session)
         if stale is None or named or stale.at >= end.at:

@@ -50,7 +50,7 @@ def facts_of_made(conn: Connection, known: Known, rules: Rules) -> Facts:
 def _reach_of_made(conn: Connection, known: Known, rules: Rules) -> tuple[Reach, list[Room]]:
     """What was made on the spot has the rooms that name it and those that were born again within
     `MAX_CYCLE_HOURS`, or the rooms of the name in its id that were created on its day. Manual joins
-    that name it give way to what LiveKit told of those people then."""
+    that name it give way to what LiveKit sent of those people then."""
     begins = _begins(known, rules)
     if not begins:
         return Reach(known.session.id, known.names, frozenset()), []

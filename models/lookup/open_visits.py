@@ -109,7 +109,7 @@ def open_by_hand(
 def of_the_same_people(
     conn: Connection, manual: Iterable[Cycle], *, since: datetime
 ) -> dict[tuple[str, str], list[Cycle]]:
-    """What LiveKit told since then of the people of these manual joins, by person and room name."""
+    """What LiveKit sent since then of the people of these manual joins, by person and room name."""
     known: dict[tuple[str, str], list[Cycle]] = defaultdict(list)
     for chunk in chunks(sorted({each.user_id for each in manual}), A_QUERY):
         statement = select(cycles).where(

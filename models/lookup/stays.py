@@ -20,7 +20,7 @@ ONE_WEEK = timedelta(days=7)
 
 @dataclass(frozen=True, slots=True)
 class Stay:
-    """A cycle from its beginning to its end. When nobody told that (not `ended`): to the last
+    """A cycle from its beginning to its end. When nobody said that (not `ended`): to the last
     moment that it may have had where no class goes on."""
 
     cycle: Cycle
@@ -36,7 +36,7 @@ class Stay:
 def owned_by(
     conn: Connection, cycles: Iterable[Cycle], user_id: str, *, now: datetime, rules: Rules
 ) -> dict[str, set[str]]:
-    """By cycle id: the sessions that own some of this person's cycle, or may, where nobody told
+    """By cycle id: the sessions that own some of this person's cycle, or may, where nobody said
     its end."""
     owned: dict[str, set[str]] = {}
     for week in _by_week(stays(cycles, rules)):
@@ -70,7 +70,7 @@ def owners_of(owners: Owners, stay: Stay, *, now: datetime) -> Iterator[str]:
 
 
 def _last_moment(owners: Owners, stay: Stay, life: Room | None) -> datetime:
-    """Until when the stay may have lasted: of whom nobody told the end may have sat through the
+    """Until when the stay may have lasted: of whom nobody said the end may have sat through the
     classes that it reaches into, and through those that follow each other then."""
     end, before = stay.end, None
     while not stay.ended and end != before:
@@ -97,8 +97,8 @@ def _began_at(cycle: Cycle) -> datetime | None:
 
 
 def _stay(cycle: Cycle, began_at: datetime, rules: Rules) -> Stay:
-    told = cycle.aborted_at if cycle.left_inferred else cycle.left_at or cycle.aborted_at
-    exact = cycle.client_leave if cycle.provisional else told
+    left_at = cycle.aborted_at if cycle.left_inferred else cycle.left_at or cycle.aborted_at
+    exact = cycle.client_leave if cycle.provisional else left_at
     if exact is not None:
         return Stay(cycle, began_at, max(exact, began_at), ended=True)
     ends = [began_at + rules.max_cycle]

@@ -81,9 +81,8 @@ def answer(conn: Connection, question: Question[T]) -> T:
 
 def answers(conn: Connection, *questions: Question[Any] | Given[Any]) -> list[Any]:
     """The answers to these questions, in their order; on PostgreSQL of one moment."""
-    asked = [each for each in questions if isinstance(each, Question)]
-    told = iter(_asked(conn, asked))
-    return [each.answer if isinstance(each, Given) else next(told) for each in questions]
+    asked = iter(_asked(conn, [each for each in questions if isinstance(each, Question)]))
+    return [each.answer if isinstance(each, Given) else next(asked) for each in questions]
 
 
 def _asked(conn: Connection, questions: Sequence[Question[Any]]) -> list[Any]:

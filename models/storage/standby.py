@@ -87,18 +87,18 @@ class Standby:
         """Raises SQLAlchemyError when it does not answer."""
         with db.reading(self.engine) as conn:
             ends_at = self._end_of_primary()
-            told = conn.execute(_OF_STANDBY).one()
-        if not told.in_recovery:
+            here = conn.execute(_OF_STANDBY).one()
+        if not here.in_recovery:
             self.engine.dispose()  # of several hosts, another may be the standby now
             return State(None, "primary")
-        if self._cluster not in (None, told.cluster):
+        if self._cluster not in (None, here.cluster):
             return State(None, "other")
-        if not told.may_read:
+        if not here.may_read:
             return State(None, "rights")
-        if told.revision != schema.newest():
+        if here.revision != schema.newest():
             return State(None, "migrations")
-        as_of = None if told.last_commit is None else min(told.last_commit.astimezone(UTC), now)
-        if ends_at is not None and _has_replayed(told.replayed, ends_at):
+        as_of = None if here.last_commit is None else min(here.last_commit.astimezone(UTC), now)
+        if ends_at is not None and _has_replayed(here.replayed, ends_at):
             as_of = now
         is_behind = as_of is None or now - as_of > MOST_BEHIND
         return State(as_of, "behind" if is_behind else None)
@@ -110,11 +110,11 @@ class Standby:
         """None while it is away, or is a standby itself."""
         try:
             with db.reading(self._primary) as conn:
-                told = conn.execute(_OF_PRIMARY).one()
+                primary = conn.execute(_OF_PRIMARY).one()
         except SQLAlchemyError:
             return None
-        self._cluster = told.cluster
-        return str(told.ends_at)
+        self._cluster = primary.cluster
+        return str(primary.ends_at)
 
     def _note(self, why_not: str) -> None:
         """Log why the primary answers, once, and when it no longer does."""

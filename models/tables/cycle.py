@@ -173,7 +173,7 @@ def names_by_hand(
     conn: Connection, prefixes: Sequence[str], *, since: datetime | None, until: datetime | None
 ) -> set[str]:
     """The names that begin with one of these, of rooms that somebody joined by hand in that span:
-    LiveKit may have told of none of them."""
+    LiveKit may have sent nothing of them."""
     if not prefixes:
         return set()
     statement = select(cycles.c.room_name).distinct().where(cycles.c.room_sid.is_(None))

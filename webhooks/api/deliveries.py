@@ -1,4 +1,4 @@
-"""Deliveries, for operators: which receivers were told of what, and those that failed once more."""
+"""Deliveries, for operators: what was sent to which receivers, and those that failed once more."""
 
 from __future__ import annotations
 

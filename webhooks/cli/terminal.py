@@ -47,7 +47,7 @@ _FILTERS = (
     click.option("--user-id", help="Of this person."),
     click.option("--since", help="Received at or after, such as 2026-11-23T14:00:00Z."),
     click.option("--until", help="Received before."),
-    click.option("--after", help="Beyond this place, which a page or a replay told."),
+    click.option("--after", help="Beyond this place, which a page or a replay printed."),
 )
 
 

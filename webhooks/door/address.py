@@ -69,8 +69,8 @@ def visible(
 
 
 def _seen(caller: Caller, meeting: Meeting | None, address: str) -> Meeting | None:
-    """What the caller's room may see of it. What another room's name means is told only of sessions
-    that are registered for both."""
+    """What the caller's room may see of it. What another room's name means is shown only of
+    sessions that are registered for both."""
     if meeting is None:
         return None
     session = meeting.session

@@ -74,7 +74,7 @@ def operation(
     body: type[BaseModel] | None = None,
     problems: tuple[int, ...] = (),
 ) -> Callable[[View], View]:
-    """Declare a view. Its docstring is told to users: the first line, then the rest."""
+    """Declare a view. Its docstring is shown to users: the first line, then the rest."""
     declared = Operation(answers=answers, tokens=tokens, query=query, body=body, problems=problems)
 
     def declare(view: View) -> View:

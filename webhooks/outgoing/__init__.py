@@ -1,4 +1,4 @@
-"""Webhooks of our own: receivers are told when a session is final, and when that changes.
+"""Webhooks of our own: receivers learn when a session is final, and when that changes.
 
 RQ runs these jobs in a worker of their own, which knows them by name alone (`own_job`): a receiver
 may be slow, and no drain waits for it. They stand here because their bodies are the API's JSON.

@@ -226,14 +226,14 @@ PERSON = Fields(
         "confirmed",
         bool | None,
         True,
-        "Whether LiveKit told of some visit, or a correction added it; false: only their own page "
+        "Whether LiveKit reported some visit, or a correction added it; false: only their own page "
         "did. Null without a visit.",
     ),
     Field(
         "confirmed_seconds",
         Seconds,
         745,
-        "The part of `duration_seconds` that LiveKit told of, or a correction added.",
+        "The part of `duration_seconds` that LiveKit reported, or a correction added.",
         source="confirmed_duration",
         write=whole_seconds,
     ),
@@ -307,7 +307,7 @@ VISIT = Fields(
         source="ended_at",
         write=instant,
     ),
-    Field("source", Source | None, "livekit", "Who told of it.", source="cycle.source"),
+    Field("source", Source | None, "livekit", "Who reported it.", source="cycle.source"),
     Field(
         "kind",
         str | None,
@@ -347,7 +347,7 @@ UNCOUNTED = Fields(
         "`kind`: not of PERSON_KINDS. `hidden`: hidden in every event. `aborted`: the connection "
         "never came up. `unanswered`: a phone that nobody answered. `unseen`: no join is known. "
         "`manual`: a manual join, with MANUAL_JOINS=off. `unconfirmed`: with MANUAL_JOINS=hint, a "
-        "manual join to a room that LiveKit told of. `corrected`: a correction says so.",
+        "manual join to a room that LiveKit reported. `corrected`: a correction says so.",
     ),
 )
 """Of `counting.Uncounted`: what a roster says of who was connected and is not counted."""

@@ -207,7 +207,7 @@ def _classes(room_names: Sequence[str], course: _Course) -> Iterator[Event]:
 
 
 def _class(room_number: int, room_name: str, course: _Course) -> Iterator[Event]:
-    """Yield everything that is told of one room name, by `at`. Nobody is in two rooms."""
+    """Yield everything that LiveKit sends of one room name, by `at`. Nobody is in two rooms."""
     starts_at = course.starts_at.astimezone(UTC)
     ids = _dice(course.seed, starts_at.isoformat(), room_name)
     server = _Server(room_name=room_name, starts_at=starts_at, speed=course.speed, ids=ids)

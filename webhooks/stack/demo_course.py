@@ -73,7 +73,7 @@ class Course:
         absent, _ = person(3)
         first = self.session_id(1)
         yield self.session_id(4), _said(absent, "excused", "A doctor's note.")
-        yield self.session_id(6), _said(UNSEEN, "excused", "She told us before the class.")
+        yield self.session_id(6), _said(UNSEEN, "excused", "She said so before the class.")
         yield first, _said(PHONE, "same_person", "His number.", **{"as": CALLER, "always": True})
         yield self.session_id(2), _said(person(2)[0], "note", "Helped the others.")
 

@@ -26,7 +26,7 @@ def password(data: Path) -> str:
 
 
 @contextmanager
-def told(data: Path, url: str) -> Iterator[None]:
+def known(data: Path, url: str) -> Iterator[None]:
     """The URL stands in `data` for as long as the context lasts."""
     _write(data / URL, url)
     try:

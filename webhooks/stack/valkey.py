@@ -49,7 +49,7 @@ def running(
     server, port = _started(data, port=port, modes=modes, password=password)
     try:
         url = f"redis://:{password}@{HOST}:{port}/0"
-        with own_redis.told(data, url):
+        with own_redis.known(data, url):
             yield url
     finally:
         _stop(server)

@@ -1,5 +1,5 @@
-"""What is told of attendance that nobody meant: visits outside of all classes, rooms that name a
-session in vain, people who are inside only because LiveKit's API lists them."""
+"""What is reported of attendance that nobody meant: visits outside of all classes, rooms that name
+a session in vain, people who are inside only because LiveKit's API lists them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ AT_ONCE = 500
 
 
 def checks(engine: Engine, now: datetime, rules: Rules) -> Iterator[Check]:
-    """Nothing while the database is away: that is told already."""
+    """Nothing while the database is away: that is reported already."""
     try:
         with db.reading(engine) as conn:
             yield _outside(conn, now, rules)

@@ -13,8 +13,8 @@ from worker.process.backend import Backend
 
 
 def findings(here: Backend, *, now: datetime) -> list[Check]:
-    """All of `checks`, and what is told of attendance and to receivers: for people who ask, not for
-    each probe."""
+    """All of `checks`, and what is reported of attendance and sent to receivers: for people who
+    ask, not for each probe."""
     of_attendance = attendance.checks(here.engine, now, here.rules)
     return [*checks(here, now=now), *of_attendance, *deliveries.checks(here, now)]
 

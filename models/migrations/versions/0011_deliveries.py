@@ -1,4 +1,4 @@
-"""What receivers are told of sessions that became final: the versions, and their deliveries."""
+"""What is sent to receivers of sessions that became final: the versions, and their deliveries."""
 
 from __future__ import annotations
 

@@ -1,0 +1,42 @@
+"""What a deployment needs (`make sizing`): the table in the docs is what it prints."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+
+from tests.bench.needs import HEAD, School, at_start, needs, row
+
+PERFORMANCE = Path(__file__).parents[1] / "docs" / "performance.md"
+
+
+def test_the_documentation_has_its_table() -> None:
+    table = "\n".join([HEAD, *(row(School(10**n)) for n in range(2, 7))])
+    assert table in PERFORMANCE.read_text()
+
+
+@pytest.mark.parametrize("people", [100, 10_000, 1_000_000])
+def test_ten_times_the_people_cost_ten_times_as_much(people: int) -> None:
+    few, many = at_start(School(people)), at_start(School(people * 10))
+    for once, ten_times in zip(asdict(few).values(), asdict(many).values(), strict=True):
+        assert ten_times == pytest.approx(once * 10, rel=0.1)
+
+
+def test_who_polls_seldom_costs_less() -> None:
+    busy, calm = School(50_000, poll_seconds=10), School(50_000, poll_seconds=60)
+    assert needs(calm).web < needs(busy).web
+    assert needs(calm).postgresql_gib == needs(busy).postgresql_gib
+
+
+def test_what_is_kept_for_a_shorter_time_takes_less_place() -> None:
+    school = School(50_000)
+    short = replace(school, retention_days=7)
+    assert needs(short).postgresql_gib < needs(school).postgresql_gib
+    assert needs(short).web == needs(school).web
+
+
+def test_the_first_bottleneck_is_named_once_it_is_one() -> None:
+    assert needs(School(100)).bottleneck == "none"
+    assert needs(School(10_000_000)).bottleneck.startswith("workers")
