@@ -1,6 +1,6 @@
 """`python -m tests.bench [NAME …]`: measure, print the table, write bench.json.
 
-ONLY=NAME in the environment does what arguments do. It stops by itself, after some 55 minutes on
+ONLY=NAME in the environment does what arguments do. It stops by itself, after some 60 minutes on
 two cores, half of them for `growth`.
 """
 
@@ -31,6 +31,7 @@ from tests.bench.rush import rush
 from tests.bench.seeing import seeing
 from tests.bench.stack import stack
 from tests.bench.turns import ROUNDS, Figure
+from tests.bench.weight import weight
 
 CEILING_SECONDS, CEILING_CONNECTIONS = 2.0, 32
 
@@ -54,6 +55,7 @@ BENCHES: dict[str, Bench] = {
     "rush": rush,
     "growth": growth,
     "memory": memory,
+    "weight": weight,
 }
 
 
