@@ -216,8 +216,8 @@ def _present(port: int, session: str, token: str) -> int:
     return present
 
 
-def test_a_web_process_that_still_starts_can_be_stopped(tmp_path: Path) -> None:
-    """Its worker is a fork, which here takes half a second for its first step."""
+def test_web_processes_that_still_start_can_be_stopped(tmp_path: Path) -> None:
+    """They are forks, which here take half a second for their first step."""
     slow_fork = "import os, time; os.register_at_fork(after_in_child=lambda: time.sleep(0.5))"
     (tmp_path / "sitecustomize.py").write_text(slow_fork)
     environment = (
@@ -225,6 +225,7 @@ def test_a_web_process_that_still_starts_can_be_stopped(tmp_path: Path) -> None:
         | KEYS
         | {
             "PORT": str(free_port()),
+            "WEB_PROCESSES": "2",
             "DATABASE_URL": f"sqlite:///{tmp_path}/rollcall.db",
             "PYTHONPATH": str(tmp_path),
         }
