@@ -9,7 +9,6 @@ import gc
 import os
 import shlex
 import signal
-import sys
 from importlib import import_module
 from multiprocessing import get_context
 
@@ -83,4 +82,4 @@ def _run(module: str, output: int, leads: int) -> None:
     for descriptor in (output, leads):
         os.close(descriptor)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
-    sys.modules[module].main()
+    import_module(module).main()

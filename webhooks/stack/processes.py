@@ -171,11 +171,14 @@ def _work(lines: Mapping[str, str], settings: Settings) -> int:
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     if sys.stdout.isatty() and settings.log_format is None:
         os.environ["LOG_FORMAT"] = "console"
+    metrics_dir.prepare(settings)
+    loading = Thread(target=forks.load, name="loading", daemon=True)
+    loading.start()
     code = _supervise({RELEASE: lines[RELEASE]})
     if code:
         return 0 if code in STOPPED else code
     _let_signals_interrupt()
-    forks.load()
+    loading.join()
     code = _supervise({name: line for name, line in lines.items() if name != RELEASE})
     return 0 if code in STOPPED else code or 1
 
