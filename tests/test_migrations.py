@@ -15,6 +15,7 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, inspect, make_url, text
 from sqlalchemy.schema import CreateSchema
 
@@ -54,6 +55,10 @@ def test_the_newest_migration_is_what_the_code_expects(fresh_url: str, engine: E
     with engine.connect() as conn:
         assert compare_metadata(MigrationContext.configure(conn), metadata) == []
         assert schema.is_current(conn)
+
+
+def test_the_newest_migration_is_the_one_that_alembic_would_bring_it_to() -> None:
+    assert schema.newest() == ScriptDirectory(str(schema.MIGRATIONS)).get_current_head()
 
 
 def test_columns_and_indexes_are_the_codes_to_the_letter(fresh_url: str, engine: Engine) -> None:

@@ -103,9 +103,9 @@ class Senders:
         return "acknowledged" if answer.status == 204 else f"answered {answer.status}"
 
 
-@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize(("processes", "children"), [(1, 0), (2, 2)])
 def test_a_web_process_that_is_asked_to_stop_finishes_what_it_took(
-    settings: Settings, backend: Backend, tmp_path: Path, processes: int
+    settings: Settings, backend: Backend, tmp_path: Path, processes: int, children: int
 ) -> None:
     port = free_port()
     senders = Senders(port)
@@ -116,7 +116,7 @@ def test_a_web_process_that_is_asked_to_stop_finishes_what_it_took(
         until(lambda: listens(port))
         with senders.sending():
             until(lambda: len(senders.acknowledged) > 100)
-            assert len(psutil.Process(web.pid).children()) == processes
+            assert len(psutil.Process(web.pid).children()) == children
             web.terminate()
             assert web.wait(timeout=30) == 0
             until(lambda: senders.outcomes["refused"] > 0)
@@ -130,18 +130,21 @@ def test_a_web_process_that_is_asked_to_stop_finishes_what_it_took(
 
 @on_sqlite
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux signals a single thread")
-@pytest.mark.parametrize(("which", "status"), [("parent", 0), ("child", 1)])
+@pytest.mark.parametrize(
+    ("processes", "which", "status"), [("1", "itself", 0), ("2", "itself", 0), ("2", "child", 1)]
+)
 def test_a_web_process_hears_a_sigterm_for_which_nobody_woke_its_main_thread(
-    settings: Settings, tmp_path: Path, which: str, status: int
+    settings: Settings, tmp_path: Path, processes: str, which: str, status: int
 ) -> None:
     """As one that comes just before that thread begins to wait: here another thread is told."""
     port = free_port()
-    env = environment(settings, tmp_path, PORT=str(port), LOG_LEVEL="warning")
+    env = environment(
+        settings, tmp_path, PORT=str(port), WEB_PROCESSES=processes, LOG_LEVEL="warning"
+    )
     with running("webhooks", env) as web:
         until(lambda: answers(port))
-        parent = psutil.Process(web.pid)
-        [child] = parent.children()
-        told = parent if which == "parent" else child
+        itself = psutil.Process(web.pid)
+        told = itself if which == "itself" else itself.children()[0]
         other = next(thread.id for thread in told.threads() if thread.id != told.pid)
         assert ctypes.CDLL(None).tgkill(told.pid, other, signal.SIGTERM) == 0
         assert web.wait(timeout=30) == status

@@ -4,7 +4,7 @@ pruned every night; and, where ATTENDANCE_WEBHOOK_URL is set, what is final foun
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from datetime import UTC, datetime
 from time import sleep
 
@@ -49,9 +49,13 @@ class Scheduler(CronScheduler):
             bell.enqueue(self.connection, job.name)
         return due
 
-    def schedule(self, job: str, seconds: int) -> None:
-        """Have a job about deliveries run so often; RQ's `register` wants the function itself."""
-        self._cron_jobs.append(CronJob(bell.DELIVERIES, func_name=job, interval=seconds))
+    def schedule(self, job: str, *, every: int | None = None, cron: str | None = None) -> None:
+        """Have a job of ours (`own_job`) run every so many seconds, or at the times of a crontab.
+
+        RQ's `register` wants the function itself, and with it all that a worker loads: 20 MiB.
+        """
+        queue = bell.queue_of(job)
+        self._cron_jobs.append(CronJob(queue, func_name=job, interval=every, cron=cron))
 
     def register_death(self, pipeline: Pipeline | None = None) -> None:
         # Raised here, Redis's absence would hide that somebody asked us to stop.
@@ -74,13 +78,23 @@ class Scheduler(CronScheduler):
 
 
 def main() -> None:
-    settings = load_or_exit()
+    settings = load_or_exit(database=False)
+    if settings.livekit_url:  # the reconciler connects to it
+        settings = load_or_exit()
     metrics_dir.prepare(settings)
     logs.configure(settings)
-    from worker.reconcile import reconcile  # noqa: PLC0415  (counters open files in that directory)
-
-    with logs.announced("scheduler", settings), reconcile.running(settings):
+    with logs.announced("scheduler", settings), _reconciling(settings):
         run(settings)
+
+
+def _reconciling(settings: Settings) -> AbstractContextManager[None]:
+    """The reconciler beside the scheduler, where there is a LIVEKIT_URL to ask: LiveKit's client,
+    protobuf and aiohttp are 12 MiB."""
+    if not settings.livekit_url:
+        return nullcontext()
+    from worker.reconcile import reconcile  # noqa: PLC0415
+
+    return reconcile.running(settings)
 
 
 def run(settings: Settings) -> None:
@@ -102,16 +116,14 @@ def _scheduled(settings: Settings) -> bool:
 
 
 def scheduler(settings: Settings) -> Scheduler:
-    from worker import jobs  # noqa: PLC0415  (they count as well: see main)
-
     made = Scheduler(
         connection=redis_client.connect(settings.redis_url, Redis), logging_level="WARNING"
     )
-    made.register(jobs.sweep, bell.QUEUE, interval=SWEEP_SECONDS, name=own_job.SWEEP)
-    made.register(jobs.prune_some, bell.QUEUE, cron=PRUNE_AT, name=own_job.PRUNE)
+    made.schedule(own_job.SWEEP, every=SWEEP_SECONDS)
+    made.schedule(own_job.PRUNE, cron=PRUNE_AT)
     if settings.attendance_webhook_url:
-        made.schedule(own_job.FIND, FIND_SECONDS)
-        made.schedule(own_job.SEND, SEND_SECONDS)
+        made.schedule(own_job.FIND, every=FIND_SECONDS)
+        made.schedule(own_job.SEND, every=SEND_SECONDS)
     return made
 
 

@@ -216,22 +216,37 @@ class Settings(BaseSettings):
         )
 
 
+class WithoutDatabase(Settings):
+    """The settings of a process that connects to no database. It does not look at the URLs, for
+    which it would load the drivers: see `urls`."""
+
+    database_url: str = Field("sqlite:///var/rollcall.db", repr=False)
+    read_database_url: str | None = Field(None, repr=False)
+
+
 def load(**given: Any) -> Settings:
     """The settings of this environment, `given` ones first. Raises BadSettings."""
+    return _load(Settings, given)
+
+
+def load_or_exit(*, database: bool = True) -> Settings:
+    """The settings of this environment. Bad ones end the process with their sentences.
+
+    Not `database`: those of a process that connects to none.
+    """
     try:
-        return Settings(**given)
+        return _load(Settings if database else WithoutDatabase, {})
+    except BadSettings as error:
+        sys.exit(str(error))
+
+
+def _load(kind: type[Settings], given: dict[str, Any]) -> Settings:
+    try:
+        return kind(**given)
     except ValidationError as error:
         raise BadSettings("\n".join(_line(one) for one in error.errors())) from None
     except (OSError, UnicodeDecodeError) as error:
         raise BadSettings(f".env can't be read: {error}") from None
-
-
-def load_or_exit() -> Settings:
-    """The settings of this environment. Bad ones end the process with their sentences."""
-    try:
-        return load()
-    except BadSettings as error:
-        sys.exit(str(error))
 
 
 class _NamedFiles(PydanticBaseSettingsSource):

@@ -1,6 +1,6 @@
 """`python -m tests.bench [NAME …]`: measure, print the table, write bench.json.
 
-ONLY=NAME in the environment does what arguments do. It stops by itself, after some 55 minutes on
+ONLY=NAME in the environment does what arguments do. It stops by itself, after some 60 minutes on
 two cores, half of them for `growth`.
 """
 
@@ -32,6 +32,7 @@ from tests.bench.seeing import seeing
 from tests.bench.sizing import sizing
 from tests.bench.stack import stack
 from tests.bench.turns import ROUNDS, Figure
+from tests.bench.weight import weight
 
 CEILING_SECONDS, CEILING_CONNECTIONS = 2.0, 32
 
@@ -56,6 +57,7 @@ BENCHES: dict[str, Bench] = {
     "sizing": sizing,
     "growth": growth,
     "memory": memory,
+    "weight": weight,
 }
 
 

@@ -21,9 +21,9 @@ START_SECONDS = 30
 STOP_SECONDS = 15
 
 
-def procfile(line: str) -> list[str]:
-    """The command of that line."""
-    for told in (ROOT / "Procfile").read_text().splitlines():
+def procfile(line: str, root: Path = ROOT) -> list[str]:
+    """The command of that line, in the checkout at `root`."""
+    for told in (root / "Procfile").read_text().splitlines():
         name, _, command = told.partition(": ")
         if name == line:
             return shlex.split(command)
@@ -43,18 +43,23 @@ def serving(
 
 @contextmanager
 def running(
-    command: list[str], environment: dict[str, str], *, name: str
+    command: list[str],
+    environment: dict[str, str],
+    *,
+    name: str,
+    root: Path = ROOT,
+    venv: Path = ROOT / ".venv",
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """A process from the repository's root, as the Procfile's runner starts it; its log in var/."""
+    """A process from a checkout's root, as the Procfile's runner starts it; its log in var/."""
     ours = {
         "LIVEKIT_API_KEY": KEY,
         "LIVEKIT_API_SECRET": SECRET,
         "PROMETHEUS_MULTIPROC_DIR": str(LOGS / "metrics"),
     }
-    path = f"{ROOT / '.venv' / 'bin'}{os.pathsep}{os.environ['PATH']}"
+    path = f"{venv / 'bin'}{os.pathsep}{os.environ['PATH']}"
     everything = os.environ | ours | environment | {"PATH": path}
     with (logs() / f"{name}.log").open("wb") as log:
-        process = subprocess.Popen(command, cwd=ROOT, env=everything, stdout=log, stderr=log)
+        process = subprocess.Popen(command, cwd=root, env=everything, stdout=log, stderr=log)
         try:
             yield process
         finally:

@@ -11,7 +11,6 @@ from markupsafe import Markup, escape
 
 from webhooks import pages
 from webhooks.door.operation import HTML, JSON, Answer, operation
-from webhooks.openapi import document
 from webhooks.schemas.answers import answer
 
 DOCUMENT = "openapi"
@@ -77,5 +76,7 @@ def _document() -> dict[str, Any]:
     """Made when somebody first asks; the routes don't change after that."""
     made: dict[str, Any] | None = current_app.extensions.get(DOCUMENT)
     if made is None:
+        from webhooks.openapi import document  # noqa: PLC0415  (most processes are never asked)
+
         made = current_app.extensions[DOCUMENT] = document.document(current_app)
     return made

@@ -1,4 +1,7 @@
-"""The JSON that comes in, declared: what does not fit is answered 400 with the field's name."""
+"""The JSON that comes in, declared: what does not fit is answered 400 with the field's name.
+
+What checks it is built with the first request of its kind, and not at each start.
+"""
 
 from __future__ import annotations
 
@@ -62,7 +65,7 @@ def whole_body(limited: IO[bytes]) -> bytes:
 class Body(BaseModel):
     """A JSON object in a request's body, whatever its content type says."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(extra="ignore", frozen=True, defer_build=True)
     max_bytes: ClassVar[int] = MAX_SMALL_BODY
 
     @classmethod
@@ -211,7 +214,7 @@ class SessionBody(Body):
 class Query(BaseModel):
     """What may stand after a path's `?`: nothing else, since a misspelt filter would be none."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     @classmethod
     def of_request(cls) -> Self:

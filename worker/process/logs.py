@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import logging
-import sqlite3
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from traceback import format_tb
 from typing import Any, TextIO, cast
 
-import psycopg
 import structlog
-from redis.exceptions import RedisError
 
 from models.settings import urls
-from models.settings.settings import Settings
+from models.settings.settings import Settings, WithoutDatabase
 from models.settings.version import version
 from models.storage import reasons
 from worker.process import visible
 from worker.process.log_writer import LogWriter
 
-DRIVERS = (psycopg.Error, sqlite3.Error, RedisError)
+DRIVERS = frozenset({"psycopg", "sqlite3", "redis"})
+"""By name: who logs need not load them."""
 
 log = structlog.get_logger()
 
@@ -70,13 +68,11 @@ def configure(settings: Settings, *, aside: bool = False) -> None:
 @contextmanager
 def announced(process: str, settings: Settings) -> Iterator[None]:
     """Log a line when this process starts, with what it works on, and one when it stops."""
-    read = settings.read_database_url
     log.info(
         "process.started",
         process=process,
         version=version(),
-        database=urls.database_address(settings.database_url),
-        **({"standby": urls.database_address(read)} if read else {}),
+        **_databases(settings),
         redis=urls.redis_address(settings.redis_url),
         settings=changed(settings),
     )
@@ -84,6 +80,14 @@ def announced(process: str, settings: Settings) -> Iterator[None]:
         yield
     finally:
         log.info("process.stopped", process=process)
+
+
+def _databases(settings: Settings) -> dict[str, str]:
+    """Where the databases are that a process of these settings connects to."""
+    if isinstance(settings, WithoutDatabase):
+        return {}
+    named = {"database": settings.database_url, "standby": settings.read_database_url}
+    return {name: urls.database_address(url) for name, url in named.items() if url}
 
 
 def changed(settings: Settings) -> dict[str, Any]:
@@ -126,4 +130,5 @@ def _trace(exc_info: structlog.typing.ExcInfo) -> str:
 
 def _kind(error: BaseException) -> str:
     kind = f"{type(error).__module__}.{type(error).__qualname__}"
-    return f"{kind}: {reasons.of(error)}" if isinstance(error, DRIVERS) else kind
+    made_by = {base.__module__.partition(".")[0] for base in type(error).__mro__}
+    return f"{kind}: {reasons.of(error)}" if made_by & DRIVERS else kind

@@ -11,8 +11,6 @@ from datetime import timedelta
 from pathlib import Path
 from time import time
 
-import psutil
-
 from models.settings.settings import Settings
 
 VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
@@ -30,7 +28,7 @@ def prepare(settings: Settings) -> None:
     directory.mkdir(parents=True, exist_ok=True)
     long_ago = time() - FORGOTTEN_AFTER.total_seconds()
     for path in directory.glob("*.db"):
-        if path.stat().st_mtime < long_ago and not psutil.pid_exists(_pid(path)):
+        if path.stat().st_mtime < long_ago and not _lives(_pid(path)):
             path.unlink(missing_ok=True)
 
 
@@ -38,3 +36,15 @@ def _pid(path: Path) -> int:
     """The library names its files `<type>_<pid>.db`."""
     pid = path.stem.rpartition("_")[2]
     return int(pid) if pid.isdigit() else 0
+
+
+def _lives(pid: int) -> bool:
+    if pid <= 0:
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's
+        return True
+    return True

@@ -45,10 +45,7 @@ log = structlog.get_logger()
 
 @contextmanager
 def running(settings: Settings) -> Iterator[None]:
-    """Reconcile for as long as the context lasts, when LIVEKIT_URL is set."""
-    if not settings.livekit_url:
-        yield
-        return
+    """Reconcile for as long as the context lasts; it needs a LIVEKIT_URL."""
     with periodic.going(
         "reconcile",
         settings,

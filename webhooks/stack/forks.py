@@ -1,0 +1,85 @@
+"""The Procfile's Python processes as forks of `make run`: they share what it has imported.
+
+A process that imports by itself has all of it for itself; of a fork, only what it writes to.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import shlex
+import signal
+from importlib import import_module
+from multiprocessing import get_context
+
+MAINS = {
+    "webhooks": "webhooks.__main__",
+    "worker": "worker.__main__",
+    "worker.schedule": "worker.schedule",
+}
+"""By what a line runs with `python -m`: the module whose `main` does that."""
+
+LATER = ("webhooks.app", "worker.jobs")
+"""What they import once they have begun."""
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+def load() -> None:
+    """Import what the processes need. What is there now is no garbage, ever: the collector, which
+    writes to all that it looks at, would make copies of it in each fork."""
+    for module in (*MAINS.values(), *LATER):
+        import_module(module)
+    gc.collect()
+    gc.freeze()
+
+
+def main_of(line: str) -> str | None:
+    """The module whose `main` does what this line of the Procfile does, if there is one."""
+    python, option, module, *more = [*shlex.split(line), "", "", ""]
+    runs_module = (python, option) == ("python", "-m") and not any(more)
+    return MAINS.get(module) if runs_module else None
+
+
+class Fork:
+    """A fork that runs a module's `main`, in a session of its own: what Honcho needs of a Popen."""
+
+    def __init__(self, module: str) -> None:
+        read, write = os.pipe()
+        ready, leads = os.pipe()
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        try:
+            self._process = get_context("fork").Process(target=_run, args=(module, write, leads))
+            self._process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        os.close(write)
+        os.close(leads)
+        os.read(ready, 1)  # until it leads its session, which is what signals are sent to
+        os.close(ready)
+        self.stdout = os.fdopen(read, "rb")
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid
+
+    @property
+    def returncode(self) -> int | None:
+        return self._process.exitcode
+
+    def wait(self) -> None:
+        self._process.join()
+
+
+def _run(module: str, output: int, leads: int) -> None:
+    """In the fork. Signals were held back: this process must not do what its parent does."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.setsid()
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    for descriptor in (output, leads):
+        os.close(descriptor)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+    import_module(module).main()
