@@ -37,6 +37,8 @@ def test_what_is_kept_for_a_shorter_time_takes_less_place() -> None:
     assert needs(short).web == needs(school).web
 
 
-def test_the_first_bottleneck_is_named_once_it_is_one() -> None:
-    assert needs(School(100)).bottleneck == "none"
-    assert needs(School(10_000_000)).bottleneck.startswith("workers")
+def test_what_is_full_first_is_named_with_how_full_it_is() -> None:
+    small, large = needs(School(1_000)), needs(School(1_000_000))
+    assert small.full[small.bottleneck] < 0.1
+    assert large.full[large.bottleneck] > 1
+    assert set(large.full) == set(small.full)

@@ -18,10 +18,12 @@ BUSY: Final = 0.6
 """How busy a core may be: above it, requests begin to wait for each other."""
 
 APPLIED_A_SECOND: Final = 6_000
-"""Events that a worker applies; a second worker is worth 0.7 of one, more are worth no more."""
+TWO_WORKERS: Final = 1.7
+"""Events that a worker applies, and how much more two do; others are worth nothing (docs say why).
+"""
 
-CONNECTIONS_A_PROCESS: Final = 9
-"""To PostgreSQL at most: `WEB_THREADS` and one more."""
+LARGE_CORES, LARGE_GIB = 32, 2_000
+"""A large PostgreSQL: beyond it, somebody has to think about partitions and several databases."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,24 +120,15 @@ class Needs:
     redis: float
     web_processes: int
     workers: int
-    connections: int
     redis_mib: float
     postgresql_gib: float
+    full: dict[str, float]
+    """How full is what can't be multiplied, as a part of 1."""
 
     @property
     def bottleneck(self) -> str:
-        """What is full first when people are added, and what grows then."""
-        if self.workers > 2:
-            return "workers: events wait for minutes after a start of class"
-        if self.postgresql > 4:
-            return "PostgreSQL's processors: a bigger primary, a standby for rosters and reports"
-        if self.postgresql_gib > 500:
-            return "PostgreSQL's disk: partitions by time, a shorter RETENTION_DAYS"
-        if self.redis > BUSY:
-            return "Redis: one core"
-        if self.web_processes > 1:
-            return "web processes: more of them"
-        return "none"
+        """What is full first when people are added."""
+        return max(self.full, key=self.full.__getitem__)
 
 
 def needs(school: School, costs: Costs = MEASURED) -> Needs:
@@ -146,10 +139,17 @@ def needs(school: School, costs: Costs = MEASURED) -> Needs:
         for milliseconds in (second.web, second.worker, second.postgresql, second.redis)
     )
     web_processes = max(1, ceil(web / BUSY))
-    workers = max(1, ceil(school.arriving / APPLIED_A_SECOND))
+    workers = 1 if school.arriving < APPLIED_A_SECOND * BUSY else 2
     visits = school.events_a_day * school.days / 2
     stored = school.events_a_day * min(school.retention_days, school.days) * EVENT_BYTES
     cached = 2 * (school.people * CACHED_PERSON_BYTES + school.rooms * CACHED_CLASS_BYTES)
+    stored_gib = (stored + visits * VISIT_BYTES) / GIBIBYTE
+    full = {
+        "workers": school.arriving / (APPLIED_A_SECOND * TWO_WORKERS),
+        "PostgreSQL's processors": postgresql / (LARGE_CORES * BUSY),
+        "PostgreSQL's disk": stored_gib / LARGE_GIB,
+        "Redis's core": redis / BUSY,
+    }
     return Needs(
         web=web,
         worker=worker,
@@ -157,9 +157,9 @@ def needs(school: School, costs: Costs = MEASURED) -> Needs:
         redis=redis,
         web_processes=web_processes,
         workers=workers,
-        connections=(web_processes + workers + 1) * CONNECTIONS_A_PROCESS,
         redis_mib=cached / MEBIBYTE,
-        postgresql_gib=(stored + visits * VISIT_BYTES) / GIBIBYTE,
+        postgresql_gib=stored_gib,
+        full=full,
     )
 
 
@@ -185,14 +185,15 @@ def row(school: School) -> str:
         f"| {school.people:,} | {school.arriving:,.0f} | {school.polls:,.0f} | {need.web_processes}"
         f" | {need.workers} | {need.web:.1f} + {need.worker:.1f} + {need.postgresql:.1f} +"
         f" {need.redis:.1f} = {cores:.1f} | {need.redis_mib:,.0f} MiB"
-        f" | {need.postgresql_gib:,.1f} GiB | {need.bottleneck} |"
+        f" | {need.postgresql_gib:,.1f} GiB | {need.bottleneck}:"
+        f" {need.full[need.bottleneck]:.0%} |"
     )
 
 
 HEAD = (
     "| people at once | events/s as all come | polls/s | web processes | workers"
     " | cores: web + workers + PostgreSQL + Redis | cache | PostgreSQL, a year"
-    " | what is full first |\n|---|---|---|---|---|---|---|---|---|"
+    " | full first |\n|---|---|---|---|---|---|---|---|---|"
 )
 
 
