@@ -30,6 +30,7 @@ from tests.bench.reports import reports
 from tests.bench.rush import rush
 from tests.bench.seeing import seeing
 from tests.bench.sizing import sizing
+from tests.bench.speed import speed
 from tests.bench.stack import stack
 from tests.bench.turns import ROUNDS, Figure
 from tests.bench.weight import weight
@@ -55,10 +56,14 @@ BENCHES: dict[str, Bench] = {
     "ledger": ledger,
     "rush": rush,
     "sizing": sizing,
+    "speed": speed,
     "growth": growth,
     "memory": memory,
     "weight": weight,
 }
+
+ON_DEMAND = {"reports", "sizing", "speed", "growth", "memory", "weight"}
+"""What takes minutes by itself: `ONLY=growth`."""
 
 
 def main() -> None:
@@ -82,7 +87,8 @@ def _asked() -> tuple[list[str], int]:
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(BENCHES))
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     told = parser.parse_args()
-    names = told.names or os.environ.get("ONLY", "").replace(",", " ").split() or list(BENCHES)
+    usual = [name for name in BENCHES if name not in ON_DEMAND]
+    names = told.names or os.environ.get("ONLY", "").replace(",", " ").split() or usual
     for name in names:
         if name not in BENCHES:
             parser.error(f"{name} is none of {', '.join(BENCHES)}")

@@ -32,11 +32,19 @@ def procfile(line: str, root: Path = ROOT) -> list[str]:
 
 @contextmanager
 def serving(
-    command: list[str], environment: dict[str, str], *, name: str, path: str = "/healthz"
+    command: list[str],
+    environment: dict[str, str],
+    *,
+    name: str,
+    path: str = "/healthz",
+    root: Path = ROOT,
+    venv: Path = ROOT / ".venv",
 ) -> Iterator[int]:
-    """A server on a port of its own, once it answers."""
+    """A server of a checkout on a port of its own, once it answers."""
     port = free_port()
-    with running(command, environment | {"PORT": str(port)}, name=name) as process:
+    with running(
+        command, environment | {"PORT": str(port)}, name=name, root=root, venv=venv
+    ) as process:
         until(lambda: answers(port, path), process, name)
         yield port
 
