@@ -441,3 +441,75 @@ def test_held_without_a_schedule(rollcall: Rollcall) -> None:
 def test_what_was_never_held_has_no_share(rollcall: Rollcall) -> None:
     rollcall.put("98", scheduled_at=ago(100).isoformat(), expected=[{"user_id": "5"}])
     assert lines(rollcall)["5"]["held_percentage"] is None
+def in_file(rollcall: Rollcall, **query: str) -> dict[str, Row]:
+    """The roster as CSV, by user id."""
+    url = session_url("98", "attendance", format="csv", **query)
+    text = rollcall.client.get(url, headers=bearer(ops_token()), buffered=True).text
+    rows = csv.DictReader(io.StringIO(text.removeprefix("\ufeff")))
+    return {row["user_id"].removeprefix("'"): row for row in rows}
+
+
+@pytest.mark.parametrize(
+    ("user", "owner"), [("Mr. X", "teacher"), ("teacher", "Mr. X"), ("teacher", "substitute")]
+)
+def test_a_host_is_one_under_whichever_of_their_identities(
+    a_class: Rollcall, user: str, owner: str
+) -> None:
+    expected = [{"user_id": each} for each in "567"]
+    hosted: Row = {"hosts": ["teacher"], "expected": expected, "course_id": "quran"}
+    a_class.put("98", room_name="quran-98", scheduled_at=ago(100).isoformat(), **hosted)
+    a_class.deliver(
+        *stay("teacher", began=100, ended=80, sid="PA_T"),
+        *stay("Mr. X", began=80, ended=60, sid="PA_X"),
+    )
+    correct(a_class, user, "same_person", **{"as": owner})
+    roster, rows = lines(a_class), in_file(a_class)
+    minutes = 20 if owner == "substitute" else 40
+    assert (roster[owner]["is_host"], roster[owner]["duration_minutes"]) == (True, minutes)
+    assert roster[owner]["held_percentage"] == 100
+    assert roster["5"]["held_percentage"] == {20: 0, 40: 50}[minutes]
+    for each, line in roster.items():
+        assert rows[each]["held_percentage"] == str(line["held_percentage"]), each
+        assert rows[each]["is_host"] == str(line["is_host"]).lower(), each
+    statuses = [told(a_class.status("98", of=token(each))) for each in (user, owner)]
+    assert [each["is_host"] for each in statuses] == [True, True]
+    report = told(a_class.client.get("/api/reports/attendance", headers=bearer(ops_token())))
+    pupils = {each["user_id"] for each in report["people"]}
+    assert pupils & {"teacher", "Mr. X", "substitute"} == {"Mr. X"} - {owner, user}
+    url = f"/api/users/{owner}/attendance"
+    theirs = told(a_class.client.get(url, headers=bearer(ops_token())))
+    assert theirs["summary"]["sessions"] == 0
+
+
+def test_who_is_expected_under_another_id_is_on_the_roster(a_class: Rollcall) -> None:
+    """The class expects an id of before; nobody came. Their absence does not vanish with it."""
+    expected = [{"user_id": "old", "name": "Lina"}, {"user_id": "5"}]
+    a_class.put("98", room_name="quran-98", scheduled_at=ago(100).isoformat(), expected=expected)
+    correct(a_class, "old", "same_person", **{"as": "new"})
+    line = lines(a_class)["new"]
+    assert (line["attendance_status"], line["expected"], line["name"]) == ("absent", True, "Lina")
+    assert "old" not in lines(a_class)
+    assert (in_file(a_class)["new"]["name"], in_file(a_class)["new"]["expected"]) == (
+        "Lina",
+        "true",
+    )
+    listed = a_class.client.get("/api/users/new/attendance", headers=bearer(ops_token()))
+    assert told(listed)["summary"]["absent"] == 1
+    report = told(a_class.client.get("/api/reports/attendance", headers=bearer(ops_token())))
+    assert {each["user_id"]: each["name"] for each in report["people"]}["new"] == "Lina"
+
+
+def test_a_visit_stays_in_the_class_that_expects_them_under_another_id(rollcall: Rollcall) -> None:
+    """Of two classes at the same time the one that began last would own it for anybody else."""
+    for session, began, user in (("98", 100, "old"), ("99", 99, "8")):
+        expected = [{"user_id": user}]
+        scheduled = ago(began).isoformat()
+        rollcall.put(session, room_name="quran-98", scheduled_at=scheduled, expected=expected)
+    rollcall.deliver(*stay("old", began=90, ended=60, sid="PA_O"))
+    assert lines(rollcall)["old"]["duration_minutes"] == 30
+    correct(rollcall, "old", "same_person", **{"as": "new"})
+    assert lines(rollcall)["new"]["duration_minutes"] == 30
+    assert told(rollcall.status("98", of=token("new")))["duration_minutes"] == 30
+    assert lines(rollcall, "99").keys() == {"8"}
+
+

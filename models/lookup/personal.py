@@ -63,7 +63,8 @@ def candidates(
     rows = conn.execute(select(cycles).where(has_one_of(conn, cycles.c.user_id, known)))
     theirs = [cycle.read(row) for row in rows]
     owned = stays.owned_by(conn, theirs, user_id, now=now, rules=rules)
-    ids = {*session_people.sessions_of(conn, user_id), *(each.session_id for each in told)}
+    ids = {each.session_id for each in told}
+    ids.update(*(session_people.sessions_of(conn, each) for each in known))
     return ids.union(*owned.values())
 
 

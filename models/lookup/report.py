@@ -58,7 +58,7 @@ class People:
 
     def add(self, over: SessionOver) -> Iterator[tuple[Person, Attendance]]:
         """Count one more session; the people of this page with what was counted."""
-        names = {person.user_id: person.name for person in over.session.expected}
+        names = {user_id: person.name for user_id, person in over.meeting.expected.items()}
         for seen in over.people:
             if not seen.is_host and (person := self._person(seen.user_id)) is not None:
                 person.registered_name = names.get(seen.user_id) or person.registered_name

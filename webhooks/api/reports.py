@@ -133,7 +133,7 @@ def _attendance_rows(conn: Connection, wanted: Wanted) -> Iterator[Row]:
     """A row for each person in each session, hosts not among them."""
     for over in report.sessions_over(conn, wanted, rules=backend().rules):
         of_session = REPORT_SESSION.cells(over.session)
-        expected = answers.expected_people(over.session)
+        expected = over.meeting.expected
         when_held = held.held(over.session, over.people)
         for seen in over.people:
             if not seen.is_host:

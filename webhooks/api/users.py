@@ -99,11 +99,9 @@ def _export(_: Caller, user_id: str, now: datetime) -> Response:
 def _everything(user_id: str, theirs: list[Attended]) -> dict[str, Any]:
     """All sessions of the person, with their visits and their names."""
     tally, names = Tally(), set[str | None]()
-    for each in theirs:
-        if each.counts:
-            tally.add(each.session, each.attendance)
-        registered = answers.expected_people(each.session).get(user_id)
-        names |= {each.attendance.name, registered.name if registered else None}
+    for each in _counted(theirs, tally):
+        names |= {each.attendance.name}
+        names |= {awaited.name for awaited in each.session.expected if awaited.user_id == user_id}
     return {
         "user_id": user_id,
         "attendances": [
