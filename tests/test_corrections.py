@@ -9,10 +9,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import delete, update
+from sqlalchemy import delete, select, update
 from werkzeug.test import TestResponse
 
 from models.domain.event import Event
+from models.settings.settings import Settings
 from models.storage import db
 from models.tables.correction import corrections
 from models.tables.webhook_event import webhook_events
@@ -20,15 +21,21 @@ from tests.build import Words, joined, left, room_finished
 from tests.doors import (
     Rollcall,
     bearer,
+    a_worker,
+    aside,
     on_sqlite,
+    on_postgresql,
     ops_token,
     problem,
     session_url,
     token,
     told,
 )
+    wait_for,
+    waits_for_a_lock,
 from tests.terminal import Terminal
 
+from worker.operations import erase
 Row = dict[str, Any]
 NOW = datetime.now(UTC)
 
@@ -291,6 +298,102 @@ def test_a_rebuild_after_an_erasure_brings_nobody_back(
 
 
 # --- who may, and what is refused -----------------------------------------------------------------
+# --- for always, and erased --------------------------------------------------------------------
+
+
+@pytest.fixture
+def three_weeks(a_class: Rollcall) -> Rollcall:
+    """Two classes of a room that are over and one to come, which expect 6; in both a phone was
+    6, beside their own tablet in the second."""
+    expected = [{"user_id": "6", "name": "Lina"}]
+    for session, began in (("99", 30), ("100", -60 * 24)):
+        words: Row = {"scheduled_at": ago(began).isoformat(), "duration_minutes": 20}
+        a_class.put(session, room_name="quran-98", expected=expected, **words)
+    for user, sid in (("+49 30 1", "PA_P99"), ("6", "PA_699")):
+        told_of = Words(sid=sid, user=user, room="RM_99", room_created=ago(31), joined_at=ago(29))
+        a_class.deliver(joined(ago(29), **told_of), left(ago(15), **told_of))
+    correct(a_class, "+49 30 1", "same_person", always=True, **{"as": "6"})
+    return a_class
+
+
+def anonymous(rollcall: Rollcall, session: str) -> list[Row]:
+    """The lines of a roster without who they are."""
+    who = {"user_id", "name", "participant_name", "as_of"}
+    found = lines(rollcall, session).values()
+    return sorted(
+        ({name: value for name, value in each.items() if name not in who} for each in found),
+        key=str,
+    )
+
+
+@pytest.mark.parametrize("erased", [("6",), ("+49 30 1",), ("6", "+49 30 1"), ("+49 30 1", "6")])
+def test_who_is_somebody_for_always_is_so_after_either_was_erased(
+    three_weeks: Rollcall, terminal: Terminal, erased: tuple[str, ...]
+) -> None:
+    sessions = ("98", "99", "100")
+    before = [anonymous(three_weeks, each) for each in sessions]
+    assert [len(each) for each in before] == [3, 1, 1]
+    for user in erased:
+        url = f"/api/users/{user}"
+        told(three_weeks.client.delete(url, headers=bearer(ops_token())))
+    assert [anonymous(three_weeks, each) for each in sessions] == before
+    url = "/api/events/replay"
+    three_weeks.client.post(url, json={"status": "any"}, headers=bearer(ops_token()))
+    three_weeks.drain()
+    assert [anonymous(three_weeks, each) for each in sessions] == before
+    assert terminal.json("events", "verify")["differences"] == []
+
+
+def test_the_phone_of_somebody_erased_is_theirs_in_later_classes_too(three_weeks: Rollcall) -> None:
+    three_weeks.client.delete("/api/users/6", headers=bearer(ops_token()))
+    [pseudonym] = lines(three_weeks, "100")
+    later = Words(sid="PA_P100", user="+49 30 1", room="RM_100", room_created=ago(-60 * 23.9))
+    later["joined_at"] = ago(-60 * 23.9)
+    three_weeks.deliver(joined(ago(-60 * 23.9), **later))
+    assert lines(three_weeks, "100").keys() == {pseudonym} == lines(three_weeks, "99").keys()
+
+
+def test_sessions_before_a_correction_for_always_keep_their_own_pseudonym(
+    three_weeks: Rollcall,
+) -> None:
+    week = 60 * 24 * 7
+    words: Row = {"scheduled_at": ago(week).isoformat(), "expected": [{"user_id": "6"}]}
+    three_weeks.put("97", room_name="quran-98", **words)
+    three_weeks.client.delete("/api/users/6", headers=bearer(ops_token()))
+    [before], [after] = lines(three_weeks, "97"), lines(three_weeks, "99")
+    assert before.startswith("erased-")
+    assert before != after
+
+
+@on_postgresql
+def test_an_erasure_waits_for_no_drain_that_waits_for_it(
+    three_weeks: Rollcall, settings: Settings, postgres_url: str
+) -> None:
+    """A replay put their corrections back; a drain took them, and would look up who was erased."""
+    replayed = update(webhook_events).values(status="pending")
+    with db.writing(three_weeks.backend.engine) as conn:
+        conn.execute(replayed.where(webhook_events.c.source == "operator"))
+    with a_worker(settings) as other, db.writing(other.engine) as holding:
+        holding.execute(select(sessions).with_for_update())
+        with a_worker(settings) as third, aside(lambda: erase.erase(third, "6")) as done:
+            wait_for(lambda: waits_for_a_lock(postgres_url) == 1)
+            with aside(three_weeks.drain) as drained:
+                wait_for(lambda: waits_for_a_lock(postgres_url) == 2)
+                assert len(takable(three_weeks)) == 1
+                holding.rollback()
+                assert done.result(20).corrections == 1
+                assert drained.result(20) == 1
+    assert {row["status"] for row in three_weeks.ledger()} == {"applied"}
+
+
+def takable(rollcall: Rollcall) -> list[str]:
+    """The ids of the operators' events that nobody holds."""
+    column = webhook_events.c
+    theirs = select(column.event_id).where(column.source == "operator").order_by(column.id)
+    with db.writing(rollcall.backend.engine) as conn:
+        return list(conn.execute(theirs.with_for_update(skip_locked=True)).scalars())
+
+
 
 
 @on_sqlite

@@ -1,9 +1,9 @@
 """Erasure: random pseudonyms take a person's place, in the facts and in the ledger alike.
 
-Each session has another one (`identities`). The table holds the cycles of erased people, by id, and
-nothing of the people: an event that comes later for such a cycle takes its pseudonym before it is
-folded, and so does one that is folded again. Whoever was erased and joins anew is somebody new,
-with a cycle of their own.
+Each session has another one, unless attendance would come out differently (`identities`). The table
+holds the cycles of erased people, by id, and nothing of the people: an event that comes later for
+such a cycle takes its pseudonym before it is folded, and so does one that is folded again. Whoever
+was erased and joins anew is somebody new, with a cycle of their own.
 """
 
 from __future__ import annotations

@@ -29,6 +29,9 @@ from models.tables.session import sessions
 
 FIELDS = tuple(field.name for field in fields(Correction))
 
+NAMING = ("user_id", "same_as", "author", "undone_by")
+"""The fields that have somebody's user id."""
+
 corrections = Table(
     "corrections",
     metadata,
@@ -83,6 +86,13 @@ def naming(conn: Connection, user_ids: Iterable[str]) -> list[Correction]:
     of_them = or_(*(among(conn, corrections.c[name], wanted) for name in ("user_id", "same_as")))
     rows = conn.execute(select(corrections).where(of_them, corrections.c.undone_at.is_(None)))
     return [read(row) for row in rows]
+
+
+def of_person(conn: Connection, user_id: str) -> list[Correction]:
+    """Those that are about this person or by them, by age; undone ones too. It looks at all."""
+    named = or_(*(corrections.c[name] == user_id for name in NAMING))
+    rows = conn.execute(select(corrections).where(named))
+    return sorted(map(read, rows), key=lambda each: each.age)
 
 
 def history(conn: Connection, session_id: str) -> list[Correction]:
