@@ -459,6 +459,46 @@ def test_a_session_takes_so_many_corrections_and_no_more(
 
 
 @on_sqlite
+@on_sqlite
+def test_a_room_takes_so_many_corrections_for_always(
+    a_class: Rollcall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("webhooks.api.corrections.MOST_ALWAYS", 2)
+    more: Row = {"always": True, "as": "6"}
+    made = [told(correct(a_class, phone, "same_person", **more)) for phone in ("a", "b")]
+    another = correct(a_class, "c", "same_person", **more)
+    assert problem(another) == (409, "too-many-corrections")
+    assert correct(a_class, "6", "note").status_code == 201
+    undo(a_class, made[0])
+    assert correct(a_class, "c", "same_person", **more).status_code == 201
+
+
+@on_sqlite
+def test_who_was_in_the_next_class_alone_is_not_corrected_in_this(a_class: Rollcall) -> None:
+    """It would change nothing, though both classes are of one room and one hour."""
+    a_class.put("99", room_name="quran-98", scheduled_at=ago(39).isoformat(), duration_minutes=30)
+    words = Words(sid="PA_G", user="guest", room="RM_2", room_created=ago(38), joined_at=ago(30))
+    a_class.deliver(joined(ago(30), **words), left(ago(20), **words))
+    for kind, more in (
+        ("excused", {}),
+        ("same_person", {"as": "6"}),
+        ("not_a_visit", {"participant_sid": "PA_G"}),
+    ):
+        assert problem(correct(a_class, "guest", kind, **more)) == (400, "invalid"), kind
+    assert correct(a_class, "guest", "same_person", on="99", **{"as": "6"}).status_code == 201
+
+
+@on_sqlite
+def test_what_was_taken_away_or_added_can_be_judged_again(a_class: Rollcall) -> None:
+    correct(a_class, "5", "not_a_visit", participant_sid="PA_5")
+    assert correct(a_class, "5", "not_a_visit", participant_sid="PA_5").status_code == 201
+    span = {"from": ago(99).isoformat(), "to": ago(90).isoformat()}
+    made = told(correct(a_class, "8", "present", **span))
+    assert correct(a_class, "8", "excused").status_code == 201
+    added = correct(a_class, "8", "not_a_visit", participant_sid=made["correction_id"])
+    assert problem(added) == (400, "invalid")  # undo it
+
+
 def test_what_is_not_there_is_not_corrected(a_class: Rollcall) -> None:
     unknown = correct(a_class, "6", "note", of=ops_token(), on="nothing")
     assert problem(unknown) == (404, "no-session")

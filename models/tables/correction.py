@@ -108,6 +108,14 @@ def count(conn: Connection, session_id: str) -> int:
     return conn.execute(counted).scalar_one()
 
 
+def count_always(conn: Connection, room_name: str) -> int:
+    """How many that are not undone count for always in this room."""
+    column = corrections.c
+    is_always = (column.room_name == room_name) & column.always_from.is_not(None)
+    counted = select(func.count()).where(is_always, column.undone_at.is_(None))
+    return conn.execute(counted).scalar_one()
+
+
 def of_ids(conn: Connection, ids: Iterable[str]) -> dict[str, Correction]:
     """The corrections of these ids, by id."""
     rows = conn.execute(select(corrections).where(among(conn, corrections.c.id, ids)))
