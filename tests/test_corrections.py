@@ -16,26 +16,27 @@ from models.domain.event import Event
 from models.settings.settings import Settings
 from models.storage import db
 from models.tables.correction import corrections
+from models.tables.session import sessions
 from models.tables.webhook_event import webhook_events
 from tests.build import Words, joined, left, room_finished
 from tests.doors import (
     Rollcall,
-    bearer,
     a_worker,
     aside,
-    on_sqlite,
+    bearer,
     on_postgresql,
+    on_sqlite,
     ops_token,
     problem,
     session_url,
     token,
     told,
-)
     wait_for,
     waits_for_a_lock,
+)
 from tests.terminal import Terminal
-
 from worker.operations import erase
+
 Row = dict[str, Any]
 NOW = datetime.now(UTC)
 
@@ -297,7 +298,6 @@ def test_a_rebuild_after_an_erasure_brings_nobody_back(
     assert terminal.json("events", "verify")["differences"] == []
 
 
-# --- who may, and what is refused -----------------------------------------------------------------
 # --- for always, and erased --------------------------------------------------------------------
 
 
@@ -394,6 +394,7 @@ def takable(rollcall: Rollcall) -> list[str]:
         return list(conn.execute(theirs.with_for_update(skip_locked=True)).scalars())
 
 
+# --- who may, and what is refused -----------------------------------------------------------------
 
 
 @on_sqlite
@@ -459,7 +460,6 @@ def test_a_session_takes_so_many_corrections_and_no_more(
 
 
 @on_sqlite
-@on_sqlite
 def test_a_room_takes_so_many_corrections_for_always(
     a_class: Rollcall, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -499,6 +499,7 @@ def test_what_was_taken_away_or_added_can_be_judged_again(a_class: Rollcall) -> 
     assert problem(added) == (400, "invalid")  # undo it
 
 
+@on_sqlite
 def test_what_is_not_there_is_not_corrected(a_class: Rollcall) -> None:
     unknown = correct(a_class, "6", "note", of=ops_token(), on="nothing")
     assert problem(unknown) == (404, "no-session")
@@ -574,16 +575,6 @@ def test_with_hosts_held_is_their_time(a_class: Rollcall) -> None:
     assert {row["user_id"]: row["held_percentage"] for row in rows}["5"] == "66.7"
 
 
-def test_held_without_a_schedule(rollcall: Rollcall) -> None:
-    rollcall.deliver(*stay("5", began=80, ended=60, sid="PA_5"))
-    rollcall.deliver(*stay("6", began=70, ended=60, sid="PA_6"))
-    roster = lines(rollcall, "quran-98")
-    assert (roster["5"]["held_percentage"], roster["6"]["held_percentage"]) == (100, 50)
-
-
-def test_what_was_never_held_has_no_share(rollcall: Rollcall) -> None:
-    rollcall.put("98", scheduled_at=ago(100).isoformat(), expected=[{"user_id": "5"}])
-    assert lines(rollcall)["5"]["held_percentage"] is None
 def in_file(rollcall: Rollcall, **query: str) -> dict[str, Row]:
     """The roster as CSV, by user id."""
     url = session_url("98", "attendance", format="csv", **query)
@@ -656,3 +647,13 @@ def test_a_visit_stays_in_the_class_that_expects_them_under_another_id(rollcall:
     assert lines(rollcall, "99").keys() == {"8"}
 
 
+def test_held_without_a_schedule(rollcall: Rollcall) -> None:
+    rollcall.deliver(*stay("5", began=80, ended=60, sid="PA_5"))
+    rollcall.deliver(*stay("6", began=70, ended=60, sid="PA_6"))
+    roster = lines(rollcall, "quran-98")
+    assert (roster["5"]["held_percentage"], roster["6"]["held_percentage"]) == (100, 50)
+
+
+def test_what_was_never_held_has_no_share(rollcall: Rollcall) -> None:
+    rollcall.put("98", scheduled_at=ago(100).isoformat(), expected=[{"user_id": "5"}])
+    assert lines(rollcall)["5"]["held_percentage"] is None
