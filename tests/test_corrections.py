@@ -633,6 +633,18 @@ def test_who_is_expected_under_another_id_is_on_the_roster(a_class: Rollcall) ->
     assert {each["user_id"]: each["name"] for each in report["people"]}["new"] == "Lina"
 
 
+def test_later_classes_that_expect_another_id_are_in_the_persons_list(a_class: Rollcall) -> None:
+    expected = [{"user_id": "old", "name": "Lina"}]
+    for session, began in (("99", 30), ("100", 10)):
+        scheduled = ago(began).isoformat()
+        a_class.put(session, room_name="quran-98", scheduled_at=scheduled, expected=expected)
+    correct(a_class, "old", "same_person", always=True, **{"as": "new"})
+    for path in ("/api/users/new/attendance", "/api/sessions?user_id=new"):
+        said = told(a_class.client.get(path, headers=bearer(ops_token())))
+        listed = said.get("attendances") or said["sessions"]
+        assert {each["session_id"] for each in listed} == {"99", "100"}, path
+
+
 def test_a_visit_stays_in_the_class_that_expects_them_under_another_id(rollcall: Rollcall) -> None:
     """Of two classes at the same time the one that began last would own it for anybody else."""
     for session, began, user in (("98", 100, "old"), ("99", 99, "8")):
