@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import csv
 import io
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,9 +13,11 @@ import pytest
 from sqlalchemy import delete, select, update
 from werkzeug.test import TestResponse
 
+from models.domain.corrections import Correction, effective
 from models.domain.event import Event
 from models.settings.settings import Settings
-from models.storage import db
+from models.storage import bulk, db
+from models.tables import correction
 from models.tables.correction import corrections
 from models.tables.session import sessions
 from models.tables.webhook_event import webhook_events
@@ -35,6 +38,7 @@ from tests.doors import (
     waits_for_a_lock,
 )
 from tests.terminal import Terminal
+from webhooks.api.corrections import MOST_CORRECTIONS
 from worker.operations import erase
 
 Row = dict[str, Any]
@@ -669,3 +673,21 @@ def test_held_without_a_schedule(rollcall: Rollcall) -> None:
 def test_what_was_never_held_has_no_share(rollcall: Rollcall) -> None:
     rollcall.put("98", scheduled_at=ago(100).isoformat(), expected=[{"user_id": "5"}])
     assert lines(rollcall)["5"]["held_percentage"] is None
+
+
+def test_a_chain_as_long_as_a_session_takes_is_followed_at_once(a_class: Rollcall) -> None:
+    """A room's admin can make one: everybody's page must still be there, and be right."""
+    ids = [f"phone {number:03}" for number in range(MOST_CORRECTIONS)]
+    made = [
+        Correction(
+            f"CO_{number:04}", "98", "quran-98", user, "same_person", ago(30), "x", same_as=owner
+        )
+        for number, (user, owner) in enumerate(zip(["+49 30 1", *ids], [*ids, "6"], strict=True))
+    ]
+    with db.writing(a_class.backend.engine) as conn:
+        bulk.upsert(conn, corrections, [correction.as_row(each) for each in made])
+    assert lines(a_class)["6"]["duration_minutes"] == 30
+    assert effective(made).identities("6") == ["6", "+49 30 1", *ids]
+    assert effective([*made, replace(made[0], id="CO_", user_id="6", same_as=ids[0])]).same_as == {}
+    listed = told(a_class.client.get("/api/users/6/attendance", headers=bearer(ops_token())))
+    assert listed["attendances"][0]["duration_minutes"] == 30

@@ -52,12 +52,13 @@ class Attended:
 
 def identities(conn: Connection, user_id: str) -> tuple[set[str], list[Correction]]:
     """The user ids that may be the person's somewhere, and what was corrected of them."""
-    known, named = set[str](), {user_id}
-    while named - known:
+    known, named, made = set[str](), {user_id}, dict[str, Correction]()
+    while named:  # each of them is looked for once: a room's admin can make a chain of a thousand
         known |= named
-        told = correction.naming(conn, known)
-        named = {each.user_id for each in told if each.same_as in known}
-    return known, told
+        latest = correction.naming(conn, named)
+        made |= {each.id: each for each in latest}
+        named = {each.user_id for each in latest if each.same_as in named} - known
+    return known, list(made.values())
 
 
 def candidates(
