@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection
 
-from models.domain import attendance
+from models.domain import attendance, held
 from models.domain.attendance import Attendance
 from models.domain.corrections import Correction
 from models.domain.facts import Session
@@ -165,6 +165,20 @@ def test_a_report_counts_what_the_rosters_say(seed: int, conn: Connection) -> No
     assert {each.user_id: said(each.tally) for each in people.in_order()} == {
         user_id: counted(told) for user_id, told in sorted(by_user.items())
     }
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_file_and_a_roster_say_the_same_of_when_a_class_was_held(
+    seed: int, conn: Connection
+) -> None:
+    """A file reads the hosts alone, a roster everybody."""
+    made = a_school(conn, seed)
+    rules, now = made.settings.rules, made.now
+    for session, _, roster in rosters(conn, made):
+        facts = session_facts.facts(conn, session.id, rules=rules)
+        assert facts is not None
+        when_held = session_facts.when_held(conn, facts, now=now, rules=rules)
+        assert when_held == held.held(session, roster), session.id
 
 
 @pytest.mark.parametrize("seed", SEEDS)
