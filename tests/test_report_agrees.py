@@ -74,6 +74,24 @@ def corrections_of(dice: Random, made: School) -> Iterator[Correction]:
         )
 
 
+def corrections_of_hosts(dice: Random, made: School) -> Iterator[Correction]:
+    """Each host is somebody else, or somebody else is them."""
+    for each in made.classes:
+        for host in each.hosts:
+            other = dice.choice([user for user in USERS if user != host])
+            user, owner = dice.sample([host, other], 2)
+            yield Correction(
+                f"CO_{each.id}_{host}",
+                each.id,
+                each.room_name,
+                user,
+                "same_person",
+                made_at=made.now,
+                author="teacher",
+                same_as=owner,
+            )
+
+
 def rosters(conn: Connection, made: School) -> Iterator[tuple[Session, bool, list[Attendance]]]:
     """Each session that is there, read alone: whether it is over, and its roster."""
     rules, now = made.settings.rules, made.now
@@ -171,8 +189,10 @@ def test_a_report_counts_what_the_rosters_say(seed: int, conn: Connection) -> No
 def test_a_file_and_a_roster_say_the_same_of_when_a_class_was_held(
     seed: int, conn: Connection
 ) -> None:
-    """A file reads the hosts alone, a roster everybody."""
+    """A file reads the hosts alone, a roster everybody; hosts are corrected to be others."""
     made = a_school(conn, seed)
+    corrected = list(corrections_of_hosts(Random(seed), made))
+    bulk.upsert(conn, correction.corrections, [correction.as_row(each) for each in corrected])
     rules, now = made.settings.rules, made.now
     for session, _, roster in rosters(conn, made):
         facts = session_facts.facts(conn, session.id, rules=rules)
