@@ -47,7 +47,7 @@ def a_school(conn: Connection, seed: int) -> School:
     ]
     made = replace(made, classes=classes)
     stored(conn, made)
-    corrected = list(corrections_of(dice, made))
+    corrected = [*corrections_of(dice, made), *corrections_of_hosts(dice, made)]
     bulk.upsert(conn, correction.corrections, [correction.as_row(each) for each in corrected])
     return made
 
@@ -191,8 +191,6 @@ def test_a_file_and_a_roster_say_the_same_of_when_a_class_was_held(
 ) -> None:
     """A file reads the hosts alone, a roster everybody; hosts are corrected to be others."""
     made = a_school(conn, seed)
-    corrected = list(corrections_of_hosts(Random(seed), made))
-    bulk.upsert(conn, correction.corrections, [correction.as_row(each) for each in corrected])
     rules, now = made.settings.rules, made.now
     for session, _, roster in rosters(conn, made):
         facts = session_facts.facts(conn, session.id, rules=rules)
