@@ -7,6 +7,7 @@ from dataclasses import replace
 import orjson
 import pytest
 
+from models.domain.corrections import Correction, effective
 from models.domain.facts import Cycle, Person
 from models.lookup.named_room import NamedRoom
 from tests.build import (
@@ -49,6 +50,15 @@ def test_a_meeting_comes_out_as_it_went_in_but_for_whom_it_expects() -> None:
     expecting = replace(told, session=replace(told.session, expected=(Person("5", "Five"),)))
     assert len(told.rooms) == 1
     assert codec.meeting(codec.pack_meeting(expecting)) == told
+
+
+def test_corrections_come_out_without_their_reasons_and_authors() -> None:
+    made = Correction("CO_1", "98", "quran-98", "5", "excused", at("15:00"), "Ms. Ada", "ill")
+    noted = replace(made, id="CO_2", kind="note")
+    corrected = replace(meeting(), corrections=effective([made, noted]))
+    packed = codec.pack_meeting(corrected)
+    assert b"Ada" not in packed
+    assert codec.meeting(packed).corrections.made == (replace(made, author="", reason=None),)
 
 
 @pytest.mark.parametrize("scheduled", ["14:00", None])

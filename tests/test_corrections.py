@@ -5,29 +5,41 @@ from __future__ import annotations
 
 import csv
 import io
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import delete, update
+from sqlalchemy import delete, select, update
 from werkzeug.test import TestResponse
 
+from models.domain.corrections import Correction, effective
 from models.domain.event import Event
-from models.storage import db
+from models.settings.settings import Settings
+from models.storage import bulk, db
+from models.tables import correction
 from models.tables.correction import corrections
+from models.tables.session import sessions
 from models.tables.webhook_event import webhook_events
 from tests.build import Words, joined, left, room_finished
 from tests.doors import (
     Rollcall,
+    a_worker,
+    aside,
     bearer,
+    on_postgresql,
     on_sqlite,
     ops_token,
     problem,
     session_url,
     token,
     told,
+    wait_for,
+    waits_for_a_lock,
 )
 from tests.terminal import Terminal
+from webhooks.api.corrections import MOST_CORRECTIONS
+from worker.operations import erase
 
 Row = dict[str, Any]
 NOW = datetime.now(UTC)
@@ -290,6 +302,102 @@ def test_a_rebuild_after_an_erasure_brings_nobody_back(
     assert terminal.json("events", "verify")["differences"] == []
 
 
+# --- for always, and erased --------------------------------------------------------------------
+
+
+@pytest.fixture
+def three_weeks(a_class: Rollcall) -> Rollcall:
+    """Two classes of a room that are over and one to come, which expect 6; in both a phone was
+    6, beside their own tablet in the second."""
+    expected = [{"user_id": "6", "name": "Lina"}]
+    for session, began in (("99", 30), ("100", -60 * 24)):
+        words: Row = {"scheduled_at": ago(began).isoformat(), "duration_minutes": 20}
+        a_class.put(session, room_name="quran-98", expected=expected, **words)
+    for user, sid in (("+49 30 1", "PA_P99"), ("6", "PA_699")):
+        told_of = Words(sid=sid, user=user, room="RM_99", room_created=ago(31), joined_at=ago(29))
+        a_class.deliver(joined(ago(29), **told_of), left(ago(15), **told_of))
+    correct(a_class, "+49 30 1", "same_person", always=True, **{"as": "6"})
+    return a_class
+
+
+def anonymous(rollcall: Rollcall, session: str) -> list[Row]:
+    """The lines of a roster without who they are."""
+    who = {"user_id", "name", "participant_name", "as_of"}
+    found = lines(rollcall, session).values()
+    return sorted(
+        ({name: value for name, value in each.items() if name not in who} for each in found),
+        key=str,
+    )
+
+
+@pytest.mark.parametrize("erased", [("6",), ("+49 30 1",), ("6", "+49 30 1"), ("+49 30 1", "6")])
+def test_who_is_somebody_for_always_is_so_after_either_was_erased(
+    three_weeks: Rollcall, terminal: Terminal, erased: tuple[str, ...]
+) -> None:
+    sessions = ("98", "99", "100")
+    before = [anonymous(three_weeks, each) for each in sessions]
+    assert [len(each) for each in before] == [3, 1, 1]
+    for user in erased:
+        url = f"/api/users/{user}"
+        told(three_weeks.client.delete(url, headers=bearer(ops_token())))
+    assert [anonymous(three_weeks, each) for each in sessions] == before
+    url = "/api/events/replay"
+    three_weeks.client.post(url, json={"status": "any"}, headers=bearer(ops_token()))
+    three_weeks.drain()
+    assert [anonymous(three_weeks, each) for each in sessions] == before
+    assert terminal.json("events", "verify")["differences"] == []
+
+
+def test_the_phone_of_somebody_erased_is_theirs_in_later_classes_too(three_weeks: Rollcall) -> None:
+    three_weeks.client.delete("/api/users/6", headers=bearer(ops_token()))
+    [pseudonym] = lines(three_weeks, "100")
+    later = Words(sid="PA_P100", user="+49 30 1", room="RM_100", room_created=ago(-60 * 23.9))
+    later["joined_at"] = ago(-60 * 23.9)
+    three_weeks.deliver(joined(ago(-60 * 23.9), **later))
+    assert lines(three_weeks, "100").keys() == {pseudonym} == lines(three_weeks, "99").keys()
+
+
+def test_sessions_before_a_correction_for_always_keep_their_own_pseudonym(
+    three_weeks: Rollcall,
+) -> None:
+    week = 60 * 24 * 7
+    words: Row = {"scheduled_at": ago(week).isoformat(), "expected": [{"user_id": "6"}]}
+    three_weeks.put("97", room_name="quran-98", **words)
+    three_weeks.client.delete("/api/users/6", headers=bearer(ops_token()))
+    [before], [after] = lines(three_weeks, "97"), lines(three_weeks, "99")
+    assert before.startswith("erased-")
+    assert before != after
+
+
+@on_postgresql
+def test_an_erasure_waits_for_no_drain_that_waits_for_it(
+    three_weeks: Rollcall, settings: Settings, postgres_url: str
+) -> None:
+    """A replay put their corrections back; a drain took them, and would look up who was erased."""
+    replayed = update(webhook_events).values(status="pending")
+    with db.writing(three_weeks.backend.engine) as conn:
+        conn.execute(replayed.where(webhook_events.c.source == "operator"))
+    with a_worker(settings) as other, db.writing(other.engine) as holding:
+        holding.execute(select(sessions).with_for_update())
+        with a_worker(settings) as third, aside(lambda: erase.erase(third, "6")) as done:
+            wait_for(lambda: waits_for_a_lock(postgres_url) == 1)
+            with aside(three_weeks.drain) as drained:
+                wait_for(lambda: waits_for_a_lock(postgres_url) == 2)
+                assert len(takable(three_weeks)) == 1
+                holding.rollback()
+                assert done.result(20).corrections == 1
+                assert drained.result(20) == 1
+    assert {row["status"] for row in three_weeks.ledger()} == {"applied"}
+
+
+def takable(rollcall: Rollcall) -> list[str]:
+    """The ids of the operators' events that nobody holds."""
+    column = webhook_events.c
+    theirs = select(column.event_id).where(column.source == "operator").order_by(column.id)
+    with db.writing(rollcall.backend.engine) as conn:
+        return list(conn.execute(theirs.with_for_update(skip_locked=True)).scalars())
+
+
 # --- who may, and what is refused -----------------------------------------------------------------
 
 
@@ -353,6 +461,46 @@ def test_a_session_takes_so_many_corrections_and_no_more(
     for _ in range(2):
         assert correct(a_class, "6", "note").status_code == 201
     assert problem(correct(a_class, "6", "note")) == (409, "too-many-corrections")
+
+
+@on_sqlite
+def test_a_room_takes_so_many_corrections_for_always(
+    a_class: Rollcall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("webhooks.api.corrections.MOST_ALWAYS", 2)
+    more: Row = {"always": True, "as": "6"}
+    made = [told(correct(a_class, phone, "same_person", **more)) for phone in ("a", "b")]
+    another = correct(a_class, "c", "same_person", **more)
+    assert problem(another) == (409, "too-many-corrections")
+    assert correct(a_class, "6", "note").status_code == 201
+    undo(a_class, made[0])
+    assert correct(a_class, "c", "same_person", **more).status_code == 201
+
+
+@on_sqlite
+def test_who_was_in_the_next_class_alone_is_not_corrected_in_this(a_class: Rollcall) -> None:
+    """It would change nothing, though both classes are of one room and one hour."""
+    a_class.put("99", room_name="quran-98", scheduled_at=ago(39).isoformat(), duration_minutes=30)
+    words = Words(sid="PA_G", user="guest", room="RM_2", room_created=ago(38), joined_at=ago(30))
+    a_class.deliver(joined(ago(30), **words), left(ago(20), **words))
+    for kind, more in (
+        ("excused", {}),
+        ("same_person", {"as": "6"}),
+        ("not_a_visit", {"participant_sid": "PA_G"}),
+    ):
+        assert problem(correct(a_class, "guest", kind, **more)) == (400, "invalid"), kind
+    assert correct(a_class, "guest", "same_person", on="99", **{"as": "6"}).status_code == 201
+
+
+@on_sqlite
+def test_what_was_taken_away_or_added_can_be_judged_again(a_class: Rollcall) -> None:
+    correct(a_class, "5", "not_a_visit", participant_sid="PA_5")
+    assert correct(a_class, "5", "not_a_visit", participant_sid="PA_5").status_code == 201
+    span = {"from": ago(99).isoformat(), "to": ago(90).isoformat()}
+    made = told(correct(a_class, "8", "present", **span))
+    assert correct(a_class, "8", "excused").status_code == 201
+    added = correct(a_class, "8", "not_a_visit", participant_sid=made["correction_id"])
+    assert problem(added) == (400, "invalid")  # undo it
 
 
 @on_sqlite
@@ -431,6 +579,90 @@ def test_with_hosts_held_is_their_time(a_class: Rollcall) -> None:
     assert {row["user_id"]: row["held_percentage"] for row in rows}["5"] == "66.7"
 
 
+def in_file(rollcall: Rollcall, **query: str) -> dict[str, Row]:
+    """The roster as CSV, by user id."""
+    url = session_url("98", "attendance", format="csv", **query)
+    text = rollcall.client.get(url, headers=bearer(ops_token()), buffered=True).text
+    rows = csv.DictReader(io.StringIO(text.removeprefix("\ufeff")))
+    return {row["user_id"].removeprefix("'"): row for row in rows}
+
+
+@pytest.mark.parametrize(
+    ("user", "owner"), [("Mr. X", "teacher"), ("teacher", "Mr. X"), ("teacher", "substitute")]
+)
+def test_a_host_is_one_under_whichever_of_their_identities(
+    a_class: Rollcall, user: str, owner: str
+) -> None:
+    expected = [{"user_id": each} for each in "567"]
+    hosted: Row = {"hosts": ["teacher"], "expected": expected, "course_id": "quran"}
+    a_class.put("98", room_name="quran-98", scheduled_at=ago(100).isoformat(), **hosted)
+    a_class.deliver(
+        *stay("teacher", began=100, ended=80, sid="PA_T"),
+        *stay("Mr. X", began=80, ended=60, sid="PA_X"),
+    )
+    correct(a_class, user, "same_person", **{"as": owner})
+    roster, rows = lines(a_class), in_file(a_class)
+    minutes = 20 if owner == "substitute" else 40
+    assert (roster[owner]["is_host"], roster[owner]["duration_minutes"]) == (True, minutes)
+    assert roster[owner]["held_percentage"] == 100
+    assert roster["5"]["held_percentage"] == {20: 0, 40: 50}[minutes]
+    for each, line in roster.items():
+        assert rows[each]["held_percentage"] == str(line["held_percentage"]), each
+        assert rows[each]["is_host"] == str(line["is_host"]).lower(), each
+    statuses = [told(a_class.status("98", of=token(each))) for each in (user, owner)]
+    assert [each["is_host"] for each in statuses] == [True, True]
+    report = told(a_class.client.get("/api/reports/attendance", headers=bearer(ops_token())))
+    pupils = {each["user_id"] for each in report["people"]}
+    assert pupils & {"teacher", "Mr. X", "substitute"} == {"Mr. X"} - {owner, user}
+    url = f"/api/users/{owner}/attendance"
+    theirs = told(a_class.client.get(url, headers=bearer(ops_token())))
+    assert theirs["summary"]["sessions"] == 0
+
+
+def test_who_is_expected_under_another_id_is_on_the_roster(a_class: Rollcall) -> None:
+    """The class expects an id of before; nobody came. Their absence does not vanish with it."""
+    expected = [{"user_id": "old", "name": "Lina"}, {"user_id": "5"}]
+    a_class.put("98", room_name="quran-98", scheduled_at=ago(100).isoformat(), expected=expected)
+    correct(a_class, "old", "same_person", **{"as": "new"})
+    line = lines(a_class)["new"]
+    assert (line["attendance_status"], line["expected"], line["name"]) == ("absent", True, "Lina")
+    assert "old" not in lines(a_class)
+    assert (in_file(a_class)["new"]["name"], in_file(a_class)["new"]["expected"]) == (
+        "Lina",
+        "true",
+    )
+    listed = a_class.client.get("/api/users/new/attendance", headers=bearer(ops_token()))
+    assert told(listed)["summary"]["absent"] == 1
+    report = told(a_class.client.get("/api/reports/attendance", headers=bearer(ops_token())))
+    assert {each["user_id"]: each["name"] for each in report["people"]}["new"] == "Lina"
+
+
+def test_later_classes_that_expect_another_id_are_in_the_persons_list(a_class: Rollcall) -> None:
+    expected = [{"user_id": "old", "name": "Lina"}]
+    for session, began in (("99", 30), ("100", 10)):
+        scheduled = ago(began).isoformat()
+        a_class.put(session, room_name="quran-98", scheduled_at=scheduled, expected=expected)
+    correct(a_class, "old", "same_person", always=True, **{"as": "new"})
+    for path in ("/api/users/new/attendance", "/api/sessions?user_id=new"):
+        said = told(a_class.client.get(path, headers=bearer(ops_token())))
+        listed = said.get("attendances") or said["sessions"]
+        assert {each["session_id"] for each in listed} == {"99", "100"}, path
+
+
+def test_a_visit_stays_in_the_class_that_expects_them_under_another_id(rollcall: Rollcall) -> None:
+    """Of two classes at the same time the one that began last would own it for anybody else."""
+    for session, began, user in (("98", 100, "old"), ("99", 99, "8")):
+        expected = [{"user_id": user}]
+        scheduled = ago(began).isoformat()
+        rollcall.put(session, room_name="quran-98", scheduled_at=scheduled, expected=expected)
+    rollcall.deliver(*stay("old", began=90, ended=60, sid="PA_O"))
+    assert lines(rollcall)["old"]["duration_minutes"] == 30
+    correct(rollcall, "old", "same_person", **{"as": "new"})
+    assert lines(rollcall)["new"]["duration_minutes"] == 30
+    assert told(rollcall.status("98", of=token("new")))["duration_minutes"] == 30
+    assert lines(rollcall, "99").keys() == {"8"}
+
+
 def test_held_without_a_schedule(rollcall: Rollcall) -> None:
     rollcall.deliver(*stay("5", began=80, ended=60, sid="PA_5"))
     rollcall.deliver(*stay("6", began=70, ended=60, sid="PA_6"))
@@ -441,3 +673,21 @@ def test_held_without_a_schedule(rollcall: Rollcall) -> None:
 def test_what_was_never_held_has_no_share(rollcall: Rollcall) -> None:
     rollcall.put("98", scheduled_at=ago(100).isoformat(), expected=[{"user_id": "5"}])
     assert lines(rollcall)["5"]["held_percentage"] is None
+
+
+def test_a_chain_as_long_as_a_session_takes_is_followed_at_once(a_class: Rollcall) -> None:
+    """A room's admin can make one: everybody's page must still be there, and be right."""
+    ids = [f"phone {number:03}" for number in range(MOST_CORRECTIONS)]
+    made = [
+        Correction(
+            f"CO_{number:04}", "98", "quran-98", user, "same_person", ago(30), "x", same_as=owner
+        )
+        for number, (user, owner) in enumerate(zip(["+49 30 1", *ids], [*ids, "6"], strict=True))
+    ]
+    with db.writing(a_class.backend.engine) as conn:
+        bulk.upsert(conn, corrections, [correction.as_row(each) for each in made])
+    assert lines(a_class)["6"]["duration_minutes"] == 30
+    assert effective(made).identities("6") == ["6", "+49 30 1", *ids]
+    assert effective([*made, replace(made[0], id="CO_", user_id="6", same_as=ids[0])]).same_as == {}
+    listed = told(a_class.client.get("/api/users/6/attendance", headers=bearer(ops_token())))
+    assert listed["attendances"][0]["duration_minutes"] == 30

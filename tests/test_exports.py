@@ -480,13 +480,13 @@ def _export(settings: Settings, session_id: str, people: int, file_format: Forma
     with TemporaryFile() as file, client.get(url, headers=bearer(ops_token())) as answer:
         file.writelines(answer.iter_encoded())
         file.seek(0)
-        assert _count_lines(file, file_format) == people + 1
+        assert count_lines(file, file_format) == people + 1
     status = Path("/proc/self/status").read_text(encoding="ascii")
     (peak_kb,) = re.findall(r"VmHWM:\s+(\d+) kB", status)
     return int(peak_kb) / 1024
 
 
-def _count_lines(file: IO[bytes], file_format: Format) -> int:
+def count_lines(file: IO[bytes], file_format: Format) -> int:
     """With the headings, as the file itself says it."""
     if file_format == "csv":
         return sum(1 for _ in file)

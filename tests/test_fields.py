@@ -30,7 +30,7 @@ person = attendance.view(Meeting(session), "5", (), now=now, rules=rules)
 
 def written(format):
     with sheet.opened(file := io.BytesIO(), exports.PERSONS, Form(format)) as opened:
-        for row in exports.person_rows(session, [person], NEVER, now=now):
+        for row in exports.person_rows(Meeting(session), [person], NEVER, now=now):
             opened.add(row)
     return file
 

@@ -218,7 +218,10 @@ def test_what_no_event_tells_of_goes_only_on_somebodys_word(
     shown = terminal("sessions", "rebuild", "--all", "--dry-run")
     assert shown.exit_code == 1
     assert "0 differences would be mended." in shown.stdout
-    assert "3 rooms and visits of which no event tells stay: --yes removes them." in shown.stderr
+    assert (
+        "3 rooms, visits and corrections of which no event tells stay: --yes removes them."
+        in shown.stderr
+    )
     assert terminal.json("sessions", "rebuild", "--all", "--dry-run", "--yes")["left"] == 0
     said = terminal.json("sessions", "rebuild", "--all", exits=1)
     assert said["left"] == 3
@@ -239,7 +242,7 @@ def test_ctrl_c_at_the_question_leaves_what_was_mended_told(
     process = run("sessions", "rebuild", "--all", settings=settings, stdin=theirs)
     assert process.stderr is not None
     asked = ""
-    while "Remove 1 room or visit" not in asked:
+    while "Remove 1 room, visit or correction" not in asked:
         asked += process.stderr.read(1)
     sleep(0.2)  # until it waits for the answer
     process.send_signal(signal.SIGINT)
@@ -278,7 +281,7 @@ def test_an_event_that_cant_be_read_any_more_is_never_said_to_be_mended(
         assert result.exit_code == 1
         assert f", 2 differences {said}." in result.stdout
         assert "1 event can't be read any more." in result.stderr
-        assert "1 room or visit of which no event tells stay" in result.stderr
+        assert "1 room, visit or correction of which no event tells stay" in result.stderr
     assert terminal.json("sessions", "rebuild", "--all", exits=1)["left"] == 2
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection
 
-from models.domain import attendance
+from models.domain import attendance, held
 from models.domain.attendance import Attendance
 from models.domain.corrections import Correction
 from models.domain.facts import Session
@@ -47,7 +47,7 @@ def a_school(conn: Connection, seed: int) -> School:
     ]
     made = replace(made, classes=classes)
     stored(conn, made)
-    corrected = list(corrections_of(dice, made))
+    corrected = [*corrections_of(dice, made), *corrections_of_hosts(dice, made)]
     bulk.upsert(conn, correction.corrections, [correction.as_row(each) for each in corrected])
     return made
 
@@ -72,6 +72,24 @@ def corrections_of(dice: Random, made: School) -> Iterator[Correction]:
             always_from=begins if kind == "same_person" and dice.random() < 0.5 else None,
             undone_at=made.now if dice.random() < 0.2 else None,
         )
+
+
+def corrections_of_hosts(dice: Random, made: School) -> Iterator[Correction]:
+    """Each host is somebody else, or somebody else is them."""
+    for each in made.classes:
+        for host in each.hosts:
+            other = dice.choice([user for user in USERS if user != host])
+            user, owner = dice.sample([host, other], 2)
+            yield Correction(
+                f"CO_{each.id}_{host}",
+                each.id,
+                each.room_name,
+                user,
+                "same_person",
+                made_at=made.now,
+                author="teacher",
+                same_as=owner,
+            )
 
 
 def rosters(conn: Connection, made: School) -> Iterator[tuple[Session, bool, list[Attendance]]]:
@@ -165,6 +183,20 @@ def test_a_report_counts_what_the_rosters_say(seed: int, conn: Connection) -> No
     assert {each.user_id: said(each.tally) for each in people.in_order()} == {
         user_id: counted(told) for user_id, told in sorted(by_user.items())
     }
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_file_and_a_roster_say_the_same_of_when_a_class_was_held(
+    seed: int, conn: Connection
+) -> None:
+    """A file reads the hosts alone, a roster everybody; hosts are corrected to be others."""
+    made = a_school(conn, seed)
+    rules, now = made.settings.rules, made.now
+    for session, _, roster in rosters(conn, made):
+        facts = session_facts.facts(conn, session.id, rules=rules)
+        assert facts is not None
+        when_held = session_facts.when_held(conn, facts, now=now, rules=rules)
+        assert when_held == held.held(session, roster), session.id
 
 
 @pytest.mark.parametrize("seed", SEEDS)

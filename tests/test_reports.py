@@ -4,11 +4,33 @@ from __future__ import annotations
 
 import csv
 import io
+import re
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from datetime import timedelta
+from multiprocessing import get_context
+from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
+from urllib.parse import urlencode
+
+import pytest
 
 from models.domain.event import Event
-from tests.build import Words, joined, left, room_finished
-from tests.doors import Rollcall, ago, bearer, ops_token, problem, token, told
+from models.domain.facts import Person, Session
+from models.settings.settings import Settings
+from models.storage import db
+from models.storage.engine import make_engine
+from models.tables import session
+from models.tables.session import sessions
+from tests.build import Words, joined, left, room_finished, room_started
+from tests.doors import Rollcall, ago, bearer, ops_token, problem, rows, token, told
+from tests.test_exports import count_lines
+from webhooks.app import create_app
+from webhooks.door.context import EXTENSION
+from webhooks.door.unsent import Unsent
+from webhooks.sheets.form import Format
+from worker.process.backend import WORKER
 
 Json = dict[str, Any]
 
@@ -99,15 +121,15 @@ def test_pages_of_people_and_of_sessions_have_all_of_them(rollcall: Rollcall) ->
             break
         after = {"after": page["next"]}
     assert people == whole["people"]
-    sessions, after = [], {}
+    listed, after = [], {}
     while True:
         page = person(rollcall, limit=3, **after)
-        sessions += [each["session_id"] for each in page["attendances"]]
+        listed += [each["session_id"] for each in page["attendances"]]
         assert page["summary"]["sessions"] == 3
         if page["next"] is None:
             break
         after = {"after": page["next"]}
-    assert sessions == ["c3", "c2", "c1", "c0"]
+    assert listed == ["c3", "c2", "c1", "c0"]
 
 
 def test_a_grid_has_each_person_in_each_session(rollcall: Rollcall) -> None:
@@ -176,6 +198,140 @@ def test_an_operator_gets_all_that_is_kept_of_a_person_as_a_file(rollcall: Rollc
     assert problem(own) == (403, "forbidden")
     nobodys = get(rollcall, "/api/users/nobody/attendance", export=1)
     assert problem(nobodys) == (404, "unknown-user")
+
+
+def correct(rollcall: Rollcall, user: str, *, on: str = "c2", of: str, **more: Any) -> Json:
+    body = {"kind": "note", "reason": f"of {user}", "user_id": user} | more
+    url = f"/api/sessions/{on}/corrections"
+    return told(rollcall.client.post(url, json=body, headers=bearer(of)))
+
+
+def test_what_is_kept_of_a_person_has_corrections_of_them_and_by_them(rollcall: Rollcall) -> None:
+    course(rollcall)
+    teacher = token("teacher", "quran-98", roomAdmin=True)
+    of_them = correct(rollcall, "5", of=teacher)
+    as_them = correct(rollcall, "guest", of=teacher, kind="same_person", **{"as": "5"})
+    of_another = correct(rollcall, "6", of=ops_token())
+    url = f"/api/sessions/c2/corrections/{of_another['correction_id']}"
+    undone = told(rollcall.client.delete(url, headers=bearer(teacher)))
+    whose = {
+        "5": [of_them, as_them],
+        "guest": [as_them],
+        "6": [undone],
+        "teacher": [of_them, as_them, undone],
+    }
+    for user, made in whose.items():
+        assert person(rollcall, user, export=1)["corrections"] == made, user
+    only_a_correction = correct(rollcall, "nobody", of=ops_token())
+    assert person(rollcall, "nobody", export=1)["corrections"] == [only_a_correction]
+    assert "corrections" not in person(rollcall, "5")
+
+
+def test_pages_have_each_session_once_though_a_row_is_made_anew_between_them(
+    rollcall: Rollcall,
+) -> None:
+    """An earlier event of a room that comes late makes the row of its session anew."""
+    for number in range(5):
+        came, went = ago(100 * number + 90), ago(100 * number + 20)
+        words = Words(sid=f"PA_{number}", room=f"RM_{number}", room_name=f"open-{number}")
+        words |= Words(room_created=NOON, joined_at=came)
+        rollcall.put_in([joined(came, **words), left(went, **words)])
+    rollcall.drain()
+    whole = [each["session_id"] for each in person(rollcall)["attendances"]]
+    assert whole == [f"open-{number}@{NOON.date()}" for number in range(5)]
+    seen, after = list[str](), dict[str, str]()
+    for late in (0, 4, 2, 1, 3):
+        page = person(rollcall, limit=1, **after)
+        seen += [each["session_id"] for each in page["attendances"]]
+        after = {"after": page["next"]} if page["next"] else {}
+        make_anew(rollcall, late)
+    assert (seen, after) == (whole, {})
+    assert [each["session_id"] for each in person(rollcall)["attendances"]] == whole
+
+
+NOON = (ago(0) - timedelta(days=7)).replace(hour=12, minute=0, second=0, microsecond=0)
+
+
+def make_anew(rollcall: Rollcall, number: int) -> None:
+    """Register what was made on the spot and take that back, and hear of an earlier life of it."""
+    room, earlier = f"open-{number}", NOON - timedelta(seconds=1)
+    rollcall.put(f"{room}@{NOON.date()}", room_name=room)
+    rollcall.delete(f"{room}@{NOON.date()}")
+    words = Words(room=f"RM_{number}_0", room_name=room, room_created=earlier)
+    rollcall.put_in([room_started(earlier, **words), room_finished(earlier, **words)])
+    rollcall.drain()
+    made = {row["id"]: row["created_at"] for row in rows(rollcall.backend, sessions)}
+    assert made[f"{room}@{NOON.date()}"] == earlier
+
+
+def test_a_page_of_a_grid_has_as_many_people_as_fit(
+    rollcall: Rollcall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A page is made whole in memory, of people and sessions; the others are on the next."""
+    course(rollcall)
+    whole = report(rollcall, grid=1)
+    assert (len(whole["people"]), whole["next"]) == (4, None)
+    monkeypatch.setattr("webhooks.api.reports.MOST_CELLS", 4)
+    sizes, people, after = list[int](), list[Json](), dict[str, str]()
+    while True:
+        page = report(rollcall, grid=1, limit=1000, **after)
+        sizes.append(len(page["people"]))
+        people += page["people"]
+        if page["next"] is None:
+            break
+        after = {"after": page["next"]}
+    assert people == whole["people"]
+    assert max(sizes) < 4
+    assert [each["user_id"] for each in report(rollcall, limit=1000)["people"]] == [
+        each["user_id"] for each in people
+    ]
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux tells the peak")
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_memory_does_not_grow_with_the_sessions_of_a_grid(settings: Settings) -> None:
+    """Kept as objects, the rows would make it grow by some 8 MiB."""
+    _fill(settings, "few", sessions_over=20)
+    _fill(settings, "many", sessions_over=1_000)
+    most_mb: dict[Format, float] = {"csv": 7, "xlsx": 5}
+    for file_format, most in most_mb.items():
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as another_process:
+            small_mb = another_process.submit(_grid, settings, "few", file_format, 20).result()
+            large_mb = another_process.submit(_grid, settings, "many", file_format, 1_000).result()
+        assert large_mb - small_mb < most, (file_format, small_mb, large_mb)
+
+
+PUPILS = 20
+
+
+def _fill(settings: Settings, course: str, *, sessions_over: int) -> None:
+    """Classes of a course that are over, each of which expects some pupils."""
+    engine = make_engine(settings.database_url)
+    expected = tuple(Person(f"user{number}", "a name") for number in range(PUPILS))
+    with db.writing(engine) as conn:
+        for number in range(sessions_over):
+            begins = ago(120 + 90 * number)
+            made = Session(f"{course}{number}", course, scheduled_at=begins, course_id=course)
+            session.store(conn, replace(made, expected=expected), now=begins)
+    engine.dispose()
+
+
+def _grid(settings: Settings, course: str, file_format: Format, sessions_over: int) -> float:
+    """The most memory that the process ever had, in MiB, once it made the file."""
+    app = create_app(settings, WORKER)
+    app.extensions[EXTENSION].unsent = Unsent(max_bytes=0, connections=lambda: 0)
+    query = {"course_id": course, "grid": "1", "format": file_format}
+    url = f"/api/reports/attendance?{urlencode(query)}"
+    with (
+        TemporaryFile() as file,
+        app.test_client().get(url, headers=bearer(ops_token())) as answer,
+    ):
+        file.writelines(answer.iter_encoded())
+        file.seek(0)
+        assert count_lines(file, file_format) == sessions_over * PUPILS + 1
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    (peak_kb,) = re.findall(r"VmHWM:\s+(\d+) kB", status)
+    return int(peak_kb) / 1024
 
 
 def test_a_correction_counts_in_reports_and_in_a_persons_list(rollcall: Rollcall) -> None:

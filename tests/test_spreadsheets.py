@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 from datetime import time, timedelta
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin
 
 import openpyxl
 import pytest
@@ -14,16 +15,18 @@ from hypothesis import strategies as st
 from openpyxl.utils.escape import unescape
 from openpyxl.worksheet.worksheet import Worksheet
 
+from models.domain.enums import DISCONNECT_REASONS, KINDS, ROOM_END_REASONS
 from tests import hostile
-from tests.build import DAY
+from tests.build import DAY, Words, joined, left
 from tests.doors import Rollcall, on_sqlite, told
-from tests.test_exports import SCHEDULE, export, with_class
+from tests.test_exports import SCHEDULE, export, lines, with_class
 from webhooks.door.problems import Problem
+from webhooks.pages import pages
 from webhooks.schemas.fields import ROSTER_LINE, SESSION, VISIT
 from webhooks.sheets import words
 from webhooks.sheets.form import XLSX, Form, Language
 from webhooks.sheets.table import Column, Kind, Table
-from webhooks.sheets.words import heading
+from webhooks.sheets.words import heading, values
 from webhooks.sheets.xlsx_sheet import MAX_CELL_UNITS, XlsxSheet, sheet_name
 
 LOCAL = DAY.replace(hour=0, minute=0, tzinfo=None)
@@ -93,7 +96,9 @@ def test_every_value_says_what_the_json_says(lesson: Rollcall) -> None:
         for column in ROSTER_LINE.columns:
             if column.kind is not Kind.INSTANT and column.name != "attendance_percentage":
                 cell = row[heading(column.name, "en")]
-                assert meant(cell.value, column.kind) == person[column.name], column
+                words = values("en").get(column.name, {})
+                shown = words.get(person[column.name], person[column.name])
+                assert meant(cell.value, column.kind) == shown, column
 
 
 def meant(value: Any, kind: Kind) -> Any:
@@ -139,6 +144,66 @@ def test_the_headings_are_in_the_language_and_stay_in_sight(
         assert sheet.auto_filter.ref == sheet.dimensions
         assert bool(sheet.sheet_view.rightToLeft) is (lang == "ar")
         assert sheet.title == heading("visits" if cycles == "1" else "attendance", lang)
+
+
+@on_sqlite
+@pytest.mark.parametrize(
+    ("lang", "status", "of_visit"),
+    [
+        ("en", "Attended", ["Left the room", "Left the room", "LiveKit", "Person", "Registered"]),
+        ("ar", "حضر", ["غادر الغرفة", "غادر الغرفة", "LiveKit", "شخص", "مسجّلة"]),
+    ],
+)
+def test_people_read_the_words_of_the_page_and_programs_those_of_the_json(
+    lesson: Rollcall, lang: Language, status: str, of_visit: list[str]
+) -> None:
+    state = pages.words(lang)["state"]
+    people = told(lesson.roster("98"))["attendances"]
+    shown = [row[heading("attendance_status", lang)] for row in cells(sheet_of(lesson, lang=lang))]
+    assert [cell.value for cell in shown] == [state[each["attendance_status"]] for each in people]
+    assert status in {cell.value for cell in shown}
+    first, *_ = cells(sheet_of(lesson, lang=lang, cycles="1"))
+    names = ("ended_by", "disconnect_reason", "source", "kind", "made_by")
+    assert [first[heading(name, lang)].value for name in names] == of_visit
+    in_csv = next(iter(lines(export(lesson, lang=lang, cycles="1"))))
+    visit = next(each for person in people for each in person["cycles"]) | {"made_by": "registered"}
+    assert [in_csv[name] for name in names] == [visit[name] for name in names]
+
+
+OF_AGENTS = "AGENT_ERROR"
+"""They are on no roster."""
+
+
+def test_every_machine_word_has_a_word_in_every_language() -> None:
+    literals = {
+        column.name: {word for word in get_args(_plain(column.type)) if word is not None}
+        for column in (*ROSTER_LINE.declared, *VISIT.declared, *SESSION.declared)
+        if get_origin(_plain(column.type)) is Literal
+    }
+    literals |= {"kind": {"STANDARD", *KINDS.values()}}
+    literals |= {"room_end_reason": set(ROOM_END_REASONS.values())}
+    literals |= {"disconnect_reason": set(DISCONNECT_REASONS.values()) - {OF_AGENTS}}
+    for language in ("en", "ar"):
+        known = values(language)
+        missing = {name: said - known.get(name, {}).keys() for name, said in literals.items()}
+        assert not any(missing.values()), (language, missing)
+        assert not known.keys() - literals.keys()
+
+
+def _plain(declared: Any) -> Any:
+    """The type without None."""
+    parts = [part for part in get_args(declared) if part is not type(None)]
+    return (
+        parts[0] if isinstance(declared, UnionType) or get_origin(declared) is Union else declared
+    )
+
+
+@on_sqlite
+def test_a_word_that_is_new_stays_as_it_is(lesson: Rollcall) -> None:
+    words = Words(sid="PA_N", user="9", joined_at="14:10")
+    lesson.deliver(joined("14:10", **words), left("14:20", **words | Words(reason="NEW_REASON")))
+    rows = {row["User ID"].value: row for row in cells(sheet_of(lesson, cycles="1"))}
+    assert rows["9"]["Disconnect reason"].value == "NEW_REASON"
 
 
 def test_every_column_has_a_heading_in_every_language() -> None:

@@ -128,7 +128,7 @@ def _judged(
         final=final,
         as_of=now,
     )
-    return _as_host(seen) if user_id in session.hosts else seen
+    return _as_host(seen) if meeting.is_host(user_id) else seen
 
 
 def uncounted(

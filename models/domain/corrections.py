@@ -87,7 +87,7 @@ class Corrections:
 
     def not_visits_of(self, user_id: str) -> frozenset[str]:
         """The ids of the cycles that do not count, of the person whose identity this is."""
-        said = self.of_person(self.same_as.get(user_id, user_id)) if self.made else ()
+        said = self.of_person(self.owner(user_id)) if self.made else ()
         return frozenset(
             each.participant_sid
             for each in said
@@ -98,23 +98,22 @@ class Corrections:
     def same_as(self) -> dict[str, str]:
         """By user id of another identity: whose it is in the end. The latest word counts; what
         leads in a circle is nobody else's."""
-        named = {
-            each.user_id: each.same_as
-            for each in self.made
-            if each.kind == "same_person" and each.same_as
-        }
-        owners = ((user_id, _followed(user_id, named)) for user_id in named)
-        return {user_id: owner for user_id, owner in owners if owner != user_id}
+        return _owners(
+            {
+                each.user_id: each.same_as
+                for each in self.made
+                if each.kind == "same_person" and each.same_as
+            }
+        )
+
+    def owner(self, user_id: str) -> str:
+        """The person whose identity this is; most are their own."""
+        return self.same_as.get(user_id, user_id)
 
     def identities(self, user_id: str) -> list[str]:
         """The user ids whose visits are this person's; their own first. Who is somebody else has
         none but their own: their page still asks for itself."""
-        if not self.made or user_id in self.same_as:
-            return [user_id]
-        return [
-            user_id,
-            *sorted(other for other, owner in self.same_as.items() if owner == user_id),
-        ]
+        return [user_id, *self._others.get(user_id, ())]
 
     def changes(self, user_id: str) -> bool:
         """Whether anything but a note was said of this person, or of another identity of theirs."""
@@ -123,7 +122,15 @@ class Corrections:
     @property
     def people(self) -> set[str]:
         """Who has time of theirs added: they are in the session, whatever the facts say."""
-        return {self.same_as.get(each.user_id, each.user_id) for each in self.made if each.adds}
+        return {self.owner(each.user_id) for each in self.made if each.adds}
+
+    @cached_property
+    def _others(self) -> Mapping[str, Sequence[str]]:
+        """By person: their other identities, in order."""
+        others: dict[str, list[str]] = defaultdict(list)
+        for user_id, owner in sorted(self.same_as.items()):
+            others[owner].append(user_id)
+        return dict(others)
 
     @cached_property
     def _by_user(self) -> Mapping[str, Sequence[Correction]]:
@@ -146,19 +153,21 @@ def by_person(
     corrections: Corrections, by_identity: Iterable[tuple[str, Sequence[T]]]
 ) -> dict[str, list[T]]:
     """What came by user id, by the person whose identity it is."""
-    owners = corrections.same_as
     by_owner: dict[str, list[T]] = defaultdict(list)
     for user_id, own in by_identity:
-        by_owner[owners.get(user_id, user_id)].extend(own)
+        by_owner[corrections.owner(user_id)].extend(own)
     return dict(by_owner)
 
 
-def _followed(user_id: str, named: dict[str, str]) -> str:
-    """The end of the chain that begins here; the beginning itself where it leads in a circle."""
-    seen, current = {user_id}, user_id
-    while (following := named.get(current)) is not None:
-        if following in seen:
-            return user_id
-        seen.add(following)
-        current = following
-    return current
+def _owners(named: Mapping[str, str]) -> dict[str, str]:
+    """The end of the chain that begins at each of these ids; without those that lead in a circle.
+    Each id is looked at once: a room's admin can make a chain of a thousand."""
+    ends: dict[str, str | None] = {}
+    for first in named:
+        path, current = [], first
+        while current in named and current not in ends:
+            ends[current] = None  # until its end is known: who comes back to it leads in a circle
+            path.append(current)
+            current = named[current]
+        ends |= dict.fromkeys(path, ends.get(current, current))
+    return {user_id: owner for user_id, owner in ends.items() if owner is not None}

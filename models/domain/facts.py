@@ -7,7 +7,7 @@ statuses and totals are made of them at read, by `attendance.view`.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
@@ -311,10 +311,34 @@ class Meeting:
 
     @property
     def listed(self) -> frozenset[str]:
-        """The user ids that are on the roster without a visit that counts: its hosts, those that it
-        expects unless they are somebody else, and whom a correction adds."""
-        others = self.corrections.same_as.keys()
-        return (self.session.awaited - others) | self.corrections.people
+        """The people who are on the roster without a visit that counts: its hosts and those that it
+        expects, under whichever of their identities, and whom a correction adds."""
+        return self._people(self.session.awaited) | self.corrections.people
+
+    @property
+    def hosts(self) -> frozenset[str]:
+        """The people of whom one identity is a host of the session."""
+        return self._people(self.session.hosts)
+
+    def is_host(self, user_id: str) -> bool:
+        """Whether the person whose identity this is is a host, under whichever of theirs."""
+        if not self.corrections.same_as:
+            return user_id in self.session.hosts
+        return self.corrections.owner(user_id) in self.hosts
+
+    @property
+    def expected(self) -> dict[str, Person]:
+        """By user id: the people that the session expects, under whichever of their identities.
+        The name of their own id goes before those of the others."""
+        if not self.corrections.same_as:
+            return {person.user_id: person for person in self.session.expected}
+        people: dict[str, Person] = {}
+        for person in self.session.expected:
+            owner = self.corrections.owner(person.user_id)
+            names = [person.name, people[owner].name if owner in people else None]
+            names = names if owner == person.user_id else names[::-1]
+            people[owner] = Person(owner, next(filter(None, names), None))
+        return people
 
     def seen_from(self, room_name: str | None) -> Meeting | None:
         """What somebody with a token for rooms of this name may see of it; None when nothing.
@@ -330,6 +354,10 @@ class Meeting:
         if room_name not in names:
             return None
         return self if names == {room_name} else self._of_room(room_name)
+
+    def _people(self, user_ids: Iterable[str]) -> frozenset[str]:
+        """The people whose identities these are."""
+        return frozenset(map(self.corrections.owner, user_ids))
 
     def _of_room(self, room_name: str) -> Meeting:
         word = self.by_hand.get(room_name, ByHand())

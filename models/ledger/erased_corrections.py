@@ -2,30 +2,45 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import Connection, bindparam, or_, select, update
+from sqlalchemy import Connection, bindparam, update
 
 from models.domain import correction_payload
 from models.domain.corrections import Correction
 from models.domain.event import CORRECTED, CORRECTION_UNDONE
 from models.storage import bulk
-from models.tables import correction
-from models.tables.correction import corrections
+from models.tables import correction, session
+from models.tables.correction import NAMING, corrections
 from models.tables.webhook_event import webhook_events
 
-NAMES = ("user_id", "same_as", "author", "undone_by")
-ABOUT = NAMES[:2]
+ABOUT = ("user_id", "same_as")
 
 
-def of_person(conn: Connection, user_id: str) -> list[Correction]:
-    """The corrections that are about this person or by them, undone or not. It looks at all."""
-    named = or_(*(corrections.c[name] == user_id for name in NAMES))
-    rows = conn.execute(select(corrections).where(named).order_by(corrections.c.id))
-    return [correction.read(row) for row in rows.mappings()]
+def joined(
+    conn: Connection, user_id: str, theirs: Iterable[Correction], session_ids: Iterable[str]
+) -> list[set[str]]:
+    """For each room for which corrections say for always who this person is, or that somebody is
+    this person: the sessions in which one of these was made, and those of the person's
+    (`session_ids`) in which one counts.
+
+    It names one identity in all of these, so the person needs one pseudonym there: with another
+    one in each, they would be two people in all but one of them.
+    """
+    always = defaultdict[str, list[Correction]](list)
+    for each in theirs:
+        if each.always and each.undone_at is None and is_about(each, user_id):
+            always[each.room_name].append(each)
+    known = session.of_ids(conn, session_ids).values() if always else ()
+    return [
+        {made.session_id for made in of_room}
+        | {each.id for each in known if any(map(each.takes, of_room))}
+        for of_room in always.values()
+    ]
 
 
 def rename(
@@ -33,7 +48,8 @@ def rename(
 ) -> None:
     """Put the person's pseudonyms, by session id, into their corrections and into the events of
     those. Reasons go where they are about the person: they may name them."""
-    renamed = [_renamed(each, user_id, pseudonyms) for each in theirs]
+    by_id = sorted(theirs, key=lambda each: each.id)  # the order in which rows are locked
+    renamed = [_renamed(each, user_id, pseudonyms) for each in by_id]
     bulk.upsert(conn, corrections, [correction.as_row(each) for each in renamed])
     events = [row for each in renamed for row in _events(each)]
     if not events:
@@ -55,7 +71,7 @@ def is_about(corrected: Correction, user_id: str) -> bool:
 def _renamed(before: Correction, user_id: str, pseudonyms: Mapping[str, str]) -> Correction:
     pseudonym = pseudonyms.get(before.session_id) or f"erased-{uuid4().hex}"
     changes: dict[str, Any] = {
-        name: pseudonym for name in NAMES if getattr(before, name) == user_id
+        name: pseudonym for name in NAMING if getattr(before, name) == user_id
     }
     if is_about(before, user_id):
         changes["reason"] = None

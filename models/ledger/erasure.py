@@ -1,9 +1,9 @@
 """Erasure: random pseudonyms take a person's place, in the facts and in the ledger alike.
 
-Each session has another one (`identities`). The table holds the cycles of erased people, by id, and
-nothing of the people: an event that comes later for such a cycle takes its pseudonym before it is
-folded, and so does one that is folded again. Whoever was erased and joins anew is somebody new,
-with a cycle of their own.
+Each session has another one, unless attendance would come out differently (`identities`). The table
+holds the cycles of erased people, by id, and nothing of the people: an event that comes later for
+such a cycle takes its pseudonym before it is folded, and so does one that is folded again. Whoever
+was erased and joins anew is somebody new, with a cycle of their own.
 """
 
 from __future__ import annotations
@@ -55,8 +55,8 @@ TELLS_OF = func.coalesce(webhook_events.c.participant_sid, webhook_events.c.visi
 def disguise(conn: Connection, batch: Sequence[tuple[int, Event]]) -> Sequence[tuple[int, Event]]:
     """The events, by row id, as they may be folded: those of erased people's cycles disguised.
 
-    Their rows are rewritten too. Call it after `hold_drains`: an erasure that committed before is
-    then seen, and a later erasure finds what was folded.
+    Their rows are rewritten too. The drains are held (`hold_drains`): an erasure that committed
+    before is seen, and a later erasure finds what was folded.
     """
     known = pseudonyms(conn, {cycle_id for _, event in batch if (cycle_id := _cycle_id(event))})
     if not known:
@@ -109,7 +109,11 @@ def rewrite(conn: Connection, hidden: Mapping[int, str]) -> None:
 
 def hold_drains(conn: Connection, *, shared: bool = False) -> None:
     """Wait for the drains at work and hold others off, until the transaction ends; drains hold it
-    `shared`, all at once. So each looks up who was erased entirely before or after an erasure."""
+    `shared`, all at once. So each looks up who was erased entirely before or after an erasure.
+
+    Call it before any row is locked: who waits here and holds a row that an erasure rewrites would
+    wait for it as it waits for them.
+    """
     db.lock(conn, ["erasure"], shared=shared)
 
 

@@ -2,7 +2,8 @@
 
 Each session has a pseudonym of its own: a list of one session that somebody kept then tells nothing
 of the others. A visit that was cut between two sessions joins them, and so do visits of which one
-may end or replace the other: attendance would come out differently (see docs/rules.md).
+may end or replace the other, and a correction that says for always who somebody is: attendance
+would come out differently (see docs/rules.md).
 """
 
 from __future__ import annotations
@@ -34,13 +35,17 @@ def identities(
     owned_by: Mapping[str, Iterable[str]],
     expected: Iterable[str],
     *,
+    corrected: Iterable[Iterable[str]] = (),
     rules: Rules,
 ) -> list[Identity]:
     """The identities of one person, whose cycles these are.
 
     `owned_by`: by cycle id, the sessions that own some of it. `expected`: those that expect them.
+    `corrected`: sessions that need one pseudonym, since one correction counts in all of them.
     """
     links = _Links()
+    for session_ids in corrected:
+        links.join(*(("session", session_id) for session_id in session_ids))
     for session_id in expected:
         links.join(("session", session_id))
     for cycle in cycles:

@@ -48,8 +48,11 @@ class Facts:
         )
 
     def expected_by(self, user_id: str) -> frozenset[str]:
-        """The classes that expect this person."""
-        return self.expecting.get(user_id, frozenset())
+        """The classes that expect this person, under whichever of their identities."""
+        if not self.meeting.corrections.same_as:
+            return self.expecting.get(user_id, frozenset())
+        identities = self.meeting.corrections.identities(user_id)
+        return frozenset().union(*(self.expecting.get(each, ()) for each in identities))
 
 
 @dataclass(frozen=True, slots=True)

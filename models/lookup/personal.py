@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, select
 
@@ -16,6 +16,7 @@ from models.domain import attendance
 from models.domain.attendance import Attendance
 from models.domain.corrections import Correction
 from models.domain.facts import Rules, Session
+from models.domain.json_fields import EPOCH
 from models.lookup import batches, session_list, stays
 from models.lookup.session_list import Wanted
 from models.storage.db import among as has_one_of
@@ -25,13 +26,23 @@ from models.tables.cycle import cycles
 
 @dataclass(frozen=True, slots=True)
 class Attended:
-    """A session, when it began (to be ordered by), whether it is over, and the person's attendance
-    in it."""
+    """A session, whether it is over, and the person's attendance in it. `made_at`: when its row
+    was made."""
 
     session: Session
-    began_at: datetime
+    made_at: datetime
     over: bool
     attendance: Attendance
+
+    @property
+    def began_at(self) -> datetime:
+        """When it began, to be ordered by: its schedule's start, else when the person first came.
+
+        Not when its row was made, unless they never came: the row of a session that is made on the
+        spot is made anew, with another time, when an earlier event comes late.
+        """
+        came_at = self.attendance.first_joined_at
+        return self.session.scheduled_at or came_at or self.made_at
 
     @property
     def counts(self) -> bool:
@@ -41,12 +52,13 @@ class Attended:
 
 def identities(conn: Connection, user_id: str) -> tuple[set[str], list[Correction]]:
     """The user ids that may be the person's somewhere, and what was corrected of them."""
-    known, named = set[str](), {user_id}
-    while named - known:
+    known, named, made = set[str](), {user_id}, dict[str, Correction]()
+    while named:  # each of them is looked for once: a room's admin can make a chain of a thousand
         known |= named
-        told = correction.naming(conn, known)
-        named = {each.user_id for each in told if each.same_as in known}
-    return known, told
+        latest = correction.naming(conn, named)
+        made |= {each.id: each for each in latest}
+        named = {each.user_id for each in latest if each.same_as in named} - known
+    return known, list(made.values())
 
 
 def candidates(
@@ -63,15 +75,16 @@ def candidates(
     rows = conn.execute(select(cycles).where(has_one_of(conn, cycles.c.user_id, known)))
     theirs = [cycle.read(row) for row in rows.mappings()]
     owned = stays.owned_by(conn, theirs, user_id, now=now, rules=rules)
-    ids = {*session_people.sessions_of(conn, user_id), *(each.session_id for each in told)}
+    ids = {each.session_id for each in told}
+    ids.update(*(session_people.sessions_of(conn, each) for each in known))
     return ids.union(*owned.values())
 
 
 def attendances(
     conn: Connection, user_id: str, wanted: Wanted, *, rules: Rules
 ) -> Iterator[Attended]:
-    """The person's sessions among those that are wanted, the one that began last first; of those
-    that began together by id."""
+    """The person's sessions among those that are wanted, about the one that began last first:
+    `newest_first` sorts them."""
     known, told = identities(conn, user_id)
     ids = candidates(conn, user_id, known, told, now=wanted.now, rules=rules)
     began = session_list.beginnings(conn, wanted.among(ids))
@@ -90,6 +103,12 @@ def attendances(
         if seen.visits or user_id in meeting.listed:
             over = attendance.is_over(meeting, now=wanted.now, rules=rules)
             yield Attended(meeting.session, began[meeting.session.id], over, seen)
+
+
+def newest_first(attended: Attended) -> tuple[timedelta, str]:
+    """The order of one person's sessions: the one that began last first; of those that began
+    together by id."""
+    return EPOCH - attended.began_at, attended.session.id
 
 
 def session_ids(conn: Connection, user_id: str, wanted: Wanted, *, rules: Rules) -> frozenset[str]:

@@ -55,10 +55,12 @@ class People:
         self._after, self._most = after or "", most
         self._known: dict[str, Person] = {}
         self._last: str | None = None
+        self.is_cut = False
+        """Whether `fit` left people out who are on the next page now."""
 
     def add(self, over: SessionOver) -> Iterator[tuple[Person, Attendance]]:
         """Count one more session; the people of this page with what was counted."""
-        names = {person.user_id: person.name for person in over.session.expected}
+        names = {user_id: person.name for user_id, person in over.meeting.expected.items()}
         for seen in over.people:
             if not seen.is_host and (person := self._person(seen.user_id)) is not None:
                 person.registered_name = names.get(seen.user_id) or person.registered_name
@@ -70,6 +72,25 @@ class People:
         """By user id."""
         return [self._known[user_id] for user_id in sorted(self._known)][: self._most]
 
+    def fit(self, most: int) -> int:
+        """Leave out the last people until no more than `most` is kept of the others together, but
+        not the first of all; how much is."""
+        count, first = 0, list[str]()
+        for user_id in sorted(self._known):
+            kept = len(self._known[user_id].kept)
+            if first and count + kept > most:
+                self.is_cut = True
+                self._keep(first)
+                break
+            count += kept
+            first.append(user_id)
+        return count
+
+    def _keep(self, first: Sequence[str]) -> None:
+        """Have these people alone, in their order: whoever comes after them is on the next page."""
+        self._known = {user_id: self._known[user_id] for user_id in first}
+        self._last = first[-1]
+
     def _person(self, user_id: str) -> Person | None:
         """None for who stands on another page."""
         known = self._known.get(user_id)
@@ -79,9 +100,7 @@ class People:
             return None
         self._known[user_id] = made = Person(user_id)
         if self._most is not None and len(self._known) > 2 * self._most:
-            first = sorted(self._known)[: self._most]
-            self._known = {each: self._known[each] for each in first}
-            self._last = first[-1]
+            self._keep(sorted(self._known)[: self._most])
             return self._known.get(user_id)
         return made
 

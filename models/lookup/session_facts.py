@@ -152,7 +152,7 @@ def when_held(conn: Connection, known: Facts, *, now: datetime, rules: Rules) ->
     if not session.hosts:
         people = reaching.by_user(conn, known.reach)
         return held.held(session, everyone(known, people, now=now, rules=rules))
-    hosts = ((host, cycles_of(conn, known, host)) for host in session.hosts)
+    hosts = ((host, cycles_of(conn, known, host)) for host in sorted(known.meeting.hosts))
     views = (known.view(host, own, now=now, rules=rules) for host, own in hosts)
     return held.held(session, views)
 
@@ -162,7 +162,7 @@ def uncounted(
 ) -> Iterator[Uncounted]:
     """What is no visit, of everybody's cycles in reach, each with why."""
     for user_id, own in cycles:
-        expecting = known.expected_by(user_id)
+        expecting = known.expected_by(known.meeting.corrections.owner(user_id))
         yield from attendance.uncounted(
             known.meeting, own, now=now, rules=rules, expecting=expecting
         )

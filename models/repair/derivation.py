@@ -1,4 +1,4 @@
-"""Derivation: what the ledger tells of some rooms and visits, folded anew.
+"""Derivation: what the ledger tells of some rooms, visits and corrections, folded anew.
 
 Applied events make up the facts. Pending ones may have been applied before (a replay puts them
 back), so they are folded too, and handed out: whoever compares folds them into both sides.

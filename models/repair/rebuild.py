@@ -23,7 +23,11 @@ from models.tables.room import rooms
 
 def hold(conn: Connection, found: Comparison) -> None:
     """Hold the rows of what was compared, in the order in which drains do, until the transaction
-    ends; rooms that are missing are made for that. Compare again after it."""
+    ends; rooms that are missing are made for that. Compare again after it.
+
+    An erasure is over before, or begins after: else it would not find what is written again.
+    """
+    erasure.hold_drains(conn, shared=True)
     missing = sorted(found.rooms, key=lambda life: life.sid)
     bulk.insert_missing(conn, rooms, [room.as_row(life) for life in missing], key="sid")
     room.locked(conn, found.extent.sids | {life.sid for life in missing})

@@ -29,6 +29,9 @@ from models.tables.session import sessions
 
 FIELDS = tuple(field.name for field in fields(Correction))
 
+NAMING = ("user_id", "same_as", "author", "undone_by")
+"""The fields that have somebody's user id."""
+
 corrections = Table(
     "corrections",
     metadata,
@@ -94,6 +97,13 @@ def naming(conn: Connection, user_ids: Iterable[str]) -> list[Correction]:
     return [read(row) for row in rows.mappings()]
 
 
+def of_person(conn: Connection, user_id: str) -> list[Correction]:
+    """Those that are about this person or by them, by age; undone ones too. It looks at all."""
+    named = or_(*(corrections.c[name] == user_id for name in NAMING))
+    rows = conn.execute(select(corrections).where(named)).mappings()
+    return sorted(map(read, rows), key=lambda each: each.age)
+
+
 def history(conn: Connection, session_id: str) -> list[Correction]:
     """All that were made in the session, the latest first; undone ones too."""
     statement = select(corrections).where(corrections.c.session_id == session_id)
@@ -104,6 +114,14 @@ def history(conn: Connection, session_id: str) -> list[Correction]:
 def count(conn: Connection, session_id: str) -> int:
     """How many were made in the session."""
     counted = select(func.count()).where(corrections.c.session_id == session_id)
+    return conn.execute(counted).scalar_one()
+
+
+def count_always(conn: Connection, room_name: str) -> int:
+    """How many that are not undone count for always in this room."""
+    column = corrections.c
+    is_always = (column.room_name == room_name) & column.always_from.is_not(None)
+    counted = select(func.count()).where(is_always, column.undone_at.is_(None))
     return conn.execute(counted).scalar_one()
 
 

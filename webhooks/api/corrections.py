@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 
 from models.domain import correction_payload
 from models.domain import event as events
-from models.domain.corrections import Correction
+from models.domain.corrections import Correction, Corrections
 from models.domain.event import CORRECTED, CORRECTION_UNDONE
 from models.domain.facts import Session, made_for
 from models.domain.json_fields import EPOCH
@@ -41,6 +41,9 @@ corrections = Blueprint("corrections", __name__, url_prefix="/api/sessions")
 
 MOST_CORRECTIONS = 1_000
 """Of one session, undone ones too."""
+
+MOST_ALWAYS = 1_000
+"""Of one room: each of its later sessions reads them all."""
 
 BY_OPERATOR = "operator"
 """The author when the token is nobody's own, as a server's is."""
@@ -81,9 +84,7 @@ def make(session: str) -> Response:
         meant = _look_up(change.conn, caller, asked, now).session.id
         db.lock(change.conn, [f"session:{meant}"])
         corrected = _look_up(change.conn, caller, asked, now)  # as whoever held it left it
-        if correction.count(change.conn, corrected.session.id) >= MOST_CORRECTIONS:
-            detail = f"This session has {MOST_CORRECTIONS} corrections, and takes no more."
-            raise Problem(409, "too-many-corrections", detail)
+        _check_count(change.conn, corrected.session, body)
         _check(change.conn, corrected, body, now)
         made = _made(corrected, body, now)
         _record(change, made, CORRECTED, made.id, at=now)
@@ -160,16 +161,42 @@ def _is_of_room(session: Session, room_name: str | None) -> bool:
     return made_for(session.id)[0] == room_name
 
 
+def _check_count(conn: Connection, session: Session, body: CorrectionBody) -> None:
+    """Raise Problem: 409 where there are too many already."""
+    if correction.count(conn, session.id) >= MOST_CORRECTIONS:
+        detail = f"This session has {MOST_CORRECTIONS} corrections, and takes no more."
+        raise Problem(409, "too-many-corrections", detail)
+    if body.always and correction.count_always(conn, session.room_name) >= MOST_ALWAYS:
+        detail = (
+            f"This room has {MOST_ALWAYS} corrections for always, and takes no more: undo those "
+            "that nobody needs any longer."
+        )
+        raise Problem(409, "too-many-corrections", detail)
+
+
 def _check(conn: Connection, corrected: _Corrected, body: CorrectionBody, now: datetime) -> None:
     """Raise Problem: 400 for a correction that would change nothing, or too much."""
     if body.kind == "present":
         _check_span(corrected.session, body, now)
-    own = session_facts.cycles_of(conn, corrected.known, body.user_id)
-    if body.kind == "not_a_visit" and body.participant_sid not in {each.cycle_id for each in own}:
+    visits = _visits(conn, corrected, body.user_id, now)
+    if body.kind == "not_a_visit" and body.participant_sid not in visits:
         raise _refused("participant_sid", "is no visit of this person in this session")
-    is_there = own or body.user_id in corrected.session.awaited
+    is_there = visits or body.user_id in corrected.session.awaited | corrected.known.meeting.listed
     if body.kind in ("excused", "same_person") and not is_there and not body.always:
         raise _refused("user_id", "is nobody whom the session expects, and nobody who was there")
+
+
+def _visits(conn: Connection, corrected: _Corrected, user_id: str, now: datetime) -> set[str]:
+    """The ids of the person's visits in the session, as the facts have them: under all their
+    identities, also those that a correction took away."""
+    known = corrected.known
+    cycles = session_facts.cycles_of(conn, known, user_id)
+    made = known.meeting.corrections.made
+    identities = Corrections(tuple(each for each in made if each.kind == "same_person"))
+    meeting = replace(known.meeting, corrections=identities)
+    all_of_it = replace(known, meeting=meeting)
+    seen = all_of_it.view(user_id, cycles, now=now, rules=backend().rules)
+    return {visit.cycle.cycle_id for visit in seen.visits}
 
 
 def _check_span(session: Session, body: CorrectionBody, now: datetime) -> None:

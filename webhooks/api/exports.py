@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from flask import Response, request, send_file
 
 from models.domain.attendance import Attendance
-from models.domain.facts import Session
+from models.domain.facts import Meeting
 from models.domain.held import NEVER, Held
 from webhooks.door.context import backend
 from webhooks.door.operation import CSV, JSON
@@ -93,19 +93,19 @@ def answer(table: Table, form: Form, fill: Callable[[Sheet], str]) -> Response:
 
 
 def person_rows(
-    session: Session, people: Iterable[Attendance], when_held: Held, *, now: datetime
+    meeting: Meeting, people: Iterable[Attendance], when_held: Held, *, now: datetime
 ) -> Iterator[Row]:
     """Everybody's attendance as rows of PERSONS, as people come."""
-    expected = answers.expected_people(session)
+    session, expected = meeting.session, meeting.expected
     of_session = (*SESSION.cells(session), now)
     for attendance in people:
         line = answers.Line(attendance, expected.get(attendance.user_id), when_held)
         yield session.id, *ROSTER_LINE.cells(line), *of_session
 
 
-def visit_rows(session: Session, people: Iterable[Attendance], *, now: datetime) -> Iterator[Row]:
+def visit_rows(meeting: Meeting, people: Iterable[Attendance], *, now: datetime) -> Iterator[Row]:
     """Everybody's visits as rows of VISITS, as people come."""
-    expected = answers.expected_people(session)
+    session, expected = meeting.session, meeting.expected
     of_session = (*SESSION.cells(session), now)
     for attendance in people:
         line = answers.Line(attendance, expected.get(attendance.user_id), NEVER)

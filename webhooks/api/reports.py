@@ -35,6 +35,9 @@ from webhooks.sheets.table import Row, Table
 
 PEOPLE_TABLE = Table("report", REPORT_PERSON.columns)
 GRID_TABLE = Table("report", (*REPORT_SESSION.columns, *ROSTER_LINE.columns))
+MOST_CELLS = 200_000
+"""Of a grid as JSON, which is made whole in memory: 50 MB. A page with more has fewer people."""
+
 EVERYTHING = "all"
 """What a file is named by that no filter narrows."""
 
@@ -77,7 +80,7 @@ def attendance() -> Response:
 
 
 def _json(source: Source, caller: Caller, asked: ReportQuery) -> Response:
-    people, sessions = People(after=asked.after, most=asked.limit + 1), []
+    people, sessions, cells = People(after=asked.after, most=asked.limit + 1), [], 0
     with db.snapshot(source.engine, timeout=exports.TIMEOUT_SECONDS) as conn:
         for over in report.sessions_over(
             conn, _wanted(source, caller, asked), rules=backend().rules
@@ -87,9 +90,12 @@ def _json(source: Source, caller: Caller, asked: ReportQuery) -> Response:
                 if asked.grid:
                     cell = GRID.of(Cell(over.session, seen))
                     person.kept.append(orjson.Fragment(orjson.dumps(cell)))
-    *page, beyond = [*people.in_order(), *[None] * (asked.limit + 1)][: asked.limit + 1]
-    shown = [_person(each, asked) for each in page if each is not None]
-    following = shown[-1]["user_id"] if beyond is not None else None
+                    cells += 1
+            if cells > MOST_CELLS:
+                cells = people.fit(MOST_CELLS // 2)
+    listed = people.in_order()
+    shown = [_person(each, asked) for each in listed[: asked.limit]]
+    following = shown[-1]["user_id"] if people.is_cut or len(listed) > asked.limit else None
     made = answers.answer({"people": shown, "sessions": sessions, "next": following})
     made.vary.add("Accept")
     return made
@@ -133,7 +139,7 @@ def _attendance_rows(conn: Connection, wanted: Wanted) -> Iterator[Row]:
     """A row for each person in each session, hosts not among them."""
     for over in report.sessions_over(conn, wanted, rules=backend().rules):
         of_session = REPORT_SESSION.cells(over.session)
-        expected = answers.expected_people(over.session)
+        expected = over.meeting.expected
         when_held = held.held(over.session, over.people)
         for seen in over.people:
             if not seen.is_host:

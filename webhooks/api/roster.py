@@ -105,11 +105,11 @@ def _file(source: Source, caller: Caller, asked: str, wanted: RosterQuery, form:
 def _person_rows(conn: Connection, known: Facts, now: datetime) -> Iterator[Row]:
     when_held = session_facts.when_held(conn, known, now=now, rules=backend().rules)
     people = _everyone(conn, known, now)
-    return exports.person_rows(known.meeting.session, people, when_held, now=now)
+    return exports.person_rows(known.meeting, people, when_held, now=now)
 
 
 def _visit_rows(conn: Connection, known: Facts, now: datetime) -> Iterator[Row]:
-    return exports.visit_rows(known.meeting.session, _everyone(conn, known, now), now=now)
+    return exports.visit_rows(known.meeting, _everyone(conn, known, now), now=now)
 
 
 def _everyone(conn: Connection, known: Facts, now: datetime) -> Iterator[Attendance]:

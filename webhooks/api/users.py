@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from datetime import datetime
 from functools import partial
+from heapq import nsmallest
 from typing import Any
 
 from flask import Blueprint
@@ -16,6 +18,7 @@ from models.lookup import personal
 from models.lookup.personal import Attended
 from models.lookup.session_list import Wanted
 from models.storage import db
+from models.tables import correction
 from webhooks.api import exports
 from webhooks.door import address, auth, reading
 from webhooks.door.callers import Caller
@@ -62,13 +65,15 @@ def attendance(user_id: str) -> Response:
 
 def _attendance(source: Source, *, caller: Caller, user_id: str, asked: PersonQuery) -> Response:
     wanted = asked.wanted(source.as_of, of_room=None if caller.operates else caller.room)
-    page, tally = list[Attended](), Tally()
+    tally = Tally()
     with db.snapshot(source.engine, timeout=exports.TIMEOUT_SECONDS) as conn:
-        for each in personal.attendances(conn, user_id, wanted, rules=backend().rules):
-            if each.counts:
-                tally.add(each.session, each.attendance)
-            if len(page) <= asked.limit and asked.is_beyond(each.began_at, each.session.id):
-                page.append(each)
+        theirs = personal.attendances(conn, user_id, wanted, rules=backend().rules)
+        beyond = (
+            each
+            for each in _counted(theirs, tally)
+            if asked.is_beyond(each.began_at, each.session.id)
+        )
+        page = nsmallest(asked.limit + 1, beyond, key=personal.newest_first)
     shown = page[: asked.limit]
     following = place(shown[-1].began_at, shown[-1].session.id) if len(page) > asked.limit else None
     return answers.answer(
@@ -81,17 +86,30 @@ def _attendance(source: Source, *, caller: Caller, user_id: str, asked: PersonQu
     )
 
 
+def _counted(theirs: Iterable[Attended], tally: Tally) -> Iterator[Attended]:
+    """The same, each added to the tally when it counts."""
+    for each in theirs:
+        if each.counts:
+            tally.add(each.session, each.attendance)
+        yield each
+
+
 def _export(_: Caller, user_id: str, now: datetime) -> Response:
     """Everything that is kept of the person, as one file. The primary is asked: what a standby has
     not heard of yet is kept all the same."""
     rules = backend().rules
     with db.snapshot(unhurried().engine, timeout=exports.TIMEOUT_SECONDS) as conn:
-        theirs = list(personal.attendances(conn, user_id, Wanted(now), rules=rules))
+        theirs = sorted(
+            personal.attendances(conn, user_id, Wanted(now), rules=rules),
+            key=personal.newest_first,
+        )
         kept = person.entries(conn, user_id, rules=rules)
         events = [event_replies.line(one) | {"payload": payload} for one, payload in kept]
-    if not theirs and not events:
+        corrected = [answers.correction(each) for each in correction.of_person(conn, user_id)]
+    if not (theirs or events or corrected):
         raise Problem(404, "unknown-user", "Nothing is kept of a person of this id.")
-    sent = answers.answer(_everything(user_id, theirs) | {"events": events, "next": None})
+    everything = _everything(user_id, theirs) | {"corrections": corrected, "events": events}
+    sent = answers.answer(everything | {"next": None})
     sent.headers.set("Content-Disposition", "attachment", filename="person.json")
     return sent
 
@@ -99,11 +117,9 @@ def _export(_: Caller, user_id: str, now: datetime) -> Response:
 def _everything(user_id: str, theirs: list[Attended]) -> dict[str, Any]:
     """All sessions of the person, with their visits and their names."""
     tally, names = Tally(), set[str | None]()
-    for each in theirs:
-        if each.counts:
-            tally.add(each.session, each.attendance)
-        registered = answers.expected_people(each.session).get(user_id)
-        names |= {each.attendance.name, registered.name if registered else None}
+    for each in _counted(theirs, tally):
+        names |= {each.attendance.name}
+        names |= {awaited.name for awaited in each.session.expected if awaited.user_id == user_id}
     return {
         "user_id": user_id,
         "attendances": [

@@ -53,12 +53,12 @@ class Seen:
 @click.option("--session", "session_id", help="Only this session.")
 @terminal.as_json
 def verify(*, session_id: str | None, as_json: bool) -> None:
-    """Compare rooms and visits with what the ledger tells, and name each difference."""
+    """Compare rooms, visits and corrections with what the ledger tells; name each difference."""
     seen = _walk(session_id, lambda find: rebuilding.verified(unhurried(), find), quiet=as_json)
     if as_json:
         terminal.show_json(_as_json(seen))
     else:
-        click.echo(f"{many(seen.checked, 'room or visit', 'rooms and visits')} compared.")
+        click.echo(f"{_rows(seen.checked)} compared.")
         _tell_unverifiable(seen, "unverifiable")
     if seen.stopped:
         click.echo("Stopped before the end.", err=True)
@@ -74,7 +74,7 @@ def verify(*, session_id: str | None, as_json: bool) -> None:
 def rebuild(
     *, session_id: str | None, everything: bool, dry_run: bool, yes: bool, as_json: bool
 ) -> None:
-    """Derive rooms and visits anew from the ledger, where they differ from what it tells.
+    """Derive rooms, visits and corrections anew from the ledger, where they differ from it.
 
     What began before the ledger was pruned stays as it is.
     """
@@ -95,7 +95,7 @@ def rebuild(
     else:
         what = "would be mended" if dry_run else "mended"
         mended = many(len(seen.differences) - left, "difference")
-        click.echo(f"{many(seen.checked, 'room or visit', 'rooms and visits')} derived, ", nl=False)
+        click.echo(f"{_rows(seen.checked)} derived, ", nl=False)
         click.echo(f"{mended} {what}.")
         _tell_unverifiable(seen, "they can't be derived any more, and stay as they are")
         if seen.unreadable:
@@ -136,7 +136,7 @@ def _remove_left(seen: Seen, *, ask: bool) -> int:
     """Remove what no event tells of when somebody says so; how much is left."""
     if not seen.untold:
         return 0
-    what = many(seen.untold, "room or visit", "rooms and visits")
+    what = _rows(seen.untold)
     if not ask or not sys.stdin.isatty():
         click.echo(f"{what} of which no event tells stay: --yes removes them.", err=True)
         return seen.untold
@@ -156,8 +156,12 @@ def _tell_unverifiable(seen: Seen, what: str) -> None:
         return
     with db.reading(unhurried().engine) as conn:
         since = instant(retention.watermark(conn))
-    count = many(seen.unverifiable, "room or visit", "rooms and visits")
+    count = _rows(seen.unverifiable)
     click.echo(f"{count} began before {since}, until when the ledger was pruned: {what}.")
+
+
+def _rows(count: int) -> str:
+    return many(count, "room, visit or correction", "rooms, visits and corrections")
 
 
 def _as_json(seen: Seen) -> dict[str, Any]:

@@ -72,7 +72,8 @@ def unknown_status(address: str, attendance: Attendance) -> dict[str, Any]:
 def roster(meeting: Meeting | None, people: Sequence[Attendance], now: datetime) -> dict[str, Any]:
     """Everybody's attendance, with names and visits."""
     session = meeting.session if meeting else None
-    expected, when_held = expected_people(session), held.held(session, people)
+    expected = meeting.expected if meeting else {}
+    when_held = held.held(session, people)
     corrections = meeting.corrections.made if meeting and meeting.only is None else ()
     return {
         "session": {"session_id": session and session.id, **fields.SESSION.of(session)},
@@ -109,11 +110,6 @@ def roster_line(
 ) -> dict[str, Any]:
     """One person of a roster, without their visits; `expected` are those of the session."""
     return fields.ROSTER_LINE.of(Line(attendance, expected.get(attendance.user_id), when_held))
-
-
-def expected_people(session: Session | None) -> dict[str, Person]:
-    """The people that the session expects, by user id."""
-    return {person.user_id: person for person in session.expected} if session else {}
 
 
 def session(registered: Session, overlaps: Sequence[str], now: datetime) -> dict[str, Any]:

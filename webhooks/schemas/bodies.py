@@ -251,7 +251,7 @@ class FileQuery(Query):
         "for XLSX. CSV always has UTC, and with this one more column for each time.",
     )
     sep: Separator = Field("comma", description="For CSV: what separates the cells.")
-    lang: Language = Field("en", description="For XLSX: the language of the headings.")
+    lang: Language = Field("en", description="For XLSX: the language of the headings and words.")
 
 
 class RosterQuery(FileQuery):

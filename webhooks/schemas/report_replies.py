@@ -8,7 +8,7 @@ from pydantic import ConfigDict, Field
 
 from webhooks.schemas import replies
 from webhooks.schemas.event_replies import EventLine
-from webhooks.schemas.replies import Cycle, Reply, Status, Summary, declared
+from webhooks.schemas.replies import Correction, Cycle, Reply, Status, Summary, declared
 from webhooks.schemas.report_fields import GRID, REPORT_PERSON, REPORT_SESSION, REPORT_TALLY, TALLY
 
 SUMMARY = dict.fromkeys(Summary.model_fields, 0) | {"total": 1, "completed": 1}
@@ -87,6 +87,11 @@ class PersonAttendance(Reply):
     summary: PersonSummary = Field(description="Of all pages.")
     names: list[str] | None = Field(
         None, description="With `?export=1`: what they are registered as, and were called."
+    )
+    corrections: list[Correction] | None = Field(
+        None,
+        description="With `?export=1`: those of them and those by them, by age; undone ones too. "
+        "They may name others.",
     )
     events: list[KeptEvent] | None = Field(
         None, description="With `?export=1`: what the ledger has of them, the newest first."

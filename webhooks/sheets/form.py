@@ -26,7 +26,7 @@ class Form:
     """How to write a file.
 
     `zone` is the zone of its times. Without one, CSV has them in UTC alone, and XLSX too.
-    `separator` is for CSV, `language` for the headings of XLSX.
+    `separator` is for CSV, `language` for the headings and the words of XLSX.
     """
 
     format: Format

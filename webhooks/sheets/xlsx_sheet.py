@@ -1,4 +1,5 @@
-"""XLSX for spreadsheets: times, durations and shares that can be calculated with, texts as texts.
+"""XLSX for people: times, durations and shares that can be calculated with, texts as texts, and for
+the words of machines those of the pages.
 
 XlsxWriter keeps one row in memory and the others in a temporary file. A spreadsheet's time has no
 zone: the heading names it.
@@ -6,7 +7,7 @@ zone: the heading names it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from tempfile import TemporaryDirectory
@@ -20,7 +21,7 @@ from xlsxwriter.worksheet import Worksheet
 from webhooks.door.problems import Problem
 from webhooks.sheets.form import Form
 from webhooks.sheets.table import Column, Kind, Row, Table
-from webhooks.sheets.words import heading
+from webhooks.sheets.words import heading, values
 
 MAX_ROWS = 1_048_576
 """Of a sheet, with its headings: Excel's limit. What is more goes on in another sheet."""
@@ -65,8 +66,11 @@ class XlsxSheet:
         self._heading_format = book.add_format({"bold": True, "text_wrap": True, "valign": "top"})
         formats = {kind: book.add_format({"num_format": NUMBER_FORMATS[kind]}) for kind in Kind}
         self._formats = [formats[column.kind] for column in table.columns]
-        writes = _writes(self._zone)
-        self._writes = [writes[column.kind] for column in table.columns]
+        writes, words = _writes(self._zone), values(form.language)
+        self._writes = [
+            _worded(words[column.name]) if column.name in words else writes[column.kind]
+            for column in table.columns
+        ]
         self._sheet, self._next_row = self._begin_sheet(), 1
 
     @classmethod
@@ -160,6 +164,13 @@ def _text(sheet: Worksheet, row: int, column: int, value: str, cells: Format) ->
         # unescaped (findings/xlsxwriter-text-as-xml.sh). Of two parts it makes such XML itself.
         return sheet.write_rich_string(row, column, value[0], cells, value[1:], cells)
     return sheet.write_string(row, column, value, cells)
+
+
+def _worded(words: Mapping[str, str]) -> Write:
+    def text(sheet: Worksheet, row: int, column: int, value: str, cells: Format) -> object:
+        return _text(sheet, row, column, words.get(value, value), cells)
+
+    return text
 
 
 def _share_of(whole: int) -> Write:

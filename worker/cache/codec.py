@@ -44,9 +44,11 @@ class OtherFields(ValueError):
 
 
 def pack_meeting(meeting: Meeting) -> bytes:
-    """The meeting without the people it expects: a status needs none of them."""
+    """The meeting without the people it expects, and its corrections without who made them and why:
+    a status needs none of that, and a thousand reasons would be megabytes in each process."""
     session = replace(meeting.session, expected=())
-    corrections = [values(each) for each in meeting.corrections.made]
+    made = (each for each in meeting.corrections.made if each.kind != "note")
+    corrections = [values(replace(each, author="", reason=None)) for each in made]
     rooms = [values(room) for room in meeting.rooms]
     calendars = {name: _calendar(each) for name, each in meeting.calendars.items()}
     by_hand = {name: values(word) for name, word in meeting.by_hand.items()}

@@ -100,6 +100,8 @@ def _batch(backend: Backend) -> int | None:
     started = perf_counter()
     with changing(backend) as change:
         db.set_locally(change.conn, WHILE_DRAINING)
+        # Before any row: an erasure, which holds drains off, rewrites rows that this might take.
+        erasure.hold_drains(change.conn, shared=True)
         taken = webhook_event.take(change.conn, BATCH)
         if taken is None:
             return None
@@ -146,7 +148,6 @@ def _apply(change: Change, mail: Sequence[Mail], backend: Backend) -> int:
     """Apply a batch; how many failed."""
     conn = change.conn
     readable, failed = _read(conn, mail)
-    erasure.hold_drains(conn, shared=True)
     readable = erasure.disguise(conn, readable)
     touched: list[Touched] = []
     try:

@@ -20,7 +20,7 @@ from models.ledger.erased_corrections import is_about
 from models.lookup import stays
 from models.storage import db
 from models.storage.bulk import chunks
-from models.tables import session
+from models.tables import correction, session
 from worker.cache.change import Change, changing
 from worker.inbox import spool
 from worker.process.backend import Backend
@@ -71,13 +71,13 @@ def known(backend: Backend, user_id: str) -> Erased:
             cycles=len(erasure.cycles_of(conn, user_id)),
             events=erasure.count_events(conn, user_id),
             sessions=len(erasure.expecting(conn, user_id)),
-            corrections=len(erased_corrections.of_person(conn, user_id)),
+            corrections=len(correction.of_person(conn, user_id)),
         )
 
 
 def erase(backend: Backend, user_id: str) -> Erased:
     """Put random pseudonyms into the person's place in cycles, expectations, corrections and the
-    ledger: one for each session (`identities`).
+    ledger: one for each session, or for several where attendance needs it (`identities`).
 
     How much of them there was. Events that come later for their cycles take the pseudonym too.
     """
@@ -122,10 +122,11 @@ def _remember(change: Change, person: _Person, rules: Rules) -> tuple[dict[str, 
     theirs = erasure.cycles_of(conn, user_id)
     since = [each for each in theirs if each not in person.cycles]
     owned = dict(person.owned_by) | stays.owned_by(conn, since, user_id, now=now, rules=rules)
-    corrections = erased_corrections.of_person(conn, user_id)
+    corrections = correction.of_person(conn, user_id)
     named_by = {each.session_id for each in corrections if is_about(each, user_id)}
     named_by |= set(person.expected_by)
-    found = identities.identities(theirs, owned, named_by, rules=rules)
+    joined = erased_corrections.joined(conn, user_id, corrections, named_by.union(*owned.values()))
+    found = identities.identities(theirs, owned, named_by, corrected=joined, rules=rules)
     hidden = erasure.remember(conn, found)
     pseudonyms = {
         session_id: pseudonym

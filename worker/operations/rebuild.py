@@ -27,8 +27,8 @@ log = structlog.get_logger()
 
 
 def extents(backend: Backend, session_id: str | None = None) -> list[Find]:
-    """How to find the rooms and visits of a session, at the moment when they are compared; without
-    a session all that there are, some at a time."""
+    """How to find the rooms, visits and corrections of a session, at the moment when they are
+    compared; without a session all that there are, some at a time."""
     if session_id is not None:
         return [partial(_of_session, session_id=session_id, rules=backend.rules)]
     with db.snapshot(backend.engine, timeout=UNHURRIED.database) as conn:
