@@ -51,7 +51,7 @@ class Scheduler(CronScheduler):
 
     def schedule(self, job: str, seconds: int) -> None:
         """Have a job about deliveries run so often; RQ's `register` wants the function itself."""
-        self._cron_jobs.append(CronJob(bell.DELIVERIES, func_name=job, interval=seconds))
+        self._cron_jobs.append(CronJob(bell.QUEUES[job], func_name=job, interval=seconds))
 
     def register_death(self, pipeline: Pipeline | None = None) -> None:
         # Raised here, Redis's absence would hide that somebody asked us to stop.

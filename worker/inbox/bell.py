@@ -17,8 +17,15 @@ BELL_LIFE_MS = 5_000
 """How long one ring stands for all: should its drain be lost, the next ring is heard after this."""
 
 QUEUE = "rollcall"
+FINDING = "rollcall-finding"
+"""Of jobs that look for sessions that became final."""
+
 DELIVERIES = "rollcall-deliveries"
-"""Of jobs that wait for receivers of our webhooks: they have a worker of their own."""
+"""Of jobs that wait for receivers of our webhooks: they have a worker of their own, which also does
+those of FINDING, by turns. So neither waits for a backlog of the other."""
+
+QUEUES = {own_job.FIND: FINDING, own_job.SEND: DELIVERIES}
+"""Of the jobs that do not go through QUEUE."""
 
 DRAIN_TIMEOUT_SECONDS = 60
 FAILURE_LIFE_SECONDS = 24 * 3600
@@ -39,7 +46,7 @@ def answer(redis: Redis) -> None:
 
 def enqueue(redis: Redis, job: str) -> None:
     """Have a job of ours (`own_job`) run, whose result nobody asks for. Raises RedisError."""
-    queue(redis, DELIVERIES if job in own_job.OUTGOING else QUEUE).enqueue(
+    queue(redis, QUEUES.get(job, QUEUE)).enqueue(
         job,
         job_timeout=DRAIN_TIMEOUT_SECONDS,
         result_ttl=0,
@@ -48,6 +55,6 @@ def enqueue(redis: Redis, job: str) -> None:
 
 
 def queue(redis: Redis, name: str = QUEUE) -> Queue:
-    """The queue that drains and sweeps go through, or the one of deliveries. Jobs are JSON: nothing
+    """The queue that drains and sweeps go through, or another one of ours. Jobs are JSON: nothing
     is ever unpickled."""
     return Queue(name, connection=redis, serializer=JSONSerializer)
