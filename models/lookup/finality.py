@@ -20,6 +20,9 @@ LOOKS_BACK = timedelta(days=7)
 """Of a session that ended earlier nobody is told that it is final: such as imported history, and
 what there was before anybody wanted to be told. It is also how long an outage may last."""
 
+CHANGES_KEPT_FOR = KEPT_FOR + LOOKS_BACK
+"""How long the revisions stay, by which changes are found: as an outage may last, and a day."""
+
 CHANGES_TOGETHER = timedelta(minutes=30)
 """Between two looks at a session that was final: what changes meanwhile is told together. A class
 that runs in its room raises its revision with each event, whether anything of it changes or not."""
@@ -63,5 +66,5 @@ def _changed(now: datetime) -> Select[Any]:
         or_(seen.session_id.is_(None), is_other),
     )
     statement = select(sessions.c.id).select_from(joined)
-    lately = raised.raised_at > now - KEPT_FOR - LOOKS_BACK
+    lately = raised.raised_at > now - CHANGES_KEPT_FOR
     return statement.where(lately, or_(classes, others)).order_by(raised.raised_at)
