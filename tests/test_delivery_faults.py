@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
@@ -20,7 +21,19 @@ from models.tables import delivery
 from models.tables.delivery import deliveries
 from models.tables.final_session import final_sessions
 from models.tables.revision import revisions
-from tests.doors import Rollcall, a_worker, ago, on_postgresql, on_sqlite, rows, serving, working
+from models.tables.session import sessions
+from tests.doors import (
+    Rollcall,
+    a_worker,
+    ago,
+    on_postgresql,
+    on_sqlite,
+    rows,
+    serving,
+    wait_for,
+    waits_for_a_lock,
+    working,
+)
 from tests.hooked import Receiver, answering, receiving
 from tests.test_deliveries import (
     BEGAN,
@@ -295,6 +308,9 @@ def test_the_doctor_says_that_nobody_looks(
 ) -> None:
     """Since half an hour after the end of a class it could have been looked at."""
     a_class(rollcall, began=90 + minutes)
+    assert line(examined(rollcall.client.application), "deliveries").startswith("ok"), "it is new"
+    with db.writing(backend.engine) as conn:
+        conn.execute(update(sessions).values(created_at=ago(24 * 60)))
     said = line(examined(rollcall.client.application), "deliveries")
     assert said.startswith("ok" if well else "NOT")
     assert ("might have been looked at" in said) is not well
@@ -417,13 +433,17 @@ def test_what_failed_is_not_sent_again_when_a_newer_version_comes_meanwhile(
     receiver.answers = [(410, {})]
     tell(backend)
     a_class(rollcall, start=start, title="mended")
-    with a_worker(settings) as other, db.writing(backend.engine) as conn:
+    looks: list[Future[bool]] = []
+    with a_worker(settings) as other, ThreadPoolExecutor(1) as thread:
 
         def meanwhile(*_: Any) -> None:
-            assert finding.look_at(other, "98", now=datetime.now(UTC))
+            looks.append(thread.submit(finding.look_at, other, "98", now=datetime.now(UTC)))
+            wait_for(lambda: looks[0].done() or waits_for_a_lock(settings.database_url))
 
-        hooks.listen(conn, "after_cursor_execute", meanwhile, once=True)
-        assert delivery.send_failed_again(conn, now=datetime.now(UTC), limit=9) == 0
+        with db.writing(backend.engine) as conn:
+            hooks.listen(conn, "after_cursor_execute", meanwhile, once=True)
+            delivery.send_failed_again(conn, now=datetime.now(UTC), limit=9)
+        assert looks[0].result()
     assert sorted(statuses(backend)) == [(1, "dropped"), (2, "pending")]
 
 

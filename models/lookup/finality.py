@@ -32,8 +32,10 @@ that runs in its room raises its revision with each event, whether anything of i
 
 def waiting_since(conn: Connection, *, now: datetime) -> datetime | None:
     """Since when the session that waits longest could have been looked at, of those that ended
-    within a day and those that were not final; None when none waits."""
-    ended = select(func.min(sessions.c.ends_at)).where(*_unseen(now, now - DAY))
+    within a day and those that were not final; None when none waits. Left out are those that were
+    first heard of less than half an hour ago."""
+    known = sessions.c.created_at <= now - SETTLES_AFTER
+    ended = select(func.min(sessions.c.ends_at)).where(*_unseen(now, now - DAY), known)
     ended_at = conn.execute(ended).scalar_one()
     column = final_sessions.c.look_at
     look_at = conn.execute(select(func.min(column)).where(column <= now)).scalar_one()

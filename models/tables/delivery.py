@@ -202,10 +202,14 @@ def hold(conn: Connection, taken: Collection[Delivery], *, until: datetime) -> s
 
 
 def put_off(conn: Connection, receiver: str, *, until: datetime, why: str) -> None:
-    """Send this receiver nothing before then: it asked for time."""
-    earlier = and_(COLUMN.receiver == receiver, COLUMN.next_attempt_at < until)
+    """Send this receiver nothing before then: it asked for time.
+
+    But for what somebody else is marking at this moment, which waits for nobody here.
+    """
+    earlier = select(COLUMN.id).where(COLUMN.receiver == receiver, COLUMN.next_attempt_at < until)
+    ids = earlier.with_for_update(skip_locked=True)
     values = {"next_attempt_at": until, "error": func.coalesce(COLUMN.error, why)}
-    conn.execute(update(deliveries).where(earlier).values(values))
+    conn.execute(update(deliveries).where(COLUMN.id.in_(ids)).values(values))
 
 
 def is_due(conn: Connection, *, now: datetime) -> bool:
@@ -316,8 +320,10 @@ def _failed() -> Any:
 
 
 def _send_those_again(conn: Connection, which: Any, *, now: datetime, limit: int) -> int:
-    """The condition stands in both statements: a newer version may come between them."""
+    """The condition stands in both statements: a newer version may come between them. What somebody
+    else is marking at this moment stays as it is."""
     found = select(COLUMN.id).where(which).order_by(COLUMN.id).limit(limit)
+    found = found.with_for_update(skip_locked=True, of=deliveries)
     ids = list(conn.execute(found).scalars())
     if not ids:
         return 0

@@ -195,7 +195,7 @@ def _post(backend: Backend, url: str, ready: Sequence[Ready]) -> list[Outcome]:
     with db.writing(backend.engine) as conn:
         for (sent, _), outcome in zip(posted, outcomes, strict=True):
             _mark(conn, sent, outcome)
-        _give_time(conn, delivery.receiver_of(url), outcomes)
+    _give_time(backend, delivery.receiver_of(url), outcomes)
     return outcomes
 
 
@@ -211,13 +211,14 @@ def _mark(conn: Connection, sent: Delivery, outcome: Outcome) -> None:
     delivery.mark_unsent(conn, sent.id, error=outcome.error, again_at=again_at, now=now)
 
 
-def _give_time(conn: Connection, receiver: str, outcomes: Sequence[Outcome]) -> None:
+def _give_time(backend: Backend, receiver: str, outcomes: Sequence[Outcome]) -> None:
     """A receiver that asked for time has it for all that waits for it, and not for one delivery."""
     longest = max(outcomes, key=lambda each: each.wait)
     if longest.wait:
         until = datetime.now(UTC) + longest.wait
         why = f"it asked for time: {longest.error}"
-        delivery.put_off(conn, receiver, until=until, why=why)
+        with db.writing(backend.engine) as conn:
+            delivery.put_off(conn, receiver, until=until, why=why)
 
 
 def _again_at(attempts: int, wait: timedelta, now: datetime) -> datetime | None:

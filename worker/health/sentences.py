@@ -179,8 +179,8 @@ SENTENCES: dict[str, Sentence] = {
     "deliveries.good": Sentence("{failed} failed, {pending} waiting"),
     "deliveries.failed": Sentence(
         "{failed} failed, the oldest was made {hours} h ago; {pending} waiting",
-        "mend the receiver: `flask deliveries list --status failed` says what it answered; then"
-        " `flask deliveries send`",
+        "mend the receiver: `flask deliveries list --status failed`, as the list in /ops, says what"
+        " it answered; then `flask deliveries send`",
     ),
     "deliveries.late": Sentence(
         "{pending} waiting, the oldest should have been sent {seconds} s ago; {failed} failed",
