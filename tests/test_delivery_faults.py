@@ -34,6 +34,7 @@ from tests.doors import (
     waits_for_a_lock,
     working,
 )
+from tests.faults import free_port
 from tests.hooked import Receiver, answering, receiving
 from tests.test_deliveries import (
     BEGAN,
@@ -136,6 +137,26 @@ def test_a_change_is_found_after_days_in_which_nobody_looked(
         conn.execute(update(revisions).values(raised_at=ago(6 * 24 * 60)))
     prune.forget_revisions(backend, now=datetime.now(UTC))
     tell(backend)
+    assert posted(receiver) == [("98", 1)], "all changes that are kept were looked at just now"
+    assert 0 < backend.redis.ttl(finding.FAR_LOOK) <= 3600
+    backend.redis.delete(finding.FAR_LOOK)  # an hour passes
+    tell(backend)
+    assert posted(receiver) == [("98", 1), ("98", 2)]
+
+
+@on_sqlite
+def test_without_redis_everything_that_changed_is_looked_at(
+    rollcall: Rollcall, settings: Settings, receiver: Receiver
+) -> None:
+    start = ago(BEGAN)
+    a_class(rollcall, start=start)
+    away = settings.model_copy(update={"redis_url": f"redis://127.0.0.1:{free_port()}/0"})
+    with a_worker(away) as backend:
+        tell(backend)
+        a_class(rollcall, start=start, title="mended")
+        with db.writing(backend.engine) as conn:
+            conn.execute(update(revisions).values(raised_at=ago(6 * 24 * 60)))
+        tell(backend)
     assert posted(receiver) == [("98", 1), ("98", 2)]
 
 

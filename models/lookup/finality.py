@@ -43,10 +43,13 @@ def waiting_since(conn: Connection, *, now: datetime) -> datetime | None:
     return min((at for at in (ready_at, look_at) if at is not None), default=None)
 
 
-def candidates(conn: Connection, *, now: datetime, limit: int) -> list[str]:
-    """The ids of up to `limit` sessions to look at, those that ended first before the others."""
+def candidates(
+    conn: Connection, *, now: datetime, changed_since: datetime, limit: int
+) -> list[str]:
+    """The ids of up to `limit` sessions to look at, those that ended first before the others; of
+    those that may have changed, those whose facts did since then."""
     found: dict[str, None] = {}
-    for statement in (_ended(now), _waiting(now), _changed(now)):
+    for statement in (_ended(now), _waiting(now), _changed(now, changed_since)):
         if len(found) < limit:
             found |= dict.fromkeys(conn.execute(statement.limit(limit)).scalars())
     return list(found)[:limit]
@@ -69,7 +72,7 @@ def _waiting(now: datetime) -> Select[Any]:
     return select(column.session_id).where(column.look_at <= now).order_by(column.look_at)
 
 
-def _changed(now: datetime) -> Select[Any]:
+def _changed(now: datetime, since: datetime) -> Select[Any]:
     """Those whose facts may have changed since they were looked at: at once when they were not
     final. Without a schedule: those whose facts did, and did not any more for so long that they may
     be final."""
@@ -87,5 +90,6 @@ def _changed(now: datetime) -> Select[Any]:
         or_(seen.session_id.is_(None), is_other),
     )
     statement = select(sessions.c.id).select_from(joined)
-    lately = raised.raised_at > now - CHANGES_KEPT_FOR
-    return statement.where(lately, or_(classes, others)).order_by(raised.raised_at)
+    return statement.where(raised.raised_at > since, or_(classes, others)).order_by(
+        raised.raised_at
+    )

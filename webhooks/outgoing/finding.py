@@ -6,11 +6,13 @@ that dies, or a Redis that is wiped, has the next look find the same.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from time import monotonic
 
 import structlog
+from redis.exceptions import RedisError
 from sqlalchemy import Connection
 
 from models.lookup import finality
@@ -26,6 +28,13 @@ from worker.process.backend import Backend, own_backend
 
 AT_ONCE = 200
 """Sessions that are asked for in one statement."""
+
+LOOKS_NEAR = timedelta(days=1)
+"""How far back most looks go for changes: all that are kept take eight times as long to go through,
+1.5 s for 100,000 sessions in PostgreSQL, and matter only where nobody looked for long."""
+
+FAR_LOOK = "rollcall:far-look"
+FAR_LOOK_EACH = timedelta(hours=1)
 
 MOST_AGAIN = 10_000
 """Deliveries that are put back in one transaction."""
@@ -75,16 +84,34 @@ def look_around(backend: Backend) -> bool:
     """
     ends_at = monotonic() + JOB_SECONDS
     send_to_returned(backend)
+    is_far = _is_time_for_a_far_look(backend)
     while True:
         now = datetime.now(UTC)
+        since = now - (finality.CHANGES_KEPT_FOR if is_far else LOOKS_NEAR)
         with db.reading(backend.engine) as conn:
-            found = finality.candidates(conn, now=now, limit=AT_ONCE)
+            found = finality.candidates(conn, now=now, changed_since=since, limit=AT_ONCE)
         for session_id in found:
             if shutdown.requested.is_set() or monotonic() > ends_at:
                 return True
             _try(backend, session_id, now=now)
         if len(found) < AT_ONCE:
+            if is_far:
+                _note_far_look(backend)
             return False
+
+
+def _is_time_for_a_far_look(backend: Backend) -> bool:
+    """Whether nobody looked an hour ago or later at all changes that are kept. When Redis does not
+    know, it is time: a look that is too far only takes longer."""
+    try:
+        return not backend.redis.exists(FAR_LOOK)
+    except RedisError:
+        return True
+
+
+def _note_far_look(backend: Backend) -> None:
+    with suppress(RedisError):
+        backend.redis.set(FAR_LOOK, b"1", ex=FAR_LOOK_EACH)
 
 
 def send_to_returned(backend: Backend) -> int:
