@@ -125,6 +125,20 @@ def test_while_sends_pile_up_finding_is_scheduled(settings: Settings) -> None:
 
 
 @on_sqlite
+def test_without_a_worker_one_job_of_each_waits(settings: Settings) -> None:
+    """Nor does the scheduler say each five seconds that nobody works, while a receiver is slow."""
+    made = schedule.scheduler(settings)
+    with Redis.from_url(settings.redis_url) as redis:
+        for _ in range(5):
+            for job in made.get_jobs():
+                job.next_enqueue_time = ago(0)
+            made.enqueue_jobs()
+        waiting = [bell.queue(redis, name).count for name in OUTGOING]
+    made.connection.close()
+    assert waiting == [1, 1]
+
+
+@on_sqlite
 def test_a_change_is_found_after_days_in_which_nobody_looked(
     rollcall: Rollcall, backend: Backend, receiver: Receiver
 ) -> None:

@@ -127,8 +127,9 @@ def _ring() -> None:
     """Have them sent now; and say so when nobody will."""
     if not unhurried().settings.attendance_webhook_url:
         click.echo("ATTENDANCE_WEBHOOK_URL is not set here: nobody sends them.", err=True)
+        return
     try:
-        bell.enqueue(unhurried().redis, own_job.SEND)
+        bell.enqueue_once(unhurried().redis, own_job.SEND)
     except RedisError:
         click.echo("Redis does not answer: they are sent when it does.", err=True)
 

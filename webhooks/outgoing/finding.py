@@ -72,9 +72,9 @@ def find_final() -> None:
     except NOBODYS_FAULT as error:
         log.warning("final.unknown", reason=reasons.of(error))
         return
-    bell.enqueue(backend.redis, own_job.SEND)
+    bell.enqueue_once(backend.redis, own_job.SEND)
     if more:
-        bell.enqueue(backend.redis, own_job.FIND)
+        bell.enqueue_once(backend.redis, own_job.FIND)
 
 
 def look_around(backend: Backend) -> bool:

@@ -70,7 +70,7 @@ def send_due() -> None:
         log.warning("deliveries.unsent", reason=reasons.of(error))
         return
     if more:
-        bell.enqueue(backend.redis, own_job.SEND)
+        bell.enqueue_once(backend.redis, own_job.SEND)
 
 
 def send_all(backend: Backend) -> bool:

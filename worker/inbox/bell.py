@@ -54,6 +54,13 @@ def enqueue(redis: Redis, job: str) -> None:
     )
 
 
+def enqueue_once(redis: Redis, job: str) -> None:
+    """The same, of a job with a queue of its own, unless it waits there already: it looks at the
+    database when it begins, and so at all that was stored until then. Raises RedisError."""
+    if not queue(redis, QUEUES[job]).count:
+        enqueue(redis, job)
+
+
 def queue(redis: Redis, name: str = QUEUE) -> Queue:
     """The queue that drains and sweeps go through, or another one of ours. Jobs are JSON: nothing
     is ever unpickled."""
