@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socketserver import BaseRequestHandler, ThreadingTCPServer
 from threading import Event as Flag
 from threading import Thread
 from typing import Any
@@ -80,4 +81,23 @@ def receiving(port: int = 0) -> Iterator[Receiver]:
         Thread(target=server.serve_forever, daemon=True).start()
         yield receiver
         receiver.going.set()
+        server.shutdown()
+
+
+@contextmanager
+def answering(answer: bytes) -> Iterator[str]:
+    """The address of a receiver that says exactly this, whatever it hears, and hangs up."""
+
+    class Handler(BaseRequestHandler):
+        def handle(self) -> None:
+            heard = b""
+            while b"\r\n\r\n" not in heard:
+                heard += self.request.recv(65536)
+            with suppress(OSError):  # whom it talks to may have had enough
+                self.request.sendall(answer)
+
+    with ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}/hook"
         server.shutdown()

@@ -9,11 +9,12 @@ from click.testing import Result
 from flask import Flask
 
 from webhooks.cli import rebuild, replay  # noqa: F401  (their commands)
+from webhooks.cli.deliveries import deliveries
 from webhooks.cli.events import events
 from webhooks.cli.sessions import sessions
 from webhooks.cli.users import users
 
-GROUPS = {"events": events, "sessions": sessions, "users": users}
+GROUPS = {"deliveries": deliveries, "events": events, "sessions": sessions, "users": users}
 
 
 class Terminal:

@@ -251,7 +251,8 @@ def test_each_process_says_when_it_starts_and_when_it_stops(
     [started] = said(log, "process.started")
     assert started["process"] == process
     connects_to = started.get("database")
-    assert connects_to is None if process == "scheduler" else connects_to.startswith("sqlite:///")
+    assert (connects_to is None) == (process == "scheduler")
+    assert connects_to is None or connects_to.startswith("sqlite:///")
     assert started["redis"] == re.sub("//.*@", "//", settings.redis_url), "without its password"
     assert started["settings"]["port"] == port
     assert settings.livekit_api_secret not in log.read_text()

@@ -390,15 +390,17 @@ def test_a_person_who_is_filled_does_not_prolong_what_others_were_told(begun: Ro
 # --- old revisions --------------------------------------------------------------------------------
 
 
-def test_revisions_that_were_raised_more_than_a_day_ago_are_removed_at_night(
+def test_revisions_that_nobody_needs_any_more_are_removed_at_night(
     begun: Rollcall, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(prune, "BATCH", 2)
     now = datetime.now(UTC)
     with db.writing(begun.backend.engine) as conn:
         conn.execute(revision.revisions.delete())
-        revision.raise_all(conn, [f"old-{n}" for n in range(5)], now=now - timedelta(hours=25))
-        revision.raise_all(conn, ["new"], now=now - timedelta(hours=23))
+        revision.raise_all(
+            conn, [f"old-{n}" for n in range(5)], now=now - timedelta(days=8, hours=1)
+        )
+        revision.raise_all(conn, ["new"], now=now - timedelta(days=7, hours=23))
     prune.forget_revisions(begun.backend, now=now)
     assert [row["key"] for row in rows(begun.backend, revision.revisions)] == ["new"]
     assert number_of(begun, "old-1") == revision.NEVER_RAISED
@@ -406,7 +408,7 @@ def test_revisions_that_were_raised_more_than_a_day_ago_are_removed_at_night(
 
 def test_facts_whose_revision_was_removed_are_read_anew(begun: Rollcall) -> None:
     outcome(begun)
-    prune.forget_revisions(begun.backend, now=datetime.now(UTC) + timedelta(days=2))
+    prune.forget_revisions(begun.backend, now=datetime.now(UTC) + timedelta(days=9))
     ten_seconds_pass(begun)
     assert [outcome(begun) for _ in range(2)] == ["miss", "hit"]
     ten_seconds_pass(begun)

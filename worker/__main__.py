@@ -1,5 +1,5 @@
 """`python -m worker`: WORKERS RQ workers on the queue, and with ATTENDANCE_WEBHOOK_URL one more on
-the queue of deliveries. SIGTERM lets each finish its batch."""
+the queues of our own webhooks. SIGTERM lets each finish its batch."""
 
 from __future__ import annotations
 
@@ -18,22 +18,26 @@ from rq import SimpleWorker, worker_registration
 from rq.exceptions import StopRequested
 from rq.job import Job
 from rq.serializers import JSONSerializer
-from rq.worker import WorkerStatus
+from rq.worker import DequeueStrategy, WorkerStatus
 from rq.worker_pool import WorkerPool
 
 from models.settings.settings import Settings, load_or_exit
 from models.storage import reasons
-from worker.inbox.bell import DELIVERIES, QUEUE
+from worker.inbox.bell import DELIVERIES, FINDING, QUEUE
 from worker.inbox.own_job import OwnJob
 from worker.process import logs, metrics_dir, redis_client, shutdown
 
 RETRY_SECONDS = 1
 
+OUTGOING = (FINDING, DELIVERIES)
+"""The queues of our own webhooks."""
+
 log = structlog.get_logger()
 
 
 class Worker(SimpleWorker):
-    """RQ's worker without a fork: the jobs are ours and short."""
+    """RQ's worker without a fork: the jobs are ours and short. It serves its queues by turns, a job
+    of each: a long queue delays no other."""
 
     max_connection_wait_time = 2.0
     """Seconds between two tries to reach Redis; RQ's minute would leave mail waiting that long."""
@@ -42,6 +46,10 @@ class Worker(SimpleWorker):
     def dequeue_timeout(self) -> int:
         """Seconds for which a worker without mail hears nothing; RQ has minutes."""
         return 5
+
+    def work(self, *args: Any, **options: Any) -> bool:
+        by_turns = {"dequeue_strategy": DequeueStrategy.ROUND_ROBIN}
+        return super().work(*args, **by_turns | options)
 
     def handle_warm_shutdown_request(self) -> None:
         shutdown.requested.set()
@@ -93,7 +101,7 @@ class Pool(WorkerPool):
     def get_worker_process(self, name: str, *_: Any, **__: Any) -> Any:
         lacks_sender = self._sender is None or not self._sender.is_alive()
         sends = bool(self.settings.attendance_webhook_url) and lacks_sender
-        arguments = (self.settings, DELIVERIES if sends else QUEUE)
+        arguments = (self.settings, *(OUTGOING if sends else (QUEUE,)))
         made = get_context("fork").Process(target=work_alone, args=arguments, name=name)
         if sends:
             self._sender = made
@@ -123,28 +131,30 @@ def work(settings: Settings) -> None:
     pool.start(logging_level="WARNING")
 
 
-def work_alone(settings: Settings, queue: str = QUEUE) -> None:
-    """One worker on this queue, until asked to stop; while Redis is away, keep asking for it."""
+def work_alone(settings: Settings, *queues: str) -> None:
+    """One worker on these queues (without any, on QUEUE), until asked to stop; while Redis is away,
+    keep asking for it."""
     with suppress(StopRequested, SystemExit):
         shutdown.listen()
-        while not _worked(settings, queue):
+        while not _worked(settings, *queues):
             shutdown.listen()  # the lost worker's own way to stop is gone with it
             sleep(RETRY_SECONDS)
 
 
-def _worked(settings: Settings, queue: str) -> bool:
+def _worked(settings: Settings, *queues: str) -> bool:
     """Work until asked to stop; False when Redis was lost."""
     try:
-        make_worker(settings, queue).work(logging_level="WARNING")
+        make_worker(settings, *queues).work(logging_level="WARNING")
     except RedisError as error:
         log.warning("worker.lost_redis", reason=reasons.of(error))
     return shutdown.requested.is_set()
 
 
-def make_worker(settings: Settings, queue: str = QUEUE) -> Worker:
-    """A worker on this queue, which takes no job but ours."""
+def make_worker(settings: Settings, *queues: str) -> Worker:
+    """A worker on these queues (without any, on QUEUE), which takes no job but ours."""
     redis = redis_client.connect(settings.redis_url, Redis)
-    return Worker([queue], connection=redis, job_class=OwnJob, serializer=JSONSerializer)
+    names = list(queues) or [QUEUE]
+    return Worker(names, connection=redis, job_class=OwnJob, serializer=JSONSerializer)
 
 
 if __name__ == "__main__":

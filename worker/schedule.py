@@ -46,7 +46,8 @@ class Scheduler(CronScheduler):
             raise StopRequested
         due = [job for job in self._due() if not self._is_full(job.queue_name)]
         for job in due:
-            bell.enqueue(self.connection, job.name)
+            has_own_queue = job.name in bell.QUEUES
+            (bell.enqueue_once if has_own_queue else bell.enqueue)(self.connection, job.name)
         return due
 
     def schedule(self, job: str, *, every: int | None = None, cron: str | None = None) -> None:

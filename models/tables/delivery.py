@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 from uuid import uuid4
@@ -129,6 +129,28 @@ def drop_session(conn: Connection, session_id: str, *, why: str, now: datetime) 
     _drop(conn, COLUMN.session_id == session_id, why=why, now=now)
 
 
+def drop(conn: Connection, row_id: int, *, why: str, now: datetime) -> None:
+    """Do not send this any more."""
+    _drop(conn, COLUMN.id == row_id, why=why, now=now)
+
+
+def take_back_drop(conn: Connection, session_id: str, *, why: str, now: datetime) -> int:
+    """Have those of the session's newest version sent after all that were dropped for this reason;
+    how many."""
+    dropped = and_(COLUMN.status == "dropped", COLUMN.error == why)
+    statement = update(deliveries).where(COLUMN.session_id == session_id, dropped, _is_newest())
+    return conn.execute(statement.values(_anew(now))).rowcount
+
+
+def take_back_drops(
+    conn: Connection, receivers: Collection[str], *, why: str, now: datetime, limit: int
+) -> int:
+    """The same, of up to `limit` deliveries to these receivers, the oldest first."""
+    dropped = and_(COLUMN.status == "dropped", COLUMN.error == why)
+    which = and_(dropped, COLUMN.receiver.in_(receivers), _is_newest())
+    return _send_those_again(conn, which, now=now, limit=limit)
+
+
 def drop_others(
     conn: Connection, receivers: Collection[str], *, made_before: datetime, now: datetime
 ) -> None:
@@ -137,22 +159,57 @@ def drop_others(
     _drop(conn, and_(due, COLUMN.receiver.not_in(receivers)), why=NOT_CONFIGURED, now=now)
 
 
+def hand_over(conn: Connection, url: str, *, known: Collection[str], now: datetime) -> None:
+    """What is due to this address with another user, password or query, of no receiver that is
+    `known`, is due to this one from now on."""
+    receiver, shown = receiver_of(url), urls.receiver_address(url)
+    waits = and_(COLUMN.next_attempt_at <= now, COLUMN.url == shown)
+    former = select(COLUMN.receiver).where(waits, COLUMN.receiver.not_in(known)).distinct()
+    other = deliveries.alias()
+    same = and_(other.c.session_id == COLUMN.session_id, other.c.version == COLUMN.version)
+    has_its_own = exists().where(same, other.c.receiver == receiver)
+    for each in conn.execute(former).scalars().all():
+        rows = update(deliveries).where(waits, COLUMN.receiver == each, ~has_its_own)
+        conn.execute(rows.values(receiver=receiver))
+
+
 def claim(
     conn: Connection, receiver: str, *, now: datetime, until: datetime, limit: int
 ) -> list[Delivery]:
-    """Up to `limit` deliveries to this receiver that are due, the longest due first.
-
-    Each has one more attempt, and nobody else takes it before `until`: should its sender die, it is
-    due again then.
+    """Up to `limit` deliveries to this receiver that are due, the longest due first, as they are
+    from then on: each has one more attempt, and nobody else takes it before `until`. Should its
+    sender die, it is due again then.
     """
     due = select(deliveries).where(COLUMN.receiver == receiver, COLUMN.next_attempt_at <= now)
-    due = due.order_by(COLUMN.next_attempt_at).limit(limit).with_for_update(skip_locked=True)
+    longest = due.order_by(COLUMN.next_attempt_at, COLUMN.id).limit(limit)
+    due = longest.with_for_update(skip_locked=True)
     taken = [_read(row) for row in conn.execute(due)]
     if taken:
         counted = {"attempts": COLUMN.attempts + 1, "next_attempt_at": until}
         ids = [each.id for each in taken]
         conn.execute(update(deliveries).where(among(conn, COLUMN.id, ids)).values(counted))
-    return taken
+    return [replace(each, attempts=each.attempts + 1, next_attempt_at=until) for each in taken]
+
+
+def hold(conn: Connection, taken: Collection[Delivery], *, until: datetime) -> set[int]:
+    """Take these, which `claim` returned together, until later; the row ids of those that are still
+    ours: not dropped, not sent again, and taken by nobody else since their time was over."""
+    ids = [each.id for each in taken]
+    ours = COLUMN.next_attempt_at.in_({each.next_attempt_at for each in taken})
+    waits = and_(among(conn, COLUMN.id, ids), COLUMN.status == "pending", ours)
+    statement = update(deliveries).where(waits).values(next_attempt_at=until)
+    return set(conn.execute(statement.returning(COLUMN.id)).scalars())
+
+
+def put_off(conn: Connection, receiver: str, *, until: datetime, why: str) -> None:
+    """Send this receiver nothing before then: it asked for time.
+
+    But for what somebody else is marking at this moment, which waits for nobody here.
+    """
+    earlier = select(COLUMN.id).where(COLUMN.receiver == receiver, COLUMN.next_attempt_at < until)
+    ids = earlier.with_for_update(skip_locked=True)
+    values = {"next_attempt_at": until, "error": func.coalesce(COLUMN.error, why)}
+    conn.execute(update(deliveries).where(COLUMN.id.in_(ids)).values(values))
 
 
 def is_due(conn: Connection, *, now: datetime) -> bool:
@@ -188,17 +245,23 @@ def send_again(conn: Connection, found: Delivery, *, now: datetime) -> bool:
     return conn.execute(statement.values(_anew(now))).rowcount > 0
 
 
+def is_newest(conn: Connection, known: Delivery) -> bool:
+    """Whether it is of its session's newest version: no other is sent again."""
+    statement = select(exists().where(COLUMN.id == known.id, _is_newest()))
+    return conn.execute(statement).scalar_one()
+
+
 def send_failed_again(conn: Connection, *, now: datetime, limit: int) -> int:
     """Have up to `limit` of those whose last attempt failed sent again, the oldest first; how many.
 
     Also those that wait for their next attempt: after an outage of days that may be a day away.
     """
-    unsent = and_(COLUMN.status.in_(("failed", "pending")), COLUMN.error.is_not(None))
-    failed = select(COLUMN.id).where(unsent, _is_newest()).order_by(COLUMN.id).limit(limit)
-    ids = list(conn.execute(failed).scalars())
-    if ids:
-        conn.execute(update(deliveries).where(among(conn, COLUMN.id, ids)).values(_anew(now)))
-    return len(ids)
+    return _send_those_again(conn, and_(_failed(), _is_newest()), now=now, limit=limit)
+
+
+def count_failed(conn: Connection) -> int:
+    """How many `send_failed_again` would have sent again."""
+    return conn.execute(select(func.count()).where(_failed(), _is_newest())).scalar_one()
 
 
 def find(conn: Connection, delivery_id: str) -> Delivery | None:
@@ -249,6 +312,23 @@ def _drop(conn: Connection, which: Any, *, why: str, now: datetime) -> None:
     done = {"status": "dropped", "error": why, "next_attempt_at": None, "done_at": now}
     unsent = COLUMN.status.in_(("pending", "failed"))
     conn.execute(update(deliveries).where(which, unsent).values(done))
+
+
+def _failed() -> Any:
+    """Their last attempt did, or else their receiver has asked for time."""
+    return and_(COLUMN.status.in_(("failed", "pending")), COLUMN.error.is_not(None))
+
+
+def _send_those_again(conn: Connection, which: Any, *, now: datetime, limit: int) -> int:
+    """The condition stands in both statements: a newer version may come between them. What somebody
+    else is marking at this moment stays as it is."""
+    found = select(COLUMN.id).where(which).order_by(COLUMN.id).limit(limit)
+    found = found.with_for_update(skip_locked=True, of=deliveries)
+    ids = list(conn.execute(found).scalars())
+    if not ids:
+        return 0
+    statement = update(deliveries).where(among(conn, COLUMN.id, ids), which)
+    return conn.execute(statement.values(_anew(now))).rowcount
 
 
 def _waits(row_id: int) -> tuple[Any, ...]:

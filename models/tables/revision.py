@@ -55,7 +55,8 @@ OF_REGISTERED = union_all(
 NEVER_RAISED = 0
 
 KEPT_FOR = timedelta(days=1)
-"""Much longer than the cache keeps facts: by then nobody has the number from before the change."""
+"""At least: much longer than the cache keeps facts, so that by then nobody has the number from
+before the change."""
 
 LARGEST = 2**63 - 1
 
@@ -100,12 +101,12 @@ def combined(numbers: Mapping[str, int], keys: Iterable[str]) -> int:
     return sum(numbers[key] for key in keys) % LARGEST
 
 
-def prune(conn: Connection, *, now: datetime, limit: int) -> int:
-    """Remove up to `limit` revisions that were raised more than a day ago; how many.
+def prune(conn: Connection, *, before: datetime, limit: int) -> int:
+    """Remove up to `limit` revisions that were raised before; how many.
 
     Rows that a transaction holds are about to be raised, and stay.
     """
-    old = select(revisions.c.key).where(revisions.c.raised_at < now - KEPT_FOR)
+    old = select(revisions.c.key).where(revisions.c.raised_at < before)
     batch = old.order_by(revisions.c.raised_at).limit(limit).with_for_update(skip_locked=True)
     keys = list(conn.execute(batch).scalars())
     if keys:

@@ -88,4 +88,4 @@ def send(delivery_id: str) -> Response:
 def _ring() -> None:
     """Without Redis it is sent when the scheduler looks again."""
     with suppress(RedisError):
-        bell.enqueue(unhurried().redis, own_job.SEND)
+        bell.enqueue_once(unhurried().redis, own_job.SEND)

@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from models.ledger import failures
 from models.storage import db, reasons
-from models.tables import cycle, delivery, webhook_event
+from models.tables import cycle, delivery, final_session, webhook_event
 from webhooks.door.context import backend, present
 from webhooks.door.operation import Answer, operation
 from webhooks.door.responses import Response
@@ -67,6 +67,7 @@ def _of_database() -> Iterator[GaugeMetricFamily]:
             since = present() - backend().rules.max_cycle
             inside = cycle.open_count(conn, since=since)
             told = delivery.counts(conn)
+            unread = final_session.unreadable(conn)
     except SQLAlchemyError as error:
         log.warning("metrics.database_down", reason=reasons.of(error))
         yield _gauge("rollcall_database_up", "Whether the database answers.", 0)
@@ -87,6 +88,8 @@ def _of_database() -> Iterator[GaugeMetricFamily]:
     yield _gauge("rollcall_deliveries_pending", about, told.pending)
     about = "Webhooks of our own that nobody tries to send again by itself."
     yield _gauge("rollcall_deliveries_failed", about, told.failed)
+    about = "Sessions that could not be read, so that nobody is told whether they are final."
+    yield _gauge("rollcall_sessions_unreadable", about, unread.count)
 
 
 def _of_standby() -> Iterator[GaugeMetricFamily]:

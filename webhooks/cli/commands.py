@@ -14,6 +14,7 @@ from livekit.api import AccessToken, VideoGrants
 
 from webhooks import app as web
 from webhooks.cli import rebuild, replay  # noqa: F401  (their commands)
+from webhooks.cli.deliveries import deliveries
 from webhooks.cli.doctor import doctor
 from webhooks.cli.events import events
 from webhooks.cli.ranges import FiniteRange
@@ -34,7 +35,7 @@ def create_app() -> Flask:
     app = web.create_app()
     context: Context = app.extensions[EXTENSION]
     context.unhurried = Backend.of(context.backend.settings, UNHURRIED)
-    for command in (doctor, events, sessions, simulate, token, users):
+    for command in (deliveries, doctor, events, sessions, simulate, token, users):
         app.cli.add_command(command)
     return app
 

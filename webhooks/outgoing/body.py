@@ -7,9 +7,10 @@ nothing of anybody is stored, and who was erased is in none that is sent later.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from time import monotonic
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -21,6 +22,7 @@ from models.domain.facts import Rules
 from models.lookup import reach as reaching
 from models.lookup import session_facts
 from models.lookup.meetings import Facts
+from models.storage import reasons
 from models.tables.final_session import FinalSession
 from webhooks.schemas import answers
 from webhooks.schemas.fields import instant
@@ -59,26 +61,44 @@ class NotFinal:
     since: datetime | None
 
 
+class TooLong(Exception):
+    """Reading a session took longer than it may."""
+
+
+def why(error: Exception) -> str:
+    """Why a session could not be read, without anybody's data."""
+    return "reading it takes too long" if isinstance(error, TooLong) else reasons.of(error)
+
+
 def read(
-    conn: Connection, session_id: str, *, now: datetime, rules: Rules
+    conn: Connection, session_id: str, *, now: datetime, rules: Rules, seconds: float
 ) -> Final | NotFinal | None:
     """The session's attendance at `now`; None when it is not there (any more).
 
     It is final when it is for each of its people, and nobody is inside. Use a snapshot: people are
-    read one after another.
+    read one after another. Raises TooLong after so many seconds.
     """
+    ends_at = monotonic() + seconds
     known = session_facts.facts(conn, session_id, rules=rules)
     if known is None:
         return None
     if not known.view(NOBODY, [], now=now, rules=rules).final:
         return NotFinal(_last_heard(known))
     cycles = reaching.by_user(conn, known.reach)
-    people = list(session_facts.everyone(known, cycles, now=now, rules=rules))
+    people = list(_until(ends_at, session_facts.everyone(known, cycles, now=now, rules=rules)))
     if any(not person.final or person.is_currently_in_meeting for person in people):
         return NotFinal(_last_heard(known))
     content = answers.roster(known.meeting, people, now)
     del content["as_of"]  # it is the moment of the look, and says nothing of the attendance
     return _final(content, people, known)
+
+
+def _until(ends_at: float, people: Iterable[Attendance]) -> Iterator[Attendance]:
+    """These people, while there is time."""
+    for person in people:
+        if monotonic() > ends_at:
+            raise TooLong
+        yield person
 
 
 def _final(content: dict[str, Any], people: Sequence[Attendance], known: Facts) -> Final:

@@ -11,6 +11,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 
 import aiohttp
 from standardwebhooks import Webhook
@@ -22,6 +23,9 @@ ANSWER_SECONDS = 15.0
 
 LONGEST_WAIT = timedelta(days=1)
 """That a receiver may ask for by `Retry-After`."""
+
+MOST_DIGITS = 10
+"""Of seconds in `Retry-After`: no date is further away."""
 
 FAILURES = (aiohttp.ClientError, TimeoutError, OSError, ValueError)
 
@@ -51,8 +55,11 @@ def post_all(url: str, messages: Sequence[Message], secrets: Sequence[str]) -> l
 
 
 async def _post_all(url: str, messages: Sequence[Message], secrets: Sequence[str]) -> list[Outcome]:
-    timeout = aiohttp.ClientTimeout(total=ANSWER_SECONDS)
-    async with aiohttp.ClientSession(timeout=timeout, cookie_jar=aiohttp.DummyCookieJar()) as http:
+    async with aiohttp.ClientSession(
+        timeout=aiohttp.ClientTimeout(total=ANSWER_SECONDS),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        auto_decompress=False,  # nobody reads the body
+    ) as http:
         return await asyncio.gather(*(_post(http, url, each, secrets) for each in messages))
 
 
@@ -85,9 +92,19 @@ def signed(message: Message, secrets: Sequence[str], *, at: datetime) -> dict[st
 def _outcome(status: int, retry_after: str) -> Outcome:
     if 200 <= status < 300:
         return Outcome()
-    seconds = int(retry_after) if retry_after.isdecimal() and len(retry_after) < 10 else 0
-    wait = min(timedelta(seconds=seconds), LONGEST_WAIT)
+    wait = min(_asked_for(retry_after, datetime.now(UTC)), LONGEST_WAIT)
     return Outcome(f"HTTP {status}", gone=status == 410, wait=wait)
+
+
+def _asked_for(retry_after: str, now: datetime) -> timedelta:
+    """How long: a number of seconds, or a date. What is neither asks for nothing."""
+    if retry_after.isdecimal() and len(retry_after) < MOST_DIGITS:
+        return timedelta(seconds=int(retry_after))
+    try:
+        at = parsedate_to_datetime(retry_after)
+    except ValueError:
+        return timedelta(0)
+    return max((at if at.tzinfo else at.replace(tzinfo=UTC)) - now, timedelta(0))
 
 
 def _reason(error: Exception) -> str:

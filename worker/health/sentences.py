@@ -179,12 +179,29 @@ SENTENCES: dict[str, Sentence] = {
     "deliveries.good": Sentence("{failed} failed, {pending} waiting"),
     "deliveries.failed": Sentence(
         "{failed} failed, the oldest was made {hours} h ago; {pending} waiting",
-        "mend the receiver: the list of deliveries in /ops says what it answered; then send them"
-        " again there",
+        "mend the receiver: `flask deliveries list --status failed`, as the list in /ops, says what"
+        " it answered; then `flask deliveries send`",
     ),
     "deliveries.late": Sentence(
         "{pending} waiting, the oldest should have been sent {seconds} s ago; {failed} failed",
         "are `worker` and `scheduler` running, each with ATTENDANCE_WEBHOOK_URL?",
+    ),
+    "deliveries.unset": Sentence(
+        "{pending} waiting, but ATTENDANCE_WEBHOOK_URL is not set here: nobody sends them",
+        "set it again, for all processes; a receiver that is not wanted any more needs nothing:"
+        " this line goes after a week",
+    ),
+    "deliveries.unseen": Sentence(
+        "a session might have been looked at {seconds} s ago, and was not; {failed} failed,"
+        " {pending} waiting",
+        "are `worker` and `scheduler` running, each with ATTENDANCE_WEBHOOK_URL? The log of"
+        " `worker` says why a look failed: `final.unknown`, `job.failed`",
+    ),
+    "deliveries.unreadable": Sentence(
+        "{count} sessions can't be read, so nobody is told that they are final ({named}); {failed}"
+        " failed, {pending} waiting",
+        "the log of `worker` says why: `final.unreadable`. Each is looked at again, within six"
+        " hours",
     ),
     "livekit.answers": Sentence("answers, {count} rooms open"),
     "livekit.down": Sentence("does not answer ({reason})", "check LIVEKIT_URL and the key"),

@@ -17,8 +17,15 @@ BELL_LIFE_MS = 5_000
 """How long one ring stands for all: should its drain be lost, the next ring is heard after this."""
 
 QUEUE = "rollcall"
+FINDING = "rollcall-finding"
+"""Of jobs that look for sessions that became final."""
+
 DELIVERIES = "rollcall-deliveries"
-"""Of jobs that wait for receivers of our webhooks: they have a worker of their own."""
+"""Of jobs that wait for receivers of our webhooks: they have a worker of their own, which also does
+those of FINDING, by turns. So neither waits for a backlog of the other."""
+
+QUEUES = {own_job.FIND: FINDING, own_job.SEND: DELIVERIES}
+"""Of the jobs that do not go through QUEUE."""
 
 DRAIN_TIMEOUT_SECONDS = 60
 FAILURE_LIFE_SECONDS = 24 * 3600
@@ -49,10 +56,17 @@ def enqueue(redis: Redis, job: str) -> None:
 
 def queue_of(job: str) -> str:
     """The queue that a job of ours goes through."""
-    return DELIVERIES if job in own_job.OUTGOING else QUEUE
+    return QUEUES.get(job, QUEUE)
+
+
+def enqueue_once(redis: Redis, job: str) -> None:
+    """The same, of a job with a queue of its own, unless it waits there already: it looks at the
+    database when it begins, and so at all that was stored until then. Raises RedisError."""
+    if not queue(redis, QUEUES[job]).count:
+        enqueue(redis, job)
 
 
 def queue(redis: Redis, name: str = QUEUE) -> Queue:
-    """The queue that drains and sweeps go through, or the one of deliveries. Jobs are JSON: nothing
+    """The queue that drains and sweeps go through, or another one of ours. Jobs are JSON: nothing
     is ever unpickled."""
     return Queue(name, connection=redis, serializer=JSONSerializer)

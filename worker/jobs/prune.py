@@ -10,6 +10,7 @@ from time import perf_counter, sleep
 import structlog
 
 from models.ledger import retention
+from models.lookup import finality
 from models.storage import db
 from models.tables import delivery, revision
 from worker.inbox import bell, own_job
@@ -39,11 +40,13 @@ def prune_some() -> None:
 
 
 def forget_revisions(backend: Backend, *, now: datetime) -> None:
-    """Remove the revisions that nobody needs any more, a batch after another."""
+    """Remove the revisions that nobody needs any more, a batch after another: neither the cache nor
+    whoever looks for changes of what is final."""
     removed = BATCH
     while removed == BATCH:
         with db.writing(backend.engine) as conn:
-            removed = revision.prune(conn, now=now, limit=BATCH)
+            before = now - finality.CHANGES_KEPT_FOR
+            removed = revision.prune(conn, before=before, limit=BATCH)
 
 
 def forget_deliveries(backend: Backend, *, before: datetime) -> None:
