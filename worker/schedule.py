@@ -18,7 +18,7 @@ from rq.exceptions import StopRequested
 from models.settings.settings import Settings, load_or_exit
 from models.storage import reasons
 from worker.inbox import bell, own_job
-from worker.process import logs, metrics_dir, redis_client, shutdown
+from worker.process import logs, memory, metrics_dir, redis_client, shutdown
 
 SWEEP_SECONDS = 5
 PRUNE_AT = "30 3 * * *"
@@ -83,6 +83,7 @@ def main() -> None:
         settings = load_or_exit()
     metrics_dir.prepare(settings)
     logs.configure(settings)
+    memory.keep()
     with logs.announced("scheduler", settings), _reconciling(settings):
         run(settings)
 
