@@ -96,7 +96,7 @@ class InProcesses(Interruptible, MPServer):
 
 
 class InOneProcess(Interruptible, MTServer):
-    """This process alone, which serves in a thread: a parent for one process took 60 MiB.
+    """This process alone, which serves in a thread: a parent for one process took 50 MiB.
 
     Granian has this for Pythons without a global lock, where several such threads are of use.
     """
