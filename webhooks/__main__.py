@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import gc
 import os
 import resource
 import signal
@@ -25,7 +24,7 @@ from granian.server.mt import MTServer, WorkerThread
 from models.settings.settings import Settings, load_or_exit
 from webhooks.server import port
 from webhooks.server.port import PortTaken
-from worker.process import logs, metrics_dir
+from worker.process import logs, memory, metrics_dir
 
 SPARE_DESCRIPTORS = 256
 PR_SET_PDEATHSIG = 1
@@ -97,7 +96,7 @@ class InProcesses(Interruptible, MPServer):
 
 
 class InOneProcess(Interruptible, MTServer):
-    """This process alone, which serves in a thread: a parent for one process took 60 MiB.
+    """This process alone, which serves in a thread: a parent for one process took 50 MiB.
 
     Granian has this for Pythons without a global lock, where several such threads are of use.
     """
@@ -120,11 +119,9 @@ class InOneProcess(Interruptible, MTServer):
 
 
 def _share(factory: str) -> None:
-    """Import what serves before it is forked: each further process takes 16 MiB instead of 60. The
-    collector would write to all of it, and have each process make a copy."""
+    """Import what serves before it is forked: each further process takes 16 MiB instead of 60."""
     import_module(factory.partition(":")[0])
-    gc.collect()
-    gc.freeze()
+    memory.keep()
     os.register_at_fork(
         before=partial(signal.pthread_sigmask, signal.SIG_BLOCK, STOPS),
         after_in_parent=partial(signal.pthread_sigmask, signal.SIG_UNBLOCK, STOPS),

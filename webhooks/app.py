@@ -36,7 +36,7 @@ from worker.inbox.group_commit import GroupCommit
 from worker.inbox.rejections import Rejections
 from worker.inbox.spool_copier import SpoolCopier
 from worker.jobs.local_drain import LocalDrain
-from worker.process import logs
+from worker.process import logs, memory
 from worker.process.backend import REQUEST, Backend, Timeouts
 
 
@@ -89,6 +89,7 @@ def create_served_app() -> Flask:
     if sys.platform == "linux":
         app.extensions[EXTENSION].unsent.connections = reaper.unsent
     app.extensions[EXTENSION].spool_copier.start()
+    memory.keep()
     return app
 
 

@@ -25,7 +25,7 @@ from models.settings.settings import Settings, load_or_exit
 from models.storage import reasons
 from worker.inbox.bell import DELIVERIES, FINDING, QUEUE
 from worker.inbox.own_job import OwnJob
-from worker.process import logs, metrics_dir, redis_client, shutdown
+from worker.process import logs, memory, metrics_dir, redis_client, shutdown
 
 RETRY_SECONDS = 1
 
@@ -121,6 +121,7 @@ def work(settings: Settings) -> None:
     # Or RQ would import it when the first mail waits, which takes half a second.
     from worker.jobs import draining  # noqa: F401, PLC0415  (its counters open files: see metrics_dir)
 
+    memory.keep()
     processes = settings.workers + bool(settings.attendance_webhook_url)
     if processes == 1:
         work_alone(settings)

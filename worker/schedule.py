@@ -18,7 +18,7 @@ from rq.exceptions import StopRequested
 from models.settings.settings import Settings, load_or_exit
 from models.storage import reasons
 from worker.inbox import bell, own_job
-from worker.process import logs, metrics_dir, redis_client, shutdown
+from worker.process import logs, memory, metrics_dir, redis_client, shutdown
 
 SWEEP_SECONDS = 5
 PRUNE_AT = "30 3 * * *"
@@ -53,7 +53,7 @@ class Scheduler(CronScheduler):
     def schedule(self, job: str, *, every: int | None = None, cron: str | None = None) -> None:
         """Have a job of ours (`own_job`) run every so many seconds, or at the times of a crontab.
 
-        RQ's `register` wants the function itself, and with it all that a worker loads: 20 MiB.
+        RQ's `register` wants the function itself, and with it all that a worker loads: 24 MiB.
         """
         queue = bell.queue_of(job)
         self._cron_jobs.append(CronJob(queue, func_name=job, interval=every, cron=cron))
@@ -84,6 +84,7 @@ def main() -> None:
         settings = load_or_exit()
     metrics_dir.prepare(settings)
     logs.configure(settings)
+    memory.keep()
     with logs.announced("scheduler", settings), _reconciling(settings):
         run(settings)
 

@@ -15,20 +15,20 @@ from models.repair.derivation import Extent
 class Difference:
     """One thing in the tables that is not as the ledger tells it.
 
-    Without a `field` the whole row is meant, and `ledger` says in words what is wrong with it.
+    Without a `field` the whole row is meant, and `told` says in words what is wrong with it.
     """
 
     what: str
     key: str
     field: str | None
     has: Any
-    ledger: Any
+    told: Any
 
     def __str__(self) -> str:
         if self.field is None:
-            return f"{self.what} {self.key}: {self.ledger}"
-        has, ledger = _said(self.has), _said(self.ledger)
-        return f"{self.what} {self.key}: {self.field} is {has}, the ledger tells {ledger}"
+            return f"{self.what} {self.key}: {self.told}"
+        has, told = _said(self.has), _said(self.told)
+        return f"{self.what} {self.key}: {self.field} is {has}, the ledger tells {told}"
 
 
 @dataclass(slots=True)
@@ -63,8 +63,8 @@ class Comparison:
         """How many of the differences a rebuild mends, which may remove what no event tells of."""
         return len(self.differences) - self.unreadable - (0 if remove else self.untold)
 
-    def differ(self, what: str, key: str, why: str) -> None:
-        self.differences.append(Difference(what, key, None, None, why))
+    def differ(self, what: str, key: str, told: str) -> None:
+        self.differences.append(Difference(what, key, None, None, told))
 
 
 def _said(value: Any) -> str:

@@ -33,7 +33,9 @@ EVENTS = int(os.environ.get("EVENTS", "100000"))
 RUN_SHARE = 5
 """Of the events, one in so many goes through `make run`, on SQLite."""
 
-CHUNK = 10_000
+CHUNK = 2_000
+"""Each is applied before the next comes: rows that were replaced leave their place to new ones."""
+
 ROOMS, PEOPLE = 200, 50
 
 STARTS = 3
@@ -109,6 +111,8 @@ class _Build:
         with self.running(procfile(line, self.checkout.root), PORT=str(port)) as process:
             until(lambda: self._works(line, port), process, "weight", every=EVERY_SECONDS)
             self.add(_start(line), "s", perf_counter() - began)
+            taken = footprint.cpu_seconds(process.pid)
+            self.add(f"{_start(line)}: processor time", "s", taken)
             yield process.pid
 
     def _works(self, line: str, port: int) -> bool:
@@ -152,12 +156,14 @@ def _build(checkout: Checkout) -> Iterator[_Build]:
 
 def _start_each(build: _Build) -> None:
     for line in LINES:
+        build.redis.flushdb()  # who was killed is known there still
         with build.started(line, free_port()):
             pass
 
 
 def _weigh_processes(build: _Build) -> None:
     """The Procfile's three on PostgreSQL: idle, and after the events."""
+    build.redis.flushdb()
     with ExitStack() as resources:
         port = free_port()
         pids = {line: resources.enter_context(build.started(line, port)) for line in LINES}

@@ -9,7 +9,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 MOST_MIB = 150
-MODULES = "webhooks.app, webhooks.cli.commands, worker.__main__, worker.schedule"
+WEB = "webhooks.app, webhooks.cli.commands, webhooks.stack.processes"
+MODULES = f"{WEB}, worker.__main__, worker.schedule"
 
 
 def size_mib(directory: Path) -> float:

@@ -5,12 +5,13 @@ A process that imports by itself has all of it for itself; of a fork, only what 
 
 from __future__ import annotations
 
-import gc
 import os
 import shlex
 import signal
 from importlib import import_module
 from multiprocessing import get_context
+
+from worker.process import memory
 
 MAINS = {
     "webhooks": "webhooks.__main__",
@@ -26,12 +27,10 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 def load() -> None:
-    """Import what the processes need. What is there now is no garbage, ever: the collector, which
-    writes to all that it looks at, would make copies of it in each fork."""
+    """Import what the processes need."""
     for module in (*MAINS.values(), *LATER):
         import_module(module)
-    gc.collect()
-    gc.freeze()
+    memory.keep()
 
 
 def main_of(line: str) -> str | None:
