@@ -25,7 +25,6 @@ from sqlalchemy import (
     update,
 )
 
-from models.domain import event as events
 from models.domain import merge
 from models.domain.event import Event
 from models.domain.facts import Cycle, Person
@@ -34,7 +33,7 @@ from models.ledger.identities import Identity
 from models.storage import bulk, db
 from models.storage.bulk import chunks
 from models.storage.db import Key, among, metadata
-from models.tables import cycle, session, session_people
+from models.tables import cycle, session, session_people, webhook_event
 from models.tables.cycle import cycles
 from models.tables.session import sessions
 from models.tables.webhook_event import webhook_events
@@ -211,7 +210,7 @@ def rename_expected(conn: Connection, session_id: str, user_id: str, pseudonym: 
 def _told(before: Cycle | None, row: Row[Any]) -> Cycle:
     """The cycle with one more of its events. Of one that can't be read, what its row says."""
     try:
-        return merge.merge(before, events.read(row.payload, row.source))
+        return merge.merge(before, webhook_event.event_of(row))
     except Unreadable:
         return before or Cycle(
             row.cycle_id,
@@ -236,5 +235,7 @@ def _rewritten(payload: dict[str, Any] | None, pseudonym: str) -> dict[str, Any]
     participant = kept.get("participant")
     if isinstance(participant, dict):
         nameless = {word: value for word, value in participant.items() if word != "name"}
-        kept["participant"] = nameless | {"identity": pseudonym}
+        if "identity" in nameless:  # a short payload has it in the column
+            nameless["identity"] = pseudonym
+        kept["participant"] = nameless
     return kept

@@ -118,7 +118,7 @@ def writing(engine: Engine) -> Iterator[Connection]:
         else:
             conn.execution_options(isolation_level="READ COMMITTED")
         with conn.begin():
-            _limit_lock_waits(conn)
+            limit_lock_waits(conn)
             yield conn
 
 
@@ -191,18 +191,20 @@ def lock(conn: Connection, words: Iterable[str], *, shared: bool = False) -> Non
     conn.execute(select(held(key)))
 
 
+def limit_lock_waits(conn: Connection) -> None:
+    """Wait for no lock for longer than the engine allows, in this transaction alone: in the options
+    of a connection, poolers refuse it."""
+    options = conn.get_execution_options()
+    milliseconds = options.get("lock_timeout_ms")
+    if milliseconds is not None and options.get("isolation_level") != "AUTOCOMMIT":
+        conn.exec_driver_sql(f"SET LOCAL lock_timeout = {milliseconds}")
+
+
 def set_locally(conn: Connection, settings: Mapping[str, str]) -> None:
     """Change PostgreSQL's settings until the transaction ends."""
     if not is_sqlite(conn):
         changed = (func.set_config(name, value, True) for name, value in settings.items())
         conn.execute(select(*changed))
-
-
-def _limit_lock_waits(conn: Connection) -> None:
-    """For this transaction alone: in the options of a connection, poolers refuse it."""
-    milliseconds = conn.get_execution_options().get("lock_timeout_ms")
-    if milliseconds is not None:
-        conn.exec_driver_sql(f"SET LOCAL lock_timeout = {milliseconds}")
 
 
 def _lock_key(word: str) -> int:
