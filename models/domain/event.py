@@ -7,6 +7,7 @@ What is unknown is ignored, since newer servers may add fields, kinds and enum n
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -162,7 +163,6 @@ def _read_webhook(payload: dict[str, Any], source: Source) -> Event:
         required(participant, "participant", "sid", "identity")
     if kind in PARTICIPANT_EVENTS | ROOM_EVENTS:
         required(room, "room", "sid", "name")
-    permission = nested(participant, "permission")
     return Event(
         event_id=identifier(payload, "id"),
         event=kind,
@@ -170,17 +170,36 @@ def _read_webhook(payload: dict[str, Any], source: Source) -> Event:
         source=source,
         room_sid=optional(room, "sid"),
         room_name=optional(room, "name"),
-        room_created_at=instant(room, seconds="creationTime", millis="creationTimeMs"),
-        named_session=_named_session(room),
         participant_sid=optional(participant, "sid"),
         user_id=optional(participant, "identity"),
-        name=optional(participant, "name", limit=None),
-        kind=enum(participant, "kind", KINDS) or STANDARD,
-        hidden=_hidden(permission, source),
-        joined_at=instant(participant, seconds="joinedAt", millis="joinedAtMs"),
-        disconnect_reason=enum(participant, "disconnectReason", DISCONNECT_REASONS),
-        room_end_reason=enum(payload, "roomEndReason", ROOM_END_REASONS),
+        **_rest(payload, room, participant, source),
     )
+
+
+def read_rest(payload: dict[str, Any], known: Mapping[str, Any], source: Source) -> Event:
+    """The event of a webhook of which all that `identifier` and `required` look at is known: the
+    fields of these names. The payload has the rest. Raises Unreadable.
+
+    A drain reads events so: with the words that are known it takes twice as long.
+    """
+    room, participant = nested(payload, "room"), nested(payload, "participant")
+    return Event(**known, source=source, **_rest(payload, room, participant, source))
+
+
+def _rest(
+    payload: dict[str, Any], room: dict[str, Any], participant: dict[str, Any], source: Source
+) -> dict[str, Any]:
+    """The fields of a webhook that no column of the ledger has."""
+    return {
+        "room_created_at": instant(room, seconds="creationTime", millis="creationTimeMs"),
+        "named_session": _named_session(room),
+        "name": optional(participant, "name", limit=None),
+        "kind": enum(participant, "kind", KINDS) or STANDARD,
+        "hidden": _hidden(nested(participant, "permission"), source),
+        "joined_at": instant(participant, seconds="joinedAt", millis="joinedAtMs"),
+        "disconnect_reason": enum(participant, "disconnectReason", DISCONNECT_REASONS),
+        "room_end_reason": enum(payload, "roomEndReason", ROOM_END_REASONS),
+    }
 
 
 def _read_client(payload: dict[str, Any], source: Source) -> Event:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from datetime import datetime
+from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import (
@@ -25,6 +26,7 @@ from models.storage.db import Instant, Key, among, metadata, partial
 from models.tables.room import begins_with, rooms
 
 FIELDS = tuple(field.name for field in fields(Cycle))
+VALUES = attrgetter(*FIELDS)
 
 
 cycles = Table(
@@ -151,4 +153,4 @@ def read(row: Row[Any]) -> Cycle:
 
 
 def as_row(cycle: Cycle) -> dict[str, Any]:
-    return {name: getattr(cycle, name) for name in FIELDS}
+    return dict(zip(FIELDS, VALUES(cycle), strict=True))

@@ -170,6 +170,8 @@ def payload_of(row: Row[Any]) -> Any:
 
 def event_of(row: Row[Any]) -> Event:
     """The event of a row with the columns TOLD. Raises Unreadable."""
+    if (known := short_payload.known(row.payload, row)) is not None:
+        return events.read_rest(row.payload, known, row.source)
     payload = payload_of(row)
     if not isinstance(payload, dict):
         raise Unreadable("the row has no payload")
