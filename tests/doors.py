@@ -31,7 +31,7 @@ from models.lookup import named_room, session_facts, session_list
 from models.lookup.named_room import NamedRoom
 from models.settings.settings import Settings
 from models.storage import db
-from models.tables import cycle, room, webhook_event
+from models.tables import cycle, room, short_payload, webhook_event
 from models.tables.cycle import cycles
 from models.tables.pending_event import pending_events
 from models.tables.room import rooms
@@ -273,7 +273,7 @@ def _seen(row: SqlRow[Any]) -> Row:
         "status": row._mapping["is"],
         "attempts": row.tried,
         "replayed_at": row._mapping[pending_events.c.replayed_at] or seen["replayed_at"],
-        "payload": webhook_event.payload_of(row),
+        "payload": short_payload.restored(row.payload, seen),
     }
 
 

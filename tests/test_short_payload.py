@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from copy import deepcopy
 from datetime import UTC, datetime
-from types import SimpleNamespace
 from typing import Any
 
 import orjson
@@ -13,11 +12,12 @@ from hypothesis import strategies as st
 from sqlalchemy import select, update
 
 from models.domain import event as events
+from models.domain.event import Known
 from models.domain.json_fields import Unreadable
 from models.ledger import erasure
 from models.storage import db
 from models.tables import short_payload, webhook_event
-from models.tables.webhook_event import webhook_events
+from models.tables.webhook_event import Told, webhook_events
 from tests.build import captured, captures, client_joined, joined, left, webhook
 from tests.doors import Rollcall, bearer, ops_token, told
 from tests.terminal import Terminal
@@ -42,6 +42,11 @@ def row_of(payload: dict[str, Any]) -> dict[str, Any]:
 def stored_of(row: dict[str, Any]) -> Any:
     """As a database gives it back."""
     return orjson.loads(orjson.dumps(short_payload.shortened(row["payload"], row)))
+
+
+def told_of(row: dict[str, Any]) -> Told:
+    """What is read of its row."""
+    return Told(**{name: row[name] for name in Told._fields} | {"payload": stored_of(row)})
 
 
 def test_every_recorded_payload_is_stored_short_and_comes_back_as_it_was() -> None:
@@ -100,15 +105,14 @@ def test_an_event_is_read_from_its_row_as_from_its_payload(payload: dict[str, An
     except Unreadable:
         return
     row = row_of(payload)
-    stored: Any = SimpleNamespace(**row | {"payload": stored_of(row)})
-    stored._mapping = vars(stored)
-    assert webhook_event.event_of(stored) == event
+    assert told_of(row).read() == event
 
 
 def test_every_recorded_event_is_read_from_columns_alone() -> None:
     for payload in RECORDED:
         row = row_of(payload)
-        assert short_payload.known(stored_of(row), SimpleNamespace(**row)) is not None
+        known = Known(**{name: row[name] for name in Known._fields})
+        assert short_payload.leaves_to_columns(stored_of(row), known)
 
 
 # --- on storage -----------------------------------------------------------------------------------
@@ -116,6 +120,11 @@ def test_every_recorded_event_is_read_from_columns_alone() -> None:
 
 def payloads(rollcall: Rollcall) -> list[Any]:
     return [row["payload"] for row in rollcall.ledger()]
+
+
+def by_id(rollcall: Rollcall) -> dict[str, Any]:
+    """A busy machine spools some of them, and stores those later."""
+    return {row["event_id"]: row["payload"] for row in rollcall.ledger()}
 
 
 def test_operators_see_whole_payloads_and_the_table_has_short_ones(
@@ -144,19 +153,19 @@ def test_a_recorded_class_is_applied_replayed_and_rebuilt_from_short_payloads_to
 ) -> None:
     for post in captured("class_of_30"):
         rollcall.send(post.body)
-    expected = [
-        events.redact(payload)
+    expected = {
+        payload["id"]: events.redact(payload)
         for post in captured("class_of_30")
         if not events.is_unused(payload := events.parse(post.body))
-    ]
+    }
     rollcall.drain()
-    assert payloads(rollcall) == expected
+    assert by_id(rollcall) == expected
     facts = rollcall.facts()
     replay = "/api/events/replay"
     again = rollcall.client.post(replay, json={"status": "applied"}, headers=bearer(ops_token()))
     assert again.json == {"matched": 136, "requeued": 136, "rung": 136, "next": None}
     rollcall.drain()
-    assert (rollcall.facts(), payloads(rollcall)) == (facts, expected)
+    assert (rollcall.facts(), by_id(rollcall)) == (facts, expected)
     assert terminal.json("events", "verify")["differences"] == []
 
 

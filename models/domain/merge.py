@@ -7,6 +7,7 @@ sortable word of who says so, when that was said and the event's id. No I/O here
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
 from operator import attrgetter
@@ -36,6 +37,9 @@ FIELDS = {
     for names in [tuple(each.name for each in fields(kind))]
 }
 
+EMPTY = Cycle(cycle_id="", user_id="")
+"""Where a cycle begins."""
+
 MOVED_AFTER = timedelta(minutes=1)
 """A joined that is sent so long after its `joinedAt` tells of somebody who was moved from another
 room, and joined this one when it was sent."""
@@ -51,10 +55,15 @@ def merge(cycle: Cycle | None, event: Event) -> Cycle:
     """
     if event.event in (CLIENT_JOINED, CLIENT_LEFT):
         return _merge_client(cycle or _provisional(event), event)
-    cycle = cycle or _empty(event)
+    user_id = event.user_id or ""
     # The ids never differ between a sid's events; the least keeps even nonsense order-blind.
-    changes: dict[str, Any] = {
-        "user_id": min(cycle.user_id, event.user_id or cycle.user_id),
+    changes: dict[str, Any] = (
+        {"cycle_id": event.participant_sid or "", "user_id": user_id}
+        if cycle is None
+        else {"user_id": min(cycle.user_id, user_id or cycle.user_id)}
+    )
+    cycle = cycle or EMPTY
+    changes |= {
         "room_sid": _least(cycle.room_sid, event.room_sid),
         "room_name": _least(cycle.room_name, event.room_name),
         "hidden": _always(cycle.hidden, event.hidden),
@@ -123,22 +132,14 @@ def merge_correction(correction: Correction | None, event: Event) -> Correction:
 def _with(fact: Fact, changes: dict[str, Any]) -> Fact:
     """As dataclasses.replace, which takes twice as long: it hands over each field by its name."""
     names, values = FIELDS[type(fact)]
-    return type(fact)(*map(changes.get, names, values(fact)))
+    kind: Callable[..., Fact] = type(fact)
+    return kind(*map(changes.get, names, values(fact)))
 
 
 def _rank(event: Event) -> str:
     """Who says so, when, and the event's id, as a word that sorts in that order."""
     micros = (event.created_at - EPOCH) // ONE_MICROSECOND
     return f"{LEVELS[event.source]}{micros:020d}{event.event_id}"
-
-
-def _empty(event: Event) -> Cycle:
-    return Cycle(
-        cycle_id=event.participant_sid or "",
-        user_id=event.user_id or "",
-        room_sid=event.room_sid,
-        room_name=event.room_name,
-    )
 
 
 def _provisional(event: Event) -> Cycle:

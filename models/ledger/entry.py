@@ -15,7 +15,7 @@ from models.ledger import filters
 from models.ledger.filters import Cursor, Filters
 from models.lookup import named_room
 from models.lookup.named_room import NamedRoom
-from models.tables import cycle, room, webhook_event
+from models.tables import cycle, room, short_payload
 from models.tables.cycle import cycles
 from models.tables.pending_event import pending_events
 from models.tables.webhook_event import ATTEMPTS, STATUS, webhook_events
@@ -99,7 +99,7 @@ def find(
     row = conn.execute(statement).first()
     if row is None:
         return None
-    payload = webhook_event.payload_of(row)
+    payload = short_payload.restored(row.payload, row._mapping)
     values = {name: value for name, value in row._mapping.items() if name != "payload"}
     return _at_home(conn, [Entry(**values)], rules)[0], payload
 

@@ -35,4 +35,4 @@ def entries(conn: Connection, user_id: str, *, rules: Rules) -> Iterator[Told]:
 def _payloads(conn: Connection, ids: list[int]) -> dict[int, dict[str, Any] | None]:
     column = webhook_events.c
     rows = conn.execute(select(column.id, *TOLD).where(among(conn, column.id, ids)))
-    return {row.id: webhook_event.payload_of(row) for row in rows}
+    return {row.id: webhook_event.told(row).whole_payload() for row in rows}

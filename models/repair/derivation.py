@@ -76,7 +76,7 @@ class Derived:
     def add(self, row: Row[*tuple[Any, ...]]) -> None:
         """Fold one event of the ledger."""
         try:
-            event = webhook_event.event_of(row)
+            event = webhook_event.told(row).read()
         except Unreadable:
             if row.status == "applied":
                 self.unreadable.append(row.event_id)

@@ -21,7 +21,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from models.domain.event import ROOM_EVENTS
+from models.domain.event import ROOM_EVENTS, Known
 from models.domain.json_fields import EPOCH
 
 Payload = dict[str, Any]
@@ -31,7 +31,7 @@ ROOM = frozenset({"sid", "name"})
 PARTICIPANT = frozenset({"sid", "identity"})
 CLIENT = frozenset({"event", "id", "createdAtUs", "session_id", "room_name", "user_id", "visit"})
 
-OF_ROOM = ("event_id", "event", "created_at", "room_sid", "room_name")
+OF_PARTICIPANT = Known._fields.index("participant_sid")
 
 SECOND, MICROSECOND = timedelta(seconds=1), timedelta(microseconds=1)
 DIGITS_OF_MILLISECONDS = 3
@@ -49,7 +49,7 @@ def shortened(payload: Any, row: Mapping[Any, Any]) -> Any:
 
 
 def restored(stored: Any, row: Mapping[Any, Any]) -> Any:
-    """The payload as it was; of this row are needed the columns in `webhook_event.TOLD`.
+    """The payload as it was; of this row are needed the columns of `webhook_event.Told`.
 
     What stands in it wins over the columns.
     """
@@ -73,30 +73,17 @@ def restored(stored: Any, row: Mapping[Any, Any]) -> Any:
     return whole
 
 
-def known(stored: Any, row: Any) -> dict[str, Any] | None:
-    """The fields of a webhook's event that the row's columns have, when its payload is short and
-    says nothing of them itself; None else."""
-    if not isinstance(stored, dict) or "event" in stored or row.visit is not None:
-        return None
-    room, participant = stored.get("room"), stored.get("participant", {})
-    if not isinstance(room, dict) or not isinstance(participant, dict):
-        return None
-    if not (
-        ROOM.isdisjoint(room) and PARTICIPANT.isdisjoint(participant) and TOP.isdisjoint(stored)
-    ):
-        return None
-    fields = {
-        "event_id": row.event_id,
-        "event": row.event,
-        "created_at": row.created_at,
-        "room_sid": row.room_sid,
-        "room_name": row.room_name,
-        "participant_sid": row.participant_sid,
-        "user_id": row.user_id,
-    }
-    if "participant" in stored or row.event not in ROOM_EVENTS:
-        return fields if all(fields.values()) else None
-    return fields if all(fields[name] for name in OF_ROOM) else None
+def leaves_to_columns(stored: Any, known: Known) -> bool:
+    """Whether a webhook's payload is short, says nothing of what is known of its event, and nothing
+    of that is missing."""
+    if not isinstance(stored, dict) or not TOP.isdisjoint(stored):
+        return False
+    room, participant = stored.get("room"), stored.get("participant")
+    if not isinstance(room, dict) or not ROOM.isdisjoint(room):
+        return False
+    if participant is None:
+        return known.event in ROOM_EVENTS and all(known[:OF_PARTICIPANT])
+    return isinstance(participant, dict) and PARTICIPANT.isdisjoint(participant) and all(known)
 
 
 def _of_webhook(payload: Payload) -> Payload:

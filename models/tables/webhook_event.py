@@ -9,10 +9,9 @@ had the status `pending` here. Old processes store it so during a deployment: se
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import (
     Column,
@@ -37,7 +36,8 @@ from sqlalchemy import (
 )
 
 from models.domain import event as events
-from models.domain.event import JOINED, LEFT, Event
+from models.domain.event import JOINED, LEFT, Event, Known
+from models.domain.facts import Source
 from models.domain.json_fields import Unreadable
 from models.storage import bulk
 from models.storage.db import (
@@ -122,23 +122,50 @@ ATTEMPTS = webhook_events.c.attempts - case(
 )
 """Of a row of LEDGER: an event's status, and how often it was tried."""
 
-TOLD = tuple(
-    webhook_events.c[name]
-    for name in (
-        "source",
-        "event",
-        "event_id",
-        "created_at",
-        "room_sid",
-        "room_name",
-        "participant_sid",
-        "user_id",
-        "visit",
-        "session_id",
-        "payload",
-    )
-)
-"""The columns from which a payload, and so the event, is restored."""
+
+class Told(NamedTuple):
+    """The columns from which a payload, and so the event, is restored."""
+
+    event_id: str
+    event: str | None
+    created_at: datetime | None
+    source: Source
+    room_sid: str | None
+    room_name: str | None
+    participant_sid: str | None
+    user_id: str | None
+    visit: str | None
+    session_id: str | None
+    payload: Any
+
+    def whole_payload(self) -> Any:
+        """As it was when it came."""
+        return short_payload.restored(self.payload, self._asdict())
+
+    def read(self) -> Event:
+        """Raises Unreadable, whatever stands in the row."""
+        if self.source in BY_WEBHOOK and self.visit is None:
+            # By place: each attribute of a row takes as long as all of them by place.
+            known = Known(*self[: len(Known._fields)])  # type: ignore[arg-type]  # checked next
+            if short_payload.leaves_to_columns(self.payload, known):
+                return events.read_rest(self.payload, known)
+        payload = self.whole_payload()
+        if not isinstance(payload, dict):
+            raise Unreadable("the row has no payload")
+        return events.read(payload, self.source)
+
+
+TOLD = tuple(webhook_events.c[name] for name in Told._fields)
+"""To be selected last: `told` takes them from the end of a row."""
+
+
+def told(row: Row[Any]) -> Told:
+    """What a row that ends with the columns TOLD tells."""
+    return Told(*row[-len(TOLD) :])
+
+
+BY_WEBHOOK = frozenset({"livekit", "import", "reconciler"})
+"""Sources of events in the form of a webhook, unless they tell of a visit."""
 
 EMPTY: dict[str, Any] = {
     str(column.name): None for column in webhook_events.columns if column.name != "id"
@@ -146,8 +173,7 @@ EMPTY: dict[str, Any] = {
 """A row of which nothing is known: each is written with all its columns, by one statement."""
 
 
-@dataclass(frozen=True, slots=True)
-class Mail:
+class Mail(NamedTuple):
     """An event that was taken, still to be read: its payload may be what makes it fail.
 
     `spoilt`: its row says something else than that it is applied.
@@ -156,26 +182,11 @@ class Mail:
     id: int
     received_at: datetime
     spoilt: bool
-    row: Row[Any]
+    told: Told
 
     def read(self) -> Event:
         """Raises Unreadable, whatever stands in the row: one of them stops nobody else's."""
-        return event_of(self.row)
-
-
-def payload_of(row: Row[Any]) -> Any:
-    """The payload of a row with the columns TOLD, as it was when it came."""
-    return short_payload.restored(row.payload, row._mapping)
-
-
-def event_of(row: Row[Any]) -> Event:
-    """The event of a row with the columns TOLD. Raises Unreadable."""
-    if (known := short_payload.known(row.payload, row)) is not None:
-        return events.read_rest(row.payload, known, row.source)
-    payload = payload_of(row)
-    if not isinstance(payload, dict):
-        raise Unreadable("the row has no payload")
-    return events.read(payload, row.source)
+        return self.told.read()
 
 
 def pending_row(event: Event, payload: dict[str, Any], *, received_at: datetime) -> dict[str, Any]:
@@ -317,7 +328,7 @@ def take(conn: Connection, limit: int) -> tuple[list[Mail], bool] | None:
     rows = conn.execute(_taken(on_sqlite), {"ids": ids}).all()
     if on_sqlite:
         pending_event.remove(conn, ids)
-    return [Mail(row.id, row.received_at, row.spoilt, row) for row in rows], others_wait
+    return [Mail(row[0], row[1], row[2], told(row)) for row in rows], others_wait
 
 
 @cache
