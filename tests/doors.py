@@ -20,6 +20,7 @@ import psycopg
 import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import Connection, Engine, Table, func, select
+from sqlalchemy import Row as SqlRow
 from sqlalchemy import event as hooks
 from werkzeug.test import TestResponse
 
@@ -30,11 +31,12 @@ from models.lookup import named_room, session_facts, session_list
 from models.lookup.named_room import NamedRoom
 from models.settings.settings import Settings
 from models.storage import db
-from models.tables import cycle, room, webhook_event
+from models.tables import cycle, room, short_payload, webhook_event
 from models.tables.cycle import cycles
+from models.tables.pending_event import pending_events
 from models.tables.room import rooms
 from models.tables.session import sessions
-from models.tables.webhook_event import webhook_events
+from models.tables.webhook_event import ATTEMPTS, LEDGER, STATUS, webhook_events
 from tests.build import KEY, SECRET, signed, webhook
 from tests.checked import CheckedClient
 from webhooks.app import create_app
@@ -187,8 +189,8 @@ class Rollcall:
         return self.client.delete(session_url(session), headers=bearer(ops_token()))
 
     def ledger(self) -> list[Row]:
-        """Every row of the inbox, oldest first."""
-        return rows(self.backend, webhook_events)
+        """Every event of the ledger, oldest first, as operators see it."""
+        return ledger(self.backend)
 
     def facts(self) -> dict[str, list[Row]]:
         """All that the fold keeps, but for when a session's row was made, and what follows from it:
@@ -252,9 +254,27 @@ class AfterEachBatch(Flag):
 
 def handled(backend: Backend) -> int:
     """How many events of the inbox wait no longer."""
-    statement = select(func.count()).where(webhook_events.c.status != "pending")
+    statement = select(func.count()).select_from(LEDGER).where(STATUS != "pending")
     with db.reading(backend.engine) as conn:
         return conn.execute(statement).scalar_one()
+
+
+def ledger(backend: Backend) -> list[Row]:
+    """Every event of the ledger, oldest first, as operators see it, with its payload."""
+    derived = (STATUS.label("is"), ATTEMPTS.label("tried"), pending_events.c.replayed_at)
+    statement = select(webhook_events, *derived).select_from(LEDGER).order_by(webhook_events.c.id)
+    with db.reading(backend.engine) as conn:
+        return [_seen(row) for row in conn.execute(statement)]
+
+
+def _seen(row: SqlRow[Any]) -> Row:
+    seen = {column.name: getattr(row, column.name) for column in webhook_events.c}
+    return seen | {
+        "status": row._mapping["is"],
+        "attempts": row.tried,
+        "replayed_at": row._mapping[pending_events.c.replayed_at] or seen["replayed_at"],
+        "payload": short_payload.restored(row.payload, seen),
+    }
 
 
 def rows(backend: Backend, table: Table) -> list[Row]:

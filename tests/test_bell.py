@@ -22,7 +22,7 @@ from worker import jobs
 from worker.inbox import bell
 from worker.jobs import draining
 
-TAKE = "FROM webhook_events WHERE status = 'pending'"
+TAKE = "FROM pending_events ORDER BY"
 
 
 def jobs_waiting(rollcall: Rollcall) -> int:

@@ -14,14 +14,16 @@ from typing import Any
 
 import pytest
 from rq.timeouts import JobTimeoutException
-from sqlalchemy import Connection, Engine, select, text, update
-from sqlalchemy.exc import OperationalError
+from sqlalchemy import Connection, Engine, delete, select, text, update
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from models.domain.event import Event
 from models.ledger import erasure
+from models.ledger import replay as replays
 from models.settings.settings import Settings
-from models.storage import db
+from models.storage import bulk, db
 from models.tables import webhook_event
+from models.tables.pending_event import pending_events
 from models.tables.revision import revisions
 from models.tables.webhook_event import webhook_events
 from tests.build import at, joined, left, room_finished, room_started, webhook
@@ -41,8 +43,10 @@ from tests.doors import (
     wait_for,
     waits_for_a_lock,
     without,
+    working,
 )
 from tests.faults import free_port
+from worker import jobs
 from worker.inbox import bell
 from worker.jobs import draining
 from worker.process.backend import Backend
@@ -254,6 +258,7 @@ def test_rooms_come_whole_and_the_one_that_waited_longest_first(rollcall: Rollca
     for limit, expected in ((1, [0]), (2, [0, 5]), (3, [0, 1, 5]), (4, [0, 1, 3, 5])):
         with db.writing(rollcall.backend.engine) as conn:
             assert taken(conn, limit) == expected
+            conn.rollback()  # what it took waits again
 
 
 @on_postgresql
@@ -267,7 +272,7 @@ def test_rows_without_a_room_s_name_are_taken_like_those_of_a_room(rollcall: Rol
 @on_postgresql
 def test_a_row_that_somebody_holds_is_skipped_and_waited_for(rollcall: Rollcall) -> None:
     rollcall.put_in(in_rooms("a", "a", "b"))
-    first = select(webhook_events.c.id).order_by(webhook_events.c.id).limit(1).with_for_update()
+    first = select(pending_events.c.id).order_by(pending_events.c.id).limit(1).with_for_update()
     with a_worker(rollcall.backend.settings) as other, db.writing(other.engine) as holding:
         holding.execute(first)
         thread = ThreadPoolExecutor(1)
@@ -298,7 +303,7 @@ def test_a_room_that_a_drain_holds_is_passed_over_and_applied_after_it_with_no_s
         before = bell.queue(other.redis).count
         with counting(other.engine) as executed:
             draining.work_off(other)
-        assert len([one for one in executed if "webhook_events" in one]) == 1, "it looked once"
+        assert len([one for one in executed if "pending_events" in one]) == 1, "it looked once"
         assert bell.queue(other.redis).count == before, "it rang for nobody"
         assert statuses(rollcall) == ["pending", "pending"]
         pause.over()
@@ -318,7 +323,7 @@ def test_a_drain_that_held_a_room_for_nothing_looks_again(rollcall: Rollcall) ->
         pausing(slow.engine, after="pg_try_advisory_xact_lock") as holds,
         aside(lambda: draining.work_off(slow)),
     ):
-        holding.execute(select(webhook_events.c.id).with_for_update())
+        holding.execute(select(pending_events.c.id).with_for_update())
         holds.wait()
         rollcall.put_in([joined(sid="PA_late", room="RM_a", room_name="a")])
         draining.work_off(rollcall.backend)
@@ -511,3 +516,84 @@ def test_a_room_whose_creation_is_learned_late_finds_its_place(rollcall: Rollcal
 def is_up(engine: Engine) -> bool:
     """Whether the engine's database is held to be up."""
     return not engine.get_execution_options()["breaker"].is_open
+
+
+# --- what waits -----------------------------------------------------------------------------------
+
+
+def test_an_event_is_stored_as_one_that_waits_or_not_at_all(rollcall: Rollcall) -> None:
+    """Two tables, one transaction: otherwise an acknowledged event might never be applied."""
+    renamed = "ALTER TABLE {} RENAME TO {}"
+    with db.writing(rollcall.backend.engine) as conn:
+        conn.execute(text(renamed.format("pending_events", "elsewhere")))
+    try:
+        with pytest.raises(SQLAlchemyError):
+            rollcall.put_in([joined()])
+    finally:
+        with db.writing(rollcall.backend.engine) as conn:
+            conn.execute(text(renamed.format("elsewhere", "pending_events")))
+    assert rollcall.ledger() == []
+    rollcall.put_in([joined()])
+    assert statuses(rollcall) == ["pending"]
+
+
+def test_what_a_process_of_an_older_version_stores_is_applied_once(
+    rollcall: Rollcall, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It goes on during a deployment, and says in the row itself that an event waits."""
+    backend = rollcall.backend
+    for number, attempts in enumerate((0, 3)):
+        event = joined(sid=f"PA_{number}")
+        row = webhook_event.pending_row(event, webhook(event), received_at=at("14:00"))
+        with db.writing(backend.engine) as conn:
+            old = row | {"attempts": attempts}
+            bulk.insert_missing(conn, webhook_events, [old], key="event_id")
+    assert statuses(rollcall) == ["pending", "pending"]
+    with working(settings, monkeypatch):
+        jobs.sweep()
+    assert bell.queue(backend.redis).count == 1, "the sweep rang"
+    assert rollcall.drain() == 2
+    assert [(row["status"], row["attempts"]) for row in rollcall.ledger()] == [
+        ("applied", 1),
+        ("applied", 4),
+    ]
+    assert rollcall.drain() == 0
+
+
+@on_postgresql
+def test_what_a_drain_of_an_older_version_holds_is_left_to_it(rollcall: Rollcall) -> None:
+    event = joined()
+    row = webhook_event.pending_row(event, webhook(event), received_at=at("14:00"))
+    with db.writing(rollcall.backend.engine) as conn:
+        bulk.insert_missing(conn, webhook_events, [row], key="event_id")
+    with a_worker(rollcall.backend.settings) as old, db.writing(old.engine) as holding:
+        holding.execute(select(webhook_events.c.id).with_for_update())
+        assert rollcall.drain() == 0
+        holding.execute(update(webhook_events).values(status="applied", attempts=1))
+    assert rollcall.drain() == 0
+    assert [(row["status"], row["attempts"]) for row in rollcall.ledger()] == [("applied", 1)]
+
+
+def test_to_apply_a_batch_changes_no_row_of_the_ledger(rollcall: Rollcall) -> None:
+    """Neither is it changed by a replay of what was applied: seven indexes would have it anew."""
+    rollcall.put_in(a_day(rooms=2, people=2, visits=1))
+    with counting(rollcall.backend.engine) as executed:
+        rollcall.drain()
+        with db.writing(rollcall.backend.engine) as conn:
+            ids = conn.execute(select(webhook_events.c.id)).scalars().all()
+            assert replays.put_back(conn, ids, now=at("16:00")) == len(ids)
+        assert set(statuses(rollcall)) == {"pending"}
+        rollcall.drain()
+    assert set(statuses(rollcall)) == {"applied"}
+    assert not [one for one in executed if one.startswith("UPDATE webhook_events")]
+
+
+def test_what_was_pruned_while_it_waited_holds_nothing_up(rollcall: Rollcall) -> None:
+    rollcall.put_in([joined(sid="PA_1"), joined(sid="PA_2")])
+    first = webhook_events.c.participant_sid == "PA_1"
+    with db.writing(rollcall.backend.engine) as conn:
+        conn.execute(delete(webhook_events).where(first))
+    rollcall.drain()
+    with db.reading(rollcall.backend.engine) as conn:
+        assert webhook_event.pending(conn) == 0
+    assert statuses(rollcall) == ["applied"]

@@ -13,6 +13,7 @@ from models.ledger import erasure
 from models.ledger.identities import Identity
 from models.settings.settings import Settings
 from models.storage import db
+from models.tables.pending_event import pending_events
 from models.tables.room import rooms
 from models.tables.webhook_event import pending_row, webhook_events
 from tests.build import DAY, aborted, at, joined, left, room_finished, room_started, webhook
@@ -163,6 +164,8 @@ def test_what_waits_failed_or_was_spooled_takes_the_pseudonym_too(a_class: Rollc
     words = {"status": "failed", "payload": broken, "error": f"DataError: no such {NAME}"}
     with db.writing(a_class.backend.engine) as conn:
         conn.execute(update(webhook_events).where(failed).values(**words))
+        theirs = select(webhook_events.c.id).where(failed)
+        conn.execute(pending_events.delete().where(pending_events.c.id.in_(theirs)))
     late = left("14:32", sid="PA_5", user=SOMEBODY)
     payload = {"participant": {"identity": SOMEBODY}}
     spool.add(a_class.backend.redis, pending_row(late, payload, received_at=late.created_at))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -16,14 +17,19 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine, inspect, make_url, text
+from sqlalchemy import Engine, Row, inspect, make_url, select, text
 from sqlalchemy.schema import CreateSchema
 
+from models.domain import event as events
+from models.ledger import replay
 from models.storage import db, schema
 from models.storage.db import metadata
 from models.storage.engine import make_engine
-from tests import servers
-from tests.build import KEY, SECRET
+from models.tables import short_payload, webhook_event
+from models.tables.webhook_event import webhook_events
+from tests import build, servers
+from tests.build import KEY, SECRET, left, webhook
+from tests.doors import aside, wait_for
 from tests.faults import free_port
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -141,6 +147,152 @@ def test_whom_sessions_expect_or_have_as_hosts_can_be_looked_up_at_once(
     with db.reading(engine) as conn:
         rows = conn.execute(text("SELECT user_id, session_id FROM session_people")).all()
     assert sorted(map(tuple, rows)) == [("5", "98"), ("t", "98")]
+
+
+OLD_EVENT = """
+INSERT INTO webhook_events (event_id, event, source, room_sid, room_name, participant_sid, user_id,
+                            created_at, received_at, status, attempts, replayed_at, payload)
+VALUES (:event_id, 'participant_left', 'livekit', 'RM_1', 'quran-98', 'PA_1', '5',
+        '2026-11-23 14:30:00', '2026-11-23 14:30:01', :status, :attempts,
+        :replayed_at, :payload)
+"""
+"""As the older version stores it."""
+
+
+def an_older_database(fresh_url: str, engine: Engine, *, applied: int = 3) -> Config:
+    """At the migration before the last one, with so many applied events, a failed one and two that
+    wait, of which a replay put one back."""
+    config = Config()
+    config.set_main_option("script_location", str(schema.MIGRATIONS))
+    config.attributes["database_url"] = fresh_url
+    command.upgrade(config, "0011")
+    states: list[tuple[str, str, int, str | None]]
+    states = [(f"EV_{n}", "applied", 1, None) for n in range(applied)]
+    states += [("EV_failed", "failed", 2, None), ("EV_new", "pending", 0, None)]
+    states += [("EV_again", "pending", 2, "2026-11-23 15:00:00")]
+    with db.writing(engine) as conn:
+        for event_id, status, attempts, replayed_at in states:
+            values = {"event_id": event_id, "status": status, "attempts": attempts}
+            payload = json.dumps(old_payload(event_id))
+            conn.execute(text(OLD_EVENT), values | {"replayed_at": replayed_at, "payload": payload})
+    return config
+
+
+def old_payload(event_id: str) -> dict[str, Any]:
+    return events.redact(webhook(left(event_id=event_id, name="Aisha")))
+
+
+def whole_payload(row: Row[Any]) -> Any:
+    return short_payload.restored(row.payload, row._mapping)
+
+
+def stored(engine: Engine) -> dict[str, Any]:
+    """The payloads as they stand in the table, by event."""
+    with db.reading(engine) as conn:
+        rows = conn.execute(text("SELECT event_id, payload FROM webhook_events")).all()
+    return {
+        row.event_id: json.loads(row.payload) if isinstance(row.payload, str) else row.payload
+        for row in rows
+    }
+
+
+def test_payloads_are_made_short_and_pending_ones_are_left_to_the_older_version(
+    fresh_url: str, engine: Engine
+) -> None:
+    an_older_database(fresh_url, engine)
+    schema.upgrade(fresh_url)
+    found = stored(engine)
+    waiting = {"EV_new", "EV_again"}
+    assert {name for name, payload in found.items() if "event" in payload} == waiting
+    assert all(found[name] == old_payload(name) for name in waiting)
+    with db.reading(engine) as conn:
+        rows = conn.execute(select(webhook_events)).all()
+    assert {row.event_id: whole_payload(row) for row in rows} == {
+        name: old_payload(name) for name in found
+    }
+
+
+def test_what_it_made_short_is_whole_again_when_it_is_taken_back(
+    fresh_url: str, engine: Engine
+) -> None:
+    config = an_older_database(fresh_url, engine)
+    with db.reading(engine) as conn:
+        before = conn.execute(text("SELECT * FROM webhook_events ORDER BY id")).all()
+    command.upgrade(config, "0012")
+    with db.writing(engine) as conn:
+        assert webhook_event.adopt(conn, limit=10) == 2
+        replay.put_back(conn, [1, 4], now=build.at("16:00"))
+    command.downgrade(config, "0011")
+    with db.reading(engine) as conn:
+        after = conn.execute(text("SELECT * FROM webhook_events ORDER BY id")).all()
+    assert stored(engine) == {row.event_id: old_payload(row.event_id) for row in before}
+    states = {row.event_id: (row.status, row.attempts) for row in after}
+    assert states == {
+        "EV_0": ("pending", 0),
+        "EV_1": ("applied", 1),
+        "EV_2": ("applied", 1),
+        "EV_failed": ("pending", 2),
+        "EV_new": ("pending", 0),
+        "EV_again": ("pending", 2),
+    }
+    waiting = {"EV_0", "EV_failed", "EV_again"}
+    assert {row.event_id for row in after if row.replayed_at is not None} == waiting
+
+
+def test_a_migration_that_was_stopped_half_way_goes_on(fresh_url: str, engine: Engine) -> None:
+    """As it is left by a kill: a table, some indexes, an index that is not named yet, payloads."""
+    config = an_older_database(fresh_url, engine, applied=7)
+    command.upgrade(config, "0012")
+    expected, payloads = described(engine), stored(engine)
+    postgresql = engine.dialect.name == "postgresql"
+    with db.writing(engine) as conn:
+        conn.execute(text("UPDATE alembic_version SET version_num = '0011'"))
+        conn.execute(text("DROP INDEX webhook_events_by_time"))
+        conn.execute(text("DROP INDEX webhook_events_by_room"))
+        conn.execute(text("CREATE INDEX webhook_events_by_room ON webhook_events (room_sid, id)"))
+        if postgresql:
+            conn.execute(
+                text("CREATE INDEX webhook_events_by_time_0012 ON webhook_events (event_id)")
+            )
+        whole = text("UPDATE webhook_events SET payload = :payload WHERE event_id = 'EV_6'")
+        conn.execute(whole, {"payload": json.dumps(old_payload("EV_6"))})
+    schema.upgrade(fresh_url)
+    assert (described(engine), stored(engine)) == (expected, payloads)
+
+
+@pytest.mark.parametrize("fresh_url", ["postgresql"], indirect=True)
+def test_events_come_in_and_a_person_is_erased_while_it_runs(
+    fresh_url: str, engine: Engine
+) -> None:
+    """It waits for the rows that an erasure of the older version holds, and keeps its word."""
+    config = an_older_database(fresh_url, engine)
+    erased = old_payload("EV_1")
+    del erased["participant"]["name"]
+    erased["participant"]["identity"] = "erased-1"
+    rewritten = text(
+        "UPDATE webhook_events SET user_id = 'erased-1', payload = :payload WHERE event_id = 'EV_1'"
+    )
+    with aside(lambda: command.upgrade(config, "0012")) as migrated:
+        with db.writing(engine) as conn:
+            conn.execute(rewritten, {"payload": json.dumps(erased)})
+            wait_for(lambda: migrated.done() or waits_for_a_lock(engine))
+            values = {"event_id": "EV_late", "status": "pending", "attempts": 0}
+            payload = json.dumps(old_payload("EV_late"))
+            late = values | {"replayed_at": None, "payload": payload}
+            with db.writing(engine) as other:
+                other.execute(text(OLD_EVENT), late)
+        migrated.result(60)
+    with db.reading(engine) as conn:
+        rows = conn.execute(select(webhook_events)).all()
+    payloads = {row.event_id: whole_payload(row) for row in rows}
+    assert payloads["EV_1"] == erased
+    assert payloads["EV_late"] == old_payload("EV_late")
+
+
+def waits_for_a_lock(engine: Engine) -> bool:
+    with db.reading(engine) as conn:
+        waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+        return bool(conn.execute(waiting).scalar_one())
 
 
 def test_the_release_command_migrates_the_database_of_the_environment(tmp_path: Path) -> None:

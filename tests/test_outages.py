@@ -15,7 +15,7 @@ from werkzeug.test import TestResponse
 
 from models.settings.settings import Settings
 from models.storage import db
-from models.tables.webhook_event import webhook_events
+from models.tables.webhook_event import LEDGER, STATUS
 from tests import build, faults
 from tests.doors import drain
 from tests.faults import until
@@ -73,9 +73,9 @@ class Deployment:
         return told.get("join_count") if told else None
 
     def applied(self) -> int:
-        statement = select(func.count()).where(webhook_events.c.status == "applied")
+        statement = select(func.count()).select_from(LEDGER).where(STATUS == "applied")
         with db.reading(self.worker.engine) as conn:
-            return conn.execute(statement.select_from(webhook_events)).scalar_one()
+            return conn.execute(statement).scalar_one()
 
     def drained(self) -> bool:
         """A worker's tries, until the inbox and the spool are empty."""
@@ -210,7 +210,7 @@ def test_an_unreadable_webhook_is_remembered_over_an_outage(here: Deployment) ->
         here.postgres.start()
     until(here.drained)
     with db.reading(here.worker.engine) as conn:
-        statuses = conn.execute(select(webhook_events.c.status)).scalars().all()
+        statuses = conn.execute(select(STATUS).select_from(LEDGER)).scalars().all()
     assert sorted(statuses) == ["applied", "unreadable"]
 
 

@@ -24,7 +24,7 @@ from models.ledger.filters import Filters
 from models.settings.settings import Settings
 from models.storage import db
 from models.tables.revision import revisions
-from models.tables.webhook_event import webhook_events
+from models.tables.webhook_event import LEDGER, STATUS, webhook_events
 from tests.build import joined, left, room_finished, room_started, webhook
 from tests.doors import (
     Rollcall,
@@ -67,7 +67,7 @@ def mark(rollcall: Rollcall, **changes: Any) -> None:
 
 def count(rollcall: Rollcall, status: str) -> int:
     with db.reading(rollcall.backend.engine) as conn:
-        counted = select(func.count()).where(webhook_events.c.status == status)
+        counted = select(func.count()).select_from(LEDGER).where(STATUS.in_([status]))
         return conn.execute(counted).scalar_one()
 
 

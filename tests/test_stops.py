@@ -26,7 +26,7 @@ from models.domain.json_fields import EPOCH
 from models.settings.settings import Settings
 from models.storage import db
 from models.tables import cycle, webhook_event
-from models.tables.webhook_event import webhook_events
+from models.tables.webhook_event import LEDGER, STATUS, webhook_events
 from tests import build
 from tests.build import KEY, SECRET
 from tests.chaos import truth
@@ -158,9 +158,9 @@ def test_a_killed_worker_s_batch_is_applied_by_the_next_one(
     env = environment(settings, tmp_path, LOG_LEVEL="warning")
 
     def applied() -> int:
-        statement = select(func.count()).where(webhook_events.c.status == "applied")
+        statement = select(func.count()).select_from(LEDGER).where(STATUS == "applied")
         with db.reading(backend.engine) as conn:
-            return conn.execute(statement.select_from(webhook_events)).scalar_one()
+            return conn.execute(statement).scalar_one()
 
     with running("worker.schedule", env):
         with running("worker", env) as worker:

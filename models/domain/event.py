@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -88,6 +88,19 @@ class Event:
     correction: Correction | None = None
 
 
+class Known(NamedTuple):
+    """The fields of a webhook's event that the ledger has in columns: each is read once."""
+
+    event_id: str
+    event: str
+    created_at: datetime
+    source: Source
+    room_sid: str | None
+    room_name: str | None
+    participant_sid: str | None
+    user_id: str | None
+
+
 def parse(body: bytes) -> dict[str, Any]:
     """The JSON object in `body`, NUL replaced by U+FFFD; Unreadable when it is none.
 
@@ -162,21 +175,37 @@ def _read_webhook(payload: dict[str, Any], source: Source) -> Event:
         required(participant, "participant", "sid", "identity")
     if kind in PARTICIPANT_EVENTS | ROOM_EVENTS:
         required(room, "room", "sid", "name")
-    permission = nested(participant, "permission")
-    return Event(
+    known = Known(
         event_id=identifier(payload, "id"),
         event=kind,
         created_at=instant(payload, seconds="createdAt") or missing("createdAt"),
         source=source,
         room_sid=optional(room, "sid"),
         room_name=optional(room, "name"),
-        room_created_at=instant(room, seconds="creationTime", millis="creationTimeMs"),
-        named_session=_named_session(room),
         participant_sid=optional(participant, "sid"),
         user_id=optional(participant, "identity"),
+    )
+    return read_rest(payload, known)
+
+
+def read_rest(payload: dict[str, Any], known: Known) -> Event:
+    """The event of a webhook of which `known` was read already, and checked: the payload has the
+    rest. Raises Unreadable."""
+    room, participant = nested(payload, "room"), nested(payload, "participant")
+    return Event(
+        event_id=known.event_id,
+        event=known.event,
+        created_at=known.created_at,
+        source=known.source,
+        room_sid=known.room_sid,
+        room_name=known.room_name,
+        room_created_at=instant(room, seconds="creationTime", millis="creationTimeMs"),
+        named_session=_named_session(room),
+        participant_sid=known.participant_sid,
+        user_id=known.user_id,
         name=optional(participant, "name", limit=None),
         kind=enum(participant, "kind", KINDS) or STANDARD,
-        hidden=_hidden(permission, source),
+        hidden=_hidden(nested(participant, "permission"), known.source),
         joined_at=instant(participant, seconds="joinedAt", millis="joinedAtMs"),
         disconnect_reason=enum(participant, "disconnectReason", DISCONNECT_REASONS),
         room_end_reason=enum(payload, "roomEndReason", ROOM_END_REASONS),

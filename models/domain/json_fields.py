@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 MAX_ID_BYTES = 256
@@ -16,6 +17,9 @@ MAX_SESSION_ID_BYTES = MAX_ID_BYTES + len("@YYYY-MM-DD")  # made on the spot for
 MAX_NAME_LENGTH = 256
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 END_OF_TIME = datetime(3000, 1, 1, tzinfo=UTC)
+
+INSTANTS = 10_000
+"""That are kept: all events of a room carry its creation, and a leave the moment of its join."""
 
 _INTEGER = re.compile(r"-?[0-9]{1,19}")
 
@@ -104,6 +108,7 @@ def _integer(payload: dict[str, Any], word: str) -> int:
     return value
 
 
+@lru_cache(INSTANTS)
 def _in_range(word: str, micros: int) -> datetime:
     if not 0 < micros < (END_OF_TIME - EPOCH) // timedelta(microseconds=1):
         raise Unreadable(f"{word} is out of range")

@@ -7,9 +7,11 @@ sortable word of who says so, when that was said and the event's id. No I/O here
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from operator import attrgetter
+from typing import Any, TypeVar
 
 from models.domain.corrections import Correction
 from models.domain.event import (
@@ -28,6 +30,16 @@ from models.domain.json_fields import EPOCH
 
 ONE_MICROSECOND = timedelta(microseconds=1)
 
+Fact = TypeVar("Fact", Room, Cycle)
+FIELDS = {
+    kind: (names, attrgetter(*names))
+    for kind in (Room, Cycle)
+    for names in [tuple(each.name for each in fields(kind))]
+}
+
+EMPTY = Cycle(cycle_id="", user_id="")
+"""Where a cycle begins."""
+
 MOVED_AFTER = timedelta(minutes=1)
 """A joined that is sent so long after its `joinedAt` tells of somebody who was moved from another
 room, and joined this one when it was sent."""
@@ -43,10 +55,15 @@ def merge(cycle: Cycle | None, event: Event) -> Cycle:
     """
     if event.event in (CLIENT_JOINED, CLIENT_LEFT):
         return _merge_client(cycle or _provisional(event), event)
-    cycle = cycle or _empty(event)
+    user_id = event.user_id or ""
     # The ids never differ between a sid's events; the least keeps even nonsense order-blind.
-    changes: dict[str, Any] = {
-        "user_id": min(cycle.user_id, event.user_id or cycle.user_id),
+    changes: dict[str, Any] = (
+        {"cycle_id": event.participant_sid or "", "user_id": user_id}
+        if cycle is None
+        else {"user_id": min(cycle.user_id, user_id or cycle.user_id)}
+    )
+    cycle = cycle or EMPTY
+    changes |= {
         "room_sid": _least(cycle.room_sid, event.room_sid),
         "room_name": _least(cycle.room_name, event.room_name),
         "hidden": _always(cycle.hidden, event.hidden),
@@ -60,7 +77,7 @@ def merge(cycle: Cycle | None, event: Event) -> Cycle:
         changes |= _joined(cycle, event, rank) | _named(cycle, event, rank)
         if event.event == LEFT:
             changes |= _left(cycle, event, rank)
-    return replace(cycle, **changes)  # once: it costs as much as all the rest, 7 us
+    return _with(cycle, changes)  # once: it costs as much as all the rest, 4 us
 
 
 def merge_room(room: Room | None, event: Event) -> Room:
@@ -72,24 +89,34 @@ def merge_room(room: Room | None, event: Event) -> Room:
     created_at = event.room_created_at or event.created_at
     sid, name = event.room_sid or "", event.room_name or ""
     room = room or Room(sid=sid, name=name, created_at=created_at, last_event_at=event.created_at)
-    named_rank = _rank(event)[1:] if event.named_session else ""
-    names = named_rank and (not room.named_rank or named_rank < room.named_rank)
-    starts = {*room.starts, event.created_at} if event.event == ROOM_STARTED else room.starts
-    finished = event.created_at if event.event == ROOM_FINISHED else None
-    ends = finished is not None and _rank(event) > room.end_rank
-    return replace(
-        room,
-        name=min(room.name, name),
-        created_at=min(room.created_at, created_at),
-        last_event_at=max(room.last_event_at, event.created_at),
-        starts=tuple(sorted(starts)[-MOST_STARTS:]),
-        started_at=_latest(room.started_at, max(starts, default=None)),
-        finished_at=_latest(room.finished_at, finished),
-        end_reason=event.room_end_reason if ends else room.end_reason,
-        end_rank=_rank(event) if ends else room.end_rank,
-        named_session=event.named_session if names else room.named_session,
-        named_rank=named_rank if names else room.named_rank,
-    )
+    changes: dict[str, Any] = {
+        "name": min(room.name, name),
+        "created_at": min(room.created_at, created_at),
+        "last_event_at": max(room.last_event_at, event.created_at),
+    }
+    if event.event == ROOM_STARTED:
+        starts = {*room.starts, event.created_at}
+        changes["starts"] = tuple(sorted(starts)[-MOST_STARTS:])
+        changes["started_at"] = _latest(room.started_at, max(starts))
+    if event.event == ROOM_FINISHED:
+        changes |= _finished(room, event)
+    return _with(room, changes | _naming(room, event))
+
+
+def _finished(room: Room, event: Event) -> dict[str, Any]:
+    changes: dict[str, Any] = {"finished_at": _latest(room.finished_at, event.created_at)}
+    if (rank := _rank(event)) > room.end_rank:
+        changes |= {"end_reason": event.room_end_reason, "end_rank": rank}
+    return changes
+
+
+def _naming(room: Room, event: Event) -> dict[str, Any]:
+    if not event.named_session:
+        return {}
+    rank = _rank(event)[1:]
+    if room.named_rank and rank >= room.named_rank:
+        return {}
+    return {"named_session": event.named_session, "named_rank": rank}
 
 
 def merge_correction(correction: Correction | None, event: Event) -> Correction:
@@ -102,19 +129,17 @@ def merge_correction(correction: Correction | None, event: Event) -> Correction:
     return min(undone or versions, key=lambda each: (each.undone_at or EPOCH, each.undone_by or ""))
 
 
+def _with(fact: Fact, changes: dict[str, Any]) -> Fact:
+    """As dataclasses.replace, which takes twice as long: it hands over each field by its name."""
+    names, values = FIELDS[type(fact)]
+    kind: Callable[..., Fact] = type(fact)
+    return kind(*map(changes.get, names, values(fact)))
+
+
 def _rank(event: Event) -> str:
     """Who says so, when, and the event's id, as a word that sorts in that order."""
     micros = (event.created_at - EPOCH) // ONE_MICROSECOND
     return f"{LEVELS[event.source]}{micros:020d}{event.event_id}"
-
-
-def _empty(event: Event) -> Cycle:
-    return Cycle(
-        cycle_id=event.participant_sid or "",
-        user_id=event.user_id or "",
-        room_sid=event.room_sid,
-        room_name=event.room_name,
-    )
 
 
 def _provisional(event: Event) -> Cycle:

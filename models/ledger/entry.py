@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, func
 
 from models.domain import counting
 from models.domain.facts import Cycle, Room, Rules, Source
@@ -15,8 +15,9 @@ from models.ledger import filters
 from models.ledger.filters import Cursor, Filters
 from models.lookup import named_room
 from models.lookup.named_room import NamedRoom
-from models.tables import cycle, room
-from models.tables.webhook_event import webhook_events
+from models.tables import cycle, room, short_payload
+from models.tables.pending_event import pending_events
+from models.tables.webhook_event import ATTEMPTS, STATUS, webhook_events
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +55,13 @@ class Entry:
         return self.participant_sid or self.visit
 
 
+DERIVED = {
+    "status": STATUS,
+    "attempts": ATTEMPTS,
+    "replayed_at": func.coalesce(pending_events.c.replayed_at, webhook_events.c.replayed_at),
+}
 COLUMNS = tuple(
-    webhook_events.c[field.name]
+    DERIVED.get(field.name, webhook_events.c[field.name]).label(field.name)
     for field in fields(Entry)
     if field.name not in ("received_at", "id")
 )
@@ -92,8 +98,8 @@ def find(
     row = conn.execute(statement).first()
     if row is None:
         return None
-    values = dict(row._mapping)
-    payload = values.pop("payload")
+    payload = short_payload.restored(row.payload, row._mapping)
+    values = {name: value for name, value in row._mapping.items() if name != "payload"}
     return _at_home(conn, [Entry(**values)], rules)[0], payload
 
 

@@ -25,7 +25,6 @@ from sqlalchemy import (
     update,
 )
 
-from models.domain import event as events
 from models.domain import merge
 from models.domain.event import Event
 from models.domain.facts import Cycle, Person
@@ -34,10 +33,10 @@ from models.ledger.identities import Identity
 from models.storage import bulk, db
 from models.storage.bulk import chunks
 from models.storage.db import Key, among, metadata
-from models.tables import cycle, session, session_people
+from models.tables import cycle, session, session_people, webhook_event
 from models.tables.cycle import cycles
 from models.tables.session import sessions
-from models.tables.webhook_event import webhook_events
+from models.tables.webhook_event import TOLD, webhook_events
 
 erasures = Table(
     "erasures",
@@ -123,7 +122,7 @@ def cycles_of(conn: Connection, user_id: str) -> list[Cycle]:
     known = {row["cycle_id"]: cycle.read(row) for row in folded.mappings()}
     unfolded = ~select(1).where(cycles.c.cycle_id == TELLS_OF).exists()
     theirs = (webhook_events.c.user_id == user_id) & TELLS_OF.is_not(None) & unfolded
-    for row in conn.execute(select(webhook_events, TELLS_OF.label("cycle_id")).where(theirs)):
+    for row in conn.execute(select(TELLS_OF.label("cycle_id"), *TOLD).where(theirs)):
         known[row.cycle_id] = _told(known.get(row.cycle_id), row)
     return list(known.values())
 
@@ -215,7 +214,7 @@ def rename_expected(conn: Connection, session_id: str, user_id: str, pseudonym: 
 def _told(before: Cycle | None, row: Row[Any]) -> Cycle:
     """The cycle with one more of its events. Of one that can't be read, what its row says."""
     try:
-        return merge.merge(before, events.read(row.payload, row.source))
+        return merge.merge(before, webhook_event.told(row).read())
     except Unreadable:
         return before or Cycle(
             row.cycle_id,
@@ -240,5 +239,7 @@ def _rewritten(payload: dict[str, Any] | None, pseudonym: str) -> dict[str, Any]
     participant = kept.get("participant")
     if isinstance(participant, dict):
         nameless = {word: value for word, value in participant.items() if word != "name"}
-        kept["participant"] = nameless | {"identity": pseudonym}
+        if "identity" in nameless:  # a short payload has it in the column
+            nameless["identity"] = pseudonym
+        kept["participant"] = nameless
     return kept

@@ -1,7 +1,8 @@
 """Filters: which events of the ledger an operator means, read in pages by cursor.
 
-Each filter has an index in the order of reading (`webhook_event.AGE`), so that a page costs the
-same however long the ledger is and however deep the page.
+Each filter has an index in the order of reading, so that a page costs the same however long the
+ledger is and however deep the page. Joins and leaves are nearly all that there is: their index is
+the one by time.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Select,
+    TextClause,
     bindparam,
     false,
     literal,
@@ -25,14 +27,14 @@ from sqlalchemy import (
 )
 
 from models.domain import ownership
-from models.domain.event import CORRECTION_EVENTS
+from models.domain.event import CORRECTION_EVENTS, JOINED, LEFT
 from models.domain.facts import Rules
 from models.domain.json_fields import EPOCH
 from models.lookup import reach as reaching
 from models.lookup import session_facts
 from models.lookup.meetings import Facts
 from models.storage.db import Instant, RowId, among
-from models.tables.webhook_event import webhook_events
+from models.tables.webhook_event import IS_PENDING, IS_RARE, LEDGER, webhook_events
 
 ONE_MICROSECOND = timedelta(microseconds=1)
 CURSOR = re.compile(r"[0-9]{1,16}-[0-9]{1,18}")
@@ -115,20 +117,20 @@ def _matching(
     *columns: ColumnElement[Any],
     only: ColumnElement[bool] | None = None,
 ) -> Select[Any]:
-    """The matching rows with `received_at`, `id` and these columns, in no order."""
+    """The matching rows of LEDGER with `received_at`, `id` and these columns, in no order."""
     wanted = [webhook_events.c.received_at, webhook_events.c.id, *columns]
     conditions = [*_conditions(filters), *(() if only is None else (only,))]
+    matching = select(*wanted).select_from(LEDGER).where(*conditions)
     if filters.session_id is None:
-        return select(*wanted).where(*conditions)
+        return matching
     facts = session_facts.facts(conn, filters.session_id, rules=filters.rules)
     if facts is None:
-        return select(*wanted).where(false())
-    in_rooms = select(*wanted).where(_in_rooms(conn, facts, filters.rules), *conditions)
-    manual = reaching.manual_joins(conn, facts.reach)
-    by_hand = select(*wanted).where(webhook_events.c.visit.in_(manual), *conditions)
+        return matching.where(false())
+    in_rooms = matching.where(_in_rooms(conn, facts, filters.rules))
+    by_hand = matching.where(webhook_events.c.visit.in_(reaching.manual_joins(conn, facts.reach)))
     is_correction = webhook_events.c.event.in_(sorted(CORRECTION_EVENTS))
     own = webhook_events.c.session_id == filters.session_id
-    corrections = select(*wanted).where(is_correction, own, *conditions)
+    corrections = matching.where(is_correction, IS_RARE, own)
     # Materialized: a planner that hoped to meet them on the way through the whole ledger by time
     # would be right for a session of today only.
     of_session = (
@@ -149,14 +151,13 @@ def _in_rooms(conn: Connection, facts: Facts, rules: Rules) -> ColumnElement[boo
     return among(conn, column.room_name, reach.names) & column.room_sid.is_not(None) & in_time
 
 
-def _conditions(filters: Filters) -> list[ColumnElement[bool]]:
+def _conditions(filters: Filters) -> list[ColumnElement[bool] | TextClause]:
     column = webhook_events.c
-    found: list[ColumnElement[bool]] = []
+    found: list[ColumnElement[bool] | TextClause] = []
     if filters.status is not None:
-        # Written out, not bound: only so can a partial index be found to hold.
-        found.append(column.status == bindparam(None, filters.status, literal_execute=True))
-        if filters.status != "applied":
-            found.append(column.status != literal_column("'applied'"))
+        found += _of_status(filters.status)
+    if filters.event is not None and filters.event not in (JOINED, LEFT):
+        found.append(IS_RARE)
     for equal, value in (
         (column.event, filters.event),
         (column.room_name, filters.room_name),
@@ -171,6 +172,16 @@ def _conditions(filters: Filters) -> list[ColumnElement[bool]]:
     if filters.event_ids is not None:
         found.append(column.event_id.in_(filters.event_ids))
     return found
+
+
+def _of_status(status: str) -> list[ColumnElement[bool]]:
+    """Written out, not bound: only so can a partial index be found to hold."""
+    if status == "pending":
+        return [IS_PENDING]
+    column = webhook_events.c.status
+    equal = column == bindparam(None, status, literal_execute=True)
+    rare = [] if status == "applied" else [column != literal_column("'applied'")]
+    return [equal, *rare, ~IS_PENDING]
 
 
 def _value(cursor: Cursor) -> Any:

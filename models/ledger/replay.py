@@ -6,18 +6,21 @@ from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime
 
-from sqlalchemy import Connection, bindparam, case, func, select, update
+from sqlalchemy import Connection, and_, bindparam, func, literal, select
 
 from models.ledger import filters
 from models.ledger.filters import Cursor, Filters
-from models.tables.webhook_event import webhook_events
+from models.storage.db import Instant, insert
+from models.tables.pending_event import pending_events
+from models.tables.webhook_event import IS_PENDING, LEDGER, STATUS, webhook_events
 
 REPLAYABLE = ("applied", "ignored", "failed")
 """What is pending is on its way already, and of the unreadable nothing was kept."""
 
-IS_REPLAYABLE = webhook_events.c.status.in_(
+HAS_STATUS = webhook_events.c.status.in_(
     [bindparam(None, status, literal_execute=True) for status in REPLAYABLE]
 )
+IS_REPLAYABLE = and_(HAS_STATUS, ~IS_PENDING)
 
 
 def replayable(
@@ -38,22 +41,26 @@ def count(
 
 
 def put_back(conn: Connection, ids: Iterable[int], *, now: datetime) -> int:
-    """Have these applied, ignored or failed rows taken again; how many will be.
+    """Have these applied, ignored or failed events taken again; how many will be.
 
     The last attempt of one that was applied is made again, not one more: to replay what was
     applied leaves even its counter as it was. `replayed_at` is `now` until they are.
     """
-    done_with = webhook_events.c.status.in_(("applied", "ignored"))
-    attempts = webhook_events.c.attempts - case((done_with, 1), else_=0)
-    statement = update(webhook_events).where(
-        webhook_events.c.id.in_(list(ids)), webhook_events.c.status.in_(REPLAYABLE)
+    columns = webhook_events.c
+    rows = (
+        select(columns.id, columns.room_name, columns.received_at, literal(now, Instant))
+        .where(columns.id.in_(list(ids)), HAS_STATUS)
+        .order_by(columns.id)
+        .with_for_update(key_share=True, read=True)  # a prune then leaves them, or was before
     )
-    changed = statement.values(status="pending", attempts=attempts, replayed_at=now)
-    return conn.execute(changed).rowcount
+    names = ["id", "room_name", "received_at", "replayed_at"]
+    statement = insert(conn, pending_events).from_select(names, rows).on_conflict_do_nothing()
+    return len(conn.execute(statement.returning(pending_events.c.id)).all())
 
 
 def statuses(conn: Connection, ids: Iterable[int]) -> Counter[str]:
-    """How many of these rows have which status."""
-    statement = select(webhook_events.c.status, func.count()).group_by(webhook_events.c.status)
+    """How many of these events have which status."""
+    status = STATUS.label("status")
+    statement = select(status, func.count()).select_from(LEDGER).group_by(status)
     rows = conn.execute(statement.where(webhook_events.c.id.in_(list(ids))))
     return Counter(dict(rows.all()))

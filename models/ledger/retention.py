@@ -4,11 +4,22 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import Column, ColumnElement, Connection, Integer, Table, delete, func, select
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Integer,
+    Table,
+    delete,
+    exists,
+    func,
+    select,
+)
 
 from models.ledger.filters import Cursor
 from models.storage.db import Instant, insert, metadata
-from models.tables.webhook_event import webhook_events
+from models.tables.pending_event import pending_events
+from models.tables.webhook_event import DONE_WITH, webhook_events
 
 retention = Table(
     "retention",
@@ -16,9 +27,6 @@ retention = Table(
     Column("id", Integer, primary_key=True, autoincrement=False),
     Column("pruned_before", Instant, nullable=False),
 )
-
-DONE_WITH = ("applied", "ignored")
-"""What waits or failed is still somebody's to look after, whatever its age."""
 
 
 def watermark(conn: Connection) -> datetime | None:
@@ -55,9 +63,11 @@ def prune(
 
 
 def _aged(before: datetime) -> tuple[ColumnElement[bool], ...]:
+    """What waits or failed is still somebody's to look after, whatever its age."""
     column = webhook_events.c
     return (
         column.status.in_(DONE_WITH),
+        ~exists().where(pending_events.c.id == column.id),
         column.received_at < before,
         func.coalesce(column.created_at, column.received_at) < before,
     )

@@ -7,14 +7,14 @@ from contextlib import suppress
 from pathlib import Path
 
 from alembic import context
-from sqlalchemy import Engine
+from sqlalchemy import Engine, event
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from models.ledger import erasure, retention  # noqa: F401  (their tables)
 from models.settings.settings import Settings, load_or_exit
 from models.storage import reasons, suitability
-from models.storage.db import metadata, writing
+from models.storage.db import limit_lock_waits, metadata
 from models.storage.engine import make_engine
 from models.storage.standby import Standby
 from models.tables import cycle, delivery, room, session, webhook_event  # noqa: F401  (their tables)
@@ -59,9 +59,19 @@ def _check_standby(primary: Engine, settings: Settings) -> None:
 
 
 def _migrate(engine: Engine) -> None:
-    with writing(engine) as conn:
+    """Each migration commits by itself: one of them works in batches, while events come in."""
+    with engine.connect() as conn:
         batch = conn.dialect.name == "sqlite"
-        context.configure(connection=conn, target_metadata=metadata, render_as_batch=batch)
+        conn.execution_options(
+            **({"writes": True} if batch else {"isolation_level": "READ COMMITTED"})
+        )
+        event.listen(conn, "begin", limit_lock_waits)
+        context.configure(
+            connection=conn,
+            target_metadata=metadata,
+            render_as_batch=batch,
+            transaction_per_migration=True,
+        )
         with context.begin_transaction():
             context.run_migrations()
 

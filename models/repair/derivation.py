@@ -13,7 +13,6 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, Select, select
 
 from models.domain import correction_payload, merge
-from models.domain import event as events
 from models.domain.corrections import Correction
 from models.domain.event import CORRECTED, Event
 from models.domain.facts import Cycle, Room, Rules
@@ -22,11 +21,18 @@ from models.ledger.erasure import TELLS_OF, disguised, erasures
 from models.lookup import reach as reaching
 from models.lookup import session_facts
 from models.storage.bulk import chunks
-from models.tables import correction
+from models.tables import correction, webhook_event
 from models.tables.correction import corrections
 from models.tables.cycle import cycles
 from models.tables.room import rooms
-from models.tables.webhook_event import webhook_events
+from models.tables.webhook_event import (
+    IS_PENDING,
+    IS_RARE,
+    LEDGER,
+    STATUS,
+    TOLD,
+    webhook_events,
+)
 
 CHUNK = 500
 ROOMS = 50
@@ -70,7 +76,7 @@ class Derived:
     def add(self, row: Row[*tuple[Any, ...]]) -> None:
         """Fold one event of the ledger."""
         try:
-            event = events.read(row.payload, row.source)
+            event = webhook_event.told(row).read()
         except Unreadable:
             if row.status == "applied":
                 self.unreadable.append(row.event_id)
@@ -198,7 +204,7 @@ def _lost_corrections() -> Select[Any]:
     """By their first events, whose ids are theirs."""
     column = webhook_events.c.event_id
     known = select(1).where(corrections.c.id == column).exists()
-    return _applied(column).where(~known, webhook_events.c.event == CORRECTED)
+    return _applied(column).where(~known, webhook_events.c.event == CORRECTED, IS_RARE)
 
 
 def _event_ids(correction_ids: Iterable[str]) -> list[str]:
@@ -209,18 +215,18 @@ def _event_ids(correction_ids: Iterable[str]) -> list[str]:
 
 
 def _applied(column: ColumnElement[Any]) -> Select[Any]:
-    applied = webhook_events.c.status == "applied"
-    return select(column).where(applied, column.is_not(None)).distinct()
+    applied = (webhook_events.c.status == "applied") & ~IS_PENDING
+    return select(column).select_from(LEDGER).where(applied, column.is_not(None)).distinct()
 
 
 def _fold(conn: Connection, derived: Derived, condition: ColumnElement[bool]) -> None:
     """Fold the events for which the condition holds, a few at a time."""
     column = webhook_events.c
-    wanted = (column.id, column.event_id, column.source, column.status, column.user_id)
+    status = STATUS.label("status")
     statement = (
-        select(*wanted, column.payload, erasures.c.pseudonym)
-        .join_from(webhook_events, erasures, erasures.c.cycle_id == TELLS_OF, isouter=True)
-        .where(condition, column.status.in_(COUNTED))
+        select(column.id, status, erasures.c.pseudonym, *TOLD)
+        .select_from(LEDGER.outerjoin(erasures, erasures.c.cycle_id == TELLS_OF))
+        .where(condition, STATUS.in_(COUNTED))
         .execution_options(yield_per=CHUNK)
     )
     for row in conn.execute(statement):

@@ -42,16 +42,31 @@ def missing(conn: Connection, key: Column[Any], values: Iterable[str]) -> list[s
     return [value for value in wanted if value not in there]
 
 
-def insert_missing(conn: Connection, table: Table, rows: Sequence[Row], *, key: str) -> set[str]:
+def insert_missing(
+    conn: Connection,
+    table: Table,
+    rows: Sequence[Row],
+    *,
+    key: str,
+    noted: Table | None = None,
+) -> set[str]:
     """Insert the rows whose `key` (a unique column) is not there yet, in the order given; the keys
     of those that were inserted.
 
-    Transactions that all insert in the order of the keys never wait for each other in a circle.
+    Each of those gets a row in `noted` too, whose columns are some of the table's: on PostgreSQL in
+    the same statement. Transactions that all insert in the order of the keys never wait for each
+    other in a circle.
     """
     if not rows:
         return set()
-    statement = _missing(table, tuple(rows[0]), is_sqlite(conn), key)
-    return set(conn.execute(statement, _parameters(conn, rows)).scalars())
+    on_sqlite = is_sqlite(conn)
+    statement = _missing(table, tuple(rows[0]), on_sqlite, key, noted)
+    inserted = conn.execute(statement, _parameters(conn, rows)).all()
+    if on_sqlite and noted is not None and inserted:
+        names = [column.name for column in noted.c]
+        notes = [{name: getattr(row, name) for name in names} for row in inserted]
+        conn.execute(sqlite.insert(noted), notes)
+    return {getattr(row, key) for row in inserted}
 
 
 def upsert(
@@ -67,9 +82,20 @@ def upsert(
 
 
 @cache
-def _missing(table: Table, names: tuple[str, ...], on_sqlite: bool, key: str) -> Any:
+def _missing(
+    table: Table, names: tuple[str, ...], on_sqlite: bool, key: str, noted: Table | None
+) -> Any:
     statement = _insert(table, names, on_sqlite).on_conflict_do_nothing(index_elements=[key])
-    return statement.returning(table.c[key])
+    if noted is None:
+        return statement.returning(table.c[key])
+    columns = [table.c[column.name] for column in noted.c]
+    returning = statement.returning(table.c[key], *columns)
+    if on_sqlite:
+        return returning
+    inserted = returning.cte("inserted")
+    notes = select(*(inserted.c[column.name] for column in columns))
+    into = postgresql.insert(noted).from_select([column.name for column in columns], notes)
+    return select(inserted.c[key]).add_cte(into.cte("noted"))
 
 
 @cache

@@ -62,6 +62,10 @@ class Instant(TypeDecorator[datetime]):
     impl = DateTime(timezone=True)
     cache_ok = True
 
+    def result_processor(self, dialect: Dialect, coltype: object) -> Any:
+        """None on PostgreSQL: its driver's instants are as they should be."""
+        return super().result_processor(dialect, coltype) if dialect.name == "sqlite" else None
+
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         if value is None or dialect.name != "sqlite":
             return value
@@ -118,7 +122,7 @@ def writing(engine: Engine) -> Iterator[Connection]:
         else:
             conn.execution_options(isolation_level="READ COMMITTED")
         with conn.begin():
-            _limit_lock_waits(conn)
+            limit_lock_waits(conn)
             yield conn
 
 
@@ -191,18 +195,20 @@ def lock(conn: Connection, words: Iterable[str], *, shared: bool = False) -> Non
     conn.execute(select(held(key)))
 
 
+def limit_lock_waits(conn: Connection) -> None:
+    """Wait for no lock for longer than the engine allows, in this transaction alone: in the options
+    of a connection, poolers refuse it."""
+    options = conn.get_execution_options()
+    milliseconds = options.get("lock_timeout_ms")
+    if milliseconds is not None and options.get("isolation_level") != "AUTOCOMMIT":
+        conn.exec_driver_sql(f"SET LOCAL lock_timeout = {milliseconds}")
+
+
 def set_locally(conn: Connection, settings: Mapping[str, str]) -> None:
     """Change PostgreSQL's settings until the transaction ends."""
     if not is_sqlite(conn):
         changed = (func.set_config(name, value, True) for name, value in settings.items())
         conn.execute(select(*changed))
-
-
-def _limit_lock_waits(conn: Connection) -> None:
-    """For this transaction alone: in the options of a connection, poolers refuse it."""
-    milliseconds = conn.get_execution_options().get("lock_timeout_ms")
-    if milliseconds is not None:
-        conn.exec_driver_sql(f"SET LOCAL lock_timeout = {milliseconds}")
 
 
 def _lock_key(word: str) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
+from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import (
@@ -28,6 +29,7 @@ from models.storage.questions import Question, Rows
 from models.tables.room import begins_with, rooms
 
 FIELDS = tuple(field.name for field in fields(Cycle))
+VALUES = attrgetter(*FIELDS)
 
 
 cycles = Table(
@@ -188,4 +190,4 @@ def read(row: Mapping[Any, Any]) -> Cycle:
 
 
 def as_row(cycle: Cycle) -> dict[str, Any]:
-    return {name: getattr(cycle, name) for name in FIELDS}
+    return dict(zip(FIELDS, VALUES(cycle), strict=True))

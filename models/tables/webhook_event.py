@@ -1,11 +1,17 @@
-"""The webhook_events table: the inbox of what is still to be folded, kept as the ledger."""
+"""The webhook_events table: the ledger, one row an event, written once.
+
+A row is stored as it is when its event is applied; that it is not yet, `pending_events` says. So an
+event that is received, applied, and replayed in vain leaves its row and seven indexes untouched:
+only what fails, and what is mended after that, changes it. (Until migration 0012 a pending event
+had the status `pending` here. Old processes store it so during a deployment: see `adopt`.)
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from functools import cache
+from typing import Any, NamedTuple
 
 from sqlalchemy import (
     Column,
@@ -13,26 +19,43 @@ from sqlalchemy import (
     Connection,
     Index,
     Integer,
+    Row,
+    Select,
     Table,
     Text,
     TextClause,
     UniqueConstraint,
+    and_,
+    case,
+    delete,
     func,
+    or_,
     select,
     text,
     update,
 )
 
 from models.domain import event as events
-from models.domain.event import Event
+from models.domain.event import JOINED, LEFT, Event, Known
 from models.domain.facts import Source
 from models.domain.json_fields import Unreadable
 from models.storage import bulk
-from models.storage.db import Instant, Json, Key, RowId, among, insert, is_sqlite, metadata
+from models.storage.db import (
+    Instant,
+    Json,
+    Key,
+    RowId,
+    among,
+    among_bound,
+    insert,
+    is_sqlite,
+    metadata,
+)
+from models.tables import pending_event, short_payload
+from models.tables.pending_event import pending_events
 
-AGE = ("received_at", "id")
-"""The order in which the ledger is read. Several clocks and commits make it up, so neither of the
-two alone is one."""
+RARE = f"event <> '{JOINED}' AND event <> '{LEFT}'"
+"""Nearly all events are of these two kinds: whoever looks for one of them finds it by time."""
 
 
 def _index(name: str, *columns: str, where: str | None = None) -> Index:
@@ -58,46 +81,91 @@ webhook_events = Table(
     Column("status", Text, nullable=False),
     Column("attempts", Integer, nullable=False),
     Column("error", Text),
-    Column("replayed_at", Instant),  # while it waits again
-    Column("payload", Json),
+    Column("replayed_at", Instant),  # of an older version: see pending_events
+    Column("payload", Json),  # without what the columns have: see short_payload
+    # Each index with what it is for. Bytes an event are of a million on PostgreSQL.
+    # What comes a second time is not stored again; one event is shown. 36 bytes.
     UniqueConstraint("event_id", name="webhook_events_event_id"),
-    _index("webhook_events_pending", "id", where="status = 'pending'"),
-    # One for each filter of the ledger, in the order in which it is read: newest first.
-    _index("webhook_events_by_time", *AGE),
-    _index("webhook_events_by_event", "event", *AGE),
-    _index("webhook_events_by_room_name", "room_name", *AGE),
-    _index("webhook_events_by_room", "room_sid", *AGE, where="room_sid IS NOT NULL"),
-    _index("webhook_events_by_visit", "visit", *AGE, where="visit IS NOT NULL"),
-    _index("webhook_events_by_user", "user_id", *AGE, where="user_id IS NOT NULL"),
+    # The ledger is read by (received_at, id): several clocks and commits make it up, so neither of
+    # the two alone is an order. `id` is in no index: of one instant there are few events.
+    _index("webhook_events_by_time", "received_at"),
+    _index("webhook_events_by_room_name", "room_name", "received_at"),
+    _index("webhook_events_by_user", "user_id", "received_at", where="user_id IS NOT NULL"),
+    _index("webhook_events_by_event", "event", "received_at", where=RARE),
     # Nearly all are applied: those are found by time, and cost nothing here.
-    _index("webhook_events_by_status", "status", *AGE, where="status <> 'applied'"),
+    _index("webhook_events_by_status", "status", "received_at", where="status <> 'applied'"),
+    # The rooms of a session, and a manual join, are read whole, in whatever order.
+    _index("webhook_events_by_room", "room_sid", where="room_sid IS NOT NULL"),
+    _index("webhook_events_by_visit", "visit", where="visit IS NOT NULL"),
+    # What an older version stored: `adopt`. Empty at all other times.
+    _index("webhook_events_pending", "id", where="status = 'pending'"),
 )
 
 MAX_ERROR_LENGTH = 1_000
 LATEST = 50
-PENDING = text("status = 'pending'")
-FAILED = text("status = 'failed' AND status <> 'applied'")
-UNREADABLE = text("status = 'unreadable' AND status <> 'applied'")
+ONCE_PENDING = text("webhook_events.status = 'pending'")
+FAILED = text("webhook_events.status = 'failed' AND webhook_events.status <> 'applied'")
+UNREADABLE = text("webhook_events.status = 'unreadable' AND webhook_events.status <> 'applied'")
+IS_RARE = text(f"webhook_events.event <> '{JOINED}' AND webhook_events.event <> '{LEFT}'")
 """In the words of their indexes, so that they are found."""
 
-LOOK = 4
-"""Batches among whose rows a drain looks for rooms that are free: as many workers find a full one
-each."""
+DONE_WITH = ("applied", "ignored")
+"""The statuses of what was tried with success: the row counts the attempt that is still to come."""
 
-IN_FREE_ROOMS = text("""
-    SELECT id, first_id < last_id AS others_wait FROM (
-      SELECT id, room_name, first_id, max(first_id) OVER () AS last_id FROM (
-        SELECT id, room_name, min(id) OVER (PARTITION BY room_name) AS first_id FROM (
-          SELECT id, room_name FROM webhook_events WHERE status = 'pending' ORDER BY id LIMIT :look
-        ) AS oldest
-      ) AS by_room
-      ORDER BY first_id, id
-    ) AS longest_waiting_room_first
-    WHERE pg_try_advisory_xact_lock(hashtextextended(coalesce(room_name, ''), 1))
-    LIMIT :most
-""")
-"""Rows of rooms that no other drain holds, which are held from now on, and whether other rooms wait
-after each. PostgreSQL tries one row after another until it has enough."""
+LEDGER = webhook_events.outerjoin(pending_events, pending_events.c.id == webhook_events.c.id)
+"""The ledger's rows, each with the one that says that it waits, if it does."""
+
+IS_PENDING = pending_events.c.id.is_not(None)
+STATUS = case((IS_PENDING, "pending"), else_=webhook_events.c.status)
+ATTEMPTS = webhook_events.c.attempts - case(
+    (and_(IS_PENDING, webhook_events.c.status.in_(DONE_WITH)), 1), else_=0
+)
+"""Of a row of LEDGER: an event's status, and how often it was tried."""
+
+
+class Told(NamedTuple):
+    """The columns from which a payload, and so the event, is restored."""
+
+    event_id: str
+    event: str | None
+    created_at: datetime | None
+    source: Source
+    room_sid: str | None
+    room_name: str | None
+    participant_sid: str | None
+    user_id: str | None
+    visit: str | None
+    session_id: str | None
+    payload: Any
+
+    def whole_payload(self) -> Any:
+        """As it was when it came."""
+        return short_payload.restored(self.payload, self._asdict())
+
+    def read(self) -> Event:
+        """Raises Unreadable, whatever stands in the row."""
+        if self.source in BY_WEBHOOK and self.visit is None:
+            # By place: each attribute of a row takes as long as all of them by place.
+            known = Known(*self[: len(Known._fields)])  # type: ignore[arg-type]  # checked next
+            if short_payload.leaves_to_columns(self.payload, known):
+                return events.read_rest(self.payload, known)
+        payload = self.whole_payload()
+        if not isinstance(payload, dict):
+            raise Unreadable("the row has no payload")
+        return events.read(payload, self.source)
+
+
+TOLD = tuple(webhook_events.c[name] for name in Told._fields)
+"""To be selected last: `told` takes them from the end of a row."""
+
+
+def told(row: Row[Any]) -> Told:
+    """What a row that ends with the columns TOLD tells."""
+    return Told(*row[-len(TOLD) :])
+
+
+BY_WEBHOOK = frozenset({"livekit", "import", "reconciler"})
+"""Sources of events in the form of a webhook, unless they tell of a visit."""
 
 EMPTY: dict[str, Any] = {
     str(column.name): None for column in webhook_events.columns if column.name != "id"
@@ -105,20 +173,20 @@ EMPTY: dict[str, Any] = {
 """A row of which nothing is known: each is written with all its columns, by one statement."""
 
 
-@dataclass(frozen=True, slots=True)
-class Mail:
-    """A pending row, still to be read: its payload may be what makes it fail."""
+class Mail(NamedTuple):
+    """An event that was taken, still to be read: its payload may be what makes it fail.
+
+    `spoilt`: its row says something else than that it is applied.
+    """
 
     id: int
-    source: Source
-    payload: Any
     received_at: datetime
+    spoilt: bool
+    told: Told
 
     def read(self) -> Event:
         """Raises Unreadable, whatever stands in the row: one of them stops nobody else's."""
-        if not isinstance(self.payload, dict):
-            raise Unreadable("the row has no payload")
-        return events.read(self.payload, self.source)
+        return self.told.read()
 
 
 def pending_row(event: Event, payload: dict[str, Any], *, received_at: datetime) -> dict[str, Any]:
@@ -169,8 +237,18 @@ def last_accepted(conn: Connection) -> datetime | None:
 
 
 def insert_rows(conn: Connection, rows: Sequence[dict[str, Any]]) -> set[str]:
-    """Put rows into the inbox, in this order; the ids of the events that were not there yet."""
-    return bulk.insert_missing(conn, webhook_events, rows, key="event_id")
+    """Put rows into the inbox, in this order; the ids of the events that were not there yet.
+
+    Those that are `pending` wait to be applied, in the same statement (on SQLite: transaction).
+    """
+    waiting: list[dict[str, Any]] = []
+    others: list[dict[str, Any]] = []
+    for row in rows:
+        (waiting if row["status"] == "pending" else others).append(_stored(row))
+    fresh = bulk.insert_missing(conn, webhook_events, others, key="event_id")
+    return fresh | bulk.insert_missing(
+        conn, webhook_events, waiting, key="event_id", noted=pending_events
+    )
 
 
 def renew_rows(conn: Connection, rows: Sequence[dict[str, Any]]) -> None:
@@ -187,7 +265,41 @@ def renew_rows(conn: Connection, rows: Sequence[dict[str, Any]]) -> None:
         set_={name: new[name] for name in EMPTY if name != "event_id"},
         where=webhook_events.c.created_at < new.created_at,
     )
-    conn.execute(renewed, list(rows))
+    noted = [webhook_events.c[column.name] for column in pending_events.c]
+    written = conn.execute(renewed.returning(*noted), [_stored(row) for row in rows])
+    pending_event.add(conn, [dict(row._mapping) for row in written])
+
+
+def older_ones_wait(conn: Connection) -> bool:
+    """Whether `adopt` has something to do."""
+    return (
+        conn.execute(select(webhook_events.c.id).where(ONCE_PENDING).limit(1)).first() is not None
+    )
+
+
+def adopt(conn: Connection, *, limit: int) -> int:
+    """Have up to `limit` events wait that a process of an older version stored; how many.
+
+    Old processes, which go on during a deployment, find those that they store by their status.
+    """
+    columns = webhook_events.c
+    noted = [columns[column.name] for column in pending_events.c]
+    old = select(*noted).where(ONCE_PENDING).order_by(columns.id).limit(limit)
+    rows = conn.execute(old.with_for_update(skip_locked=True)).all()
+    if rows:
+        pending_event.add(conn, [dict(row._mapping) for row in rows])
+        changed = {"status": "applied", "attempts": columns.attempts + 1, "replayed_at": None}
+        theirs = among(conn, columns.id, [row.id for row in rows])
+        conn.execute(update(webhook_events).where(theirs).values(changed))
+    return len(rows)
+
+
+def _stored(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The row as it is stored: as it is when it is applied, with its payload short."""
+    stored = {**row, "payload": short_payload.shortened(row["payload"], row)}
+    if row["status"] == "pending":
+        stored |= {"status": "applied", "attempts": row["attempts"] + 1}
+    return stored
 
 
 def count_of_visit(conn: Connection, visit: str, *, most: int) -> int:
@@ -203,29 +315,46 @@ def record_applied(conn: Connection, event: Event, payload: dict[str, Any]) -> N
 
 
 def take(conn: Connection, limit: int) -> tuple[list[Mail], bool] | None:
-    """Up to `limit` pending rows, oldest first, that nobody else holds, and are now held by us; and
-    whether rooms wait that another drain could take meanwhile.
+    """Up to `limit` pending events, oldest first, that nobody else holds, and wait no longer when
+    the transaction commits; and whether rooms wait that another drain could take meanwhile.
 
-    On PostgreSQL they are of rooms that no other drain holds, now held as well: whole rooms, in the
-    order of their oldest row, since drains that shared a room would wait for each other. None when
-    nothing waits in any that is free; no mail when what was seen there is gone or held meanwhile.
+    None when nothing waits in any room that is free; no mail when what was seen there is gone or
+    held meanwhile, or was pruned.
     """
-    columns = webhook_events.c
-    statement = select(columns.id, columns.source, columns.payload, columns.received_at)
-    statement = statement.where(PENDING).order_by(columns.id).limit(limit)
-    if is_sqlite(conn):
-        mail = [Mail(*row) for row in conn.execute(statement)]
-        return (mail, False) if mail else None
-    rows = conn.execute(IN_FREE_ROOMS, {"look": LOOK * limit, "most": limit}).all()
-    if not rows:
+    ids, others_wait = pending_event.in_free_rooms(conn, limit)
+    if not ids:
         return None
-    ids = [row.id for row in rows]
-    held = statement.where(among(conn, columns.id, ids)).with_for_update(skip_locked=True)
-    return [Mail(*row) for row in conn.execute(held)], rows[-1].others_wait
+    on_sqlite = is_sqlite(conn)
+    rows = conn.execute(_taken(on_sqlite), {"ids": ids}).all()
+    if on_sqlite:
+        pending_event.remove(conn, ids)
+    return [Mail(row[0], row[1], row[2], told(row)) for row in rows], others_wait
+
+
+@cache
+def _taken(on_sqlite: bool) -> Select[Any]:
+    """Built once. On PostgreSQL it takes out of pending_events what it returns."""
+    columns, waiting = webhook_events.c, pending_events.c
+    spoilt = or_(
+        columns.status != "applied", columns.error.is_not(None), columns.replayed_at.is_not(None)
+    )
+    wanted = select(columns.id, columns.received_at, spoilt.label("spoilt"), *TOLD)
+    if on_sqlite:
+        return wanted.where(among_bound(columns.id, "ids", on_sqlite=True)).order_by(columns.id)
+    free = select(waiting.id).where(among_bound(waiting.id, "ids", on_sqlite=False))
+    taken = (
+        delete(pending_events)
+        .where(waiting.id.in_(free.with_for_update(skip_locked=True)))
+        .returning(waiting.id)
+        .cte("taken")
+    )
+    return wanted.join_from(webhook_events, taken, taken.c.id == columns.id).order_by(columns.id)
 
 
 def mark_applied(conn: Connection, ids: Sequence[int]) -> None:
-    _mark(conn, ids, status="applied", error=None)
+    """Have these rows say that they are applied: of the rows that were taken, the spoilt ones."""
+    if ids:
+        _mark(conn, ids, status="applied", error=None)
 
 
 def mark_failed(conn: Connection, row_id: int, *, error: str) -> None:
@@ -233,12 +362,12 @@ def mark_failed(conn: Connection, row_id: int, *, error: str) -> None:
 
 
 def pending(conn: Connection) -> int:
-    """How many rows wait to be applied."""
-    return _count(conn, PENDING)
+    """How many events wait to be applied."""
+    return pending_event.count(conn)
 
 
 def failed(conn: Connection) -> int:
-    """How many rows failed."""
+    """How many events failed, and are not being tried again."""
     return _count(conn, FAILED)
 
 
@@ -249,30 +378,24 @@ def unreadable(conn: Connection, *, since: datetime | None = None) -> int:
 
 
 def oldest_pending(conn: Connection) -> datetime | None:
-    """When the oldest pending row was received; None when there is none."""
-    statement = select(webhook_events.c.received_at).where(PENDING)
-    return conn.execute(statement.order_by(webhook_events.c.id).limit(1)).scalar()
+    """When the oldest pending event was received; None when there is none."""
+    return pending_event.oldest(conn)
 
 
 def longest_wait(conn: Connection, *, now: datetime) -> timedelta:
-    """How long the oldest pending row has waited: not below zero, though another host's clock may
-    be ahead.
-
-    Rows that a replay put back do not count: received long ago, they have waited since then only.
-    """
-    column = webhook_events.c
-    first_time = select(column.received_at).where(PENDING, column.replayed_at.is_(None))
-    oldest = conn.execute(first_time.order_by(column.id).limit(1)).scalar()
-    return max(now - oldest, timedelta(0)) if oldest else timedelta(0)
+    """How long the oldest pending event has waited: see `pending_event.longest_wait`."""
+    return pending_event.longest_wait(conn, now=now)
 
 
 def _count(conn: Connection, *conditions: ColumnElement[bool] | TextClause) -> int:
-    statement = select(func.count()).select_from(webhook_events).where(*conditions)
+    statement = select(func.count()).select_from(LEDGER).where(~IS_PENDING, *conditions)
     return conn.execute(statement).scalar_one()
 
 
 def _mark(conn: Connection, ids: Iterable[int], *, status: str, error: str | None) -> None:
-    attempts = webhook_events.c.attempts + 1
+    """The rows of events that were taken: those that were done with count this attempt already."""
+    counted = case((webhook_events.c.status.in_(DONE_WITH), 0), else_=1)
+    attempts = webhook_events.c.attempts + counted
     statement = update(webhook_events).where(among(conn, webhook_events.c.id, ids))
     changed = {"status": status, "error": error, "attempts": attempts, "replayed_at": None}
     conn.execute(statement.values(changed))

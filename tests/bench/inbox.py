@@ -11,13 +11,16 @@ from sqlalchemy import func, select, text
 from models.domain import event as events
 from models.storage import db
 from models.tables import webhook_event
-from models.tables.webhook_event import webhook_events
+from models.tables.webhook_event import LEDGER, STATUS
 from tests.bench.load import BenchFailed
 from tests.bench.stack import Stack
 from webhooks.simulator.event import Event
 from worker.inbox import bell
 
 ROWS_AT_ONCE = 1_000
+
+KEPT = {"backlog": "webhook_events", "backlog_pending": "pending_events"}
+"""Where each table of the inbox is set aside."""
 
 
 def fill(stack: Stack, planned: Iterable[Event]) -> None:
@@ -35,15 +38,17 @@ def fill(stack: Stack, planned: Iterable[Event]) -> None:
 def keep(stack: Stack) -> None:
     """Set the inbox aside, so that every turn can begin with the same one."""
     with db.writing(stack.engine) as conn:
-        conn.execute(text("DROP TABLE IF EXISTS backlog"))
-        conn.execute(text("CREATE TABLE backlog AS SELECT * FROM webhook_events"))
+        for kept, table in KEPT.items():
+            conn.execute(text(f"DROP TABLE IF EXISTS {kept}"))
+            conn.execute(text(f"CREATE TABLE {kept} AS SELECT * FROM {table}"))  # noqa: S608
 
 
 def refill(stack: Stack) -> None:
     """Empty everything and put the kept inbox back."""
     stack.empty()
     with db.writing(stack.engine) as conn:
-        conn.execute(text("INSERT INTO webhook_events SELECT * FROM backlog ORDER BY id"))
+        for kept, table in KEPT.items():
+            conn.execute(text(f"INSERT INTO {table} SELECT * FROM {kept} ORDER BY id"))  # noqa: S608
 
 
 def drained(stack: Stack, *, within: float) -> None:
@@ -61,7 +66,7 @@ def timed_drain(stack: Stack, size: int, *, within: float) -> float:
     refill(stack)
     applied_a_second = rate(stack, size, within=within)
     with db.reading(stack.engine) as conn:
-        applied = select(func.count()).where(webhook_events.c.status == "applied")
+        applied = select(func.count()).select_from(LEDGER).where(STATUS == "applied")
         count = conn.execute(applied).scalar_one()
     if count != size:
         raise BenchFailed(f"{stack.name}: {count} of {size} events were applied")

@@ -19,15 +19,23 @@ INSERT INTO webhook_events (event_id, event, source, room_sid, room_name, partic
                             created_at, received_at, status, attempts, error, payload)
 SELECT 'EV_' || n, kind, 'livekit', 'RM_' || room, 'class-' || room, 'PA_' || visit,
        'pupil-' || person, at, at, status, 1, CASE status WHEN 'failed' THEN 'ValueError: no' END,
-       jsonb_build_object(
+       CASE WHEN :whole THEN jsonb_build_object(
          'id', 'EV_' || n, 'event', kind,
-         'createdAt', CAST(CAST(extract(epoch FROM at) AS bigint) AS text),
+         'createdAt', CAST(CAST(floor(extract(epoch FROM at)) AS bigint) AS text),
          'room', jsonb_build_object('sid', 'RM_' || room, 'name', 'class-' || room,
+                                    'creationTime', left(:created_ms, 10),
                                     'creationTimeMs', CAST(:created_ms AS text)),
          'participant', jsonb_build_object(
            'sid', 'PA_' || visit, 'identity', 'pupil-' || person, 'name', 'Pupil ' || person,
            'state', 'ACTIVE',
-           'joinedAtMs', CAST(CAST(1000 * extract(epoch FROM began) AS bigint) AS text)))
+           'joinedAt', CAST(CAST(floor(extract(epoch FROM began)) AS bigint) AS text),
+           'joinedAtMs', CAST(CAST(floor(1000 * extract(epoch FROM began)) AS bigint) AS text)))
+       ELSE jsonb_build_object(
+         'room', jsonb_build_object('creationTimeMs', CAST(:created_ms AS text)),
+         'participant', jsonb_build_object(
+           'name', 'Pupil ' || person, 'state', 'ACTIVE',
+           'joinedAtMs', CAST(CAST(floor(1000 * extract(epoch FROM began)) AS bigint) AS text)))
+       END
 FROM (SELECT n, n / 2 AS visit, n / 2 % :rooms AS room, n / 2 % CAST(:people AS int) AS person,
              CASE n % 2 WHEN 0 THEN 'participant_joined' ELSE 'participant_left' END AS kind,
              CASE WHEN n % 1000 < :failed THEN 'failed' ELSE 'applied' END AS status,
@@ -51,8 +59,11 @@ FROM generate_series(0, :rooms - 1) AS n
 """
 
 
-def fill(engine: Engine, *, count: int, failed: int, rooms: bool = False) -> None:
-    """Store so many events; of a thousand, `failed` failed. With `rooms` their rooms too."""
+def fill(
+    engine: Engine, *, count: int, failed: int, rooms: bool = False, whole: bool = False
+) -> None:
+    """Store so many events; of a thousand, `failed` failed. With `rooms` their rooms too; `whole`
+    ones as an older version stored them."""
     created = datetime.now(UTC) - SPAN - timedelta(hours=1)
     told = {
         "count": count,
@@ -60,6 +71,7 @@ def fill(engine: Engine, *, count: int, failed: int, rooms: bool = False) -> Non
         "rooms": ROOMS,
         "people": ROOMS * PEOPLE,
         "seconds": SPAN.total_seconds(),
+        "whole": whole,
         "created_ms": str(int(created.timestamp() * 1000)),
     }
     with db.writing(engine) as conn:

@@ -12,7 +12,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import select
 
 from models.storage import db
-from models.tables.webhook_event import webhook_events
+from models.tables.webhook_event import ATTEMPTS, LEDGER, STATUS, webhook_events
 from tests.doors import bearer, ops_token, session_url
 from webhooks.simulator.event import Visit
 from webhooks.simulator.plan import Plan
@@ -23,9 +23,10 @@ Ledger = Mapping[str, tuple[str, int]]
 
 
 def ledger(backend: Backend) -> dict[str, tuple[str, int]]:
-    columns = webhook_events.c
+    seen = (webhook_events.c.event_id, STATUS.label("status"), ATTEMPTS.label("attempts"))
+    statement = select(*seen).select_from(LEDGER)
     with db.reading(backend.engine) as conn:
-        rows = conn.execute(select(columns.event_id, columns.status, columns.attempts)).all()
+        rows = conn.execute(statement).all()
     return {row.event_id: (row.status, row.attempts) for row in rows}
 
 

@@ -83,12 +83,24 @@ def work_off(backend: Backend, stopping: Flag = shutdown.requested) -> None:
     the commit.
     """
     ends_at = monotonic() + DRAIN_SECONDS
+    adopt(backend)
     while (count := _batch(backend)) is not None:
         over = stopping.is_set() or monotonic() > ends_at
         if over and (_ring(backend) or stopping.is_set()):
             return
         if not count:
             sleep(PAUSE_SECONDS)
+
+
+def adopt(backend: Backend) -> None:
+    """Have wait what processes of an older version stored since: they go on during a deployment."""
+    with db.reading(backend.engine) as conn:
+        if not webhook_event.older_ones_wait(conn):
+            return
+    adopted = BATCH
+    while adopted == BATCH:
+        with db.writing(backend.engine) as conn:
+            adopted = webhook_event.adopt(conn, limit=BATCH)
 
 
 def _batch(backend: Backend) -> int | None:
@@ -158,7 +170,8 @@ def _apply(change: Change, mail: Sequence[Mail], backend: Backend) -> int:
         raise
     except Exception:
         applied, touched = _apply_singly(conn, readable, backend)
-    webhook_event.mark_applied(conn, applied)
+    spoilt = {row.id for row in mail if row.spoilt}
+    webhook_event.mark_applied(conn, [row_id for row_id in applied if row_id in spoilt])
     change.keys.update(*(part.keys for part in touched))
     return failed + len(readable) - len(applied)
 

@@ -27,7 +27,8 @@ def _anything_waits(backend: Backend) -> bool:
         return True
     try:
         with db.reading(backend.engine) as conn:
-            return webhook_event.oldest_pending(conn) is not None
+            waits = webhook_event.oldest_pending(conn) is not None
+            return waits or webhook_event.older_ones_wait(conn)
     except NOBODYS_FAULT as error:
         log.warning("sweep.blind", reason=reasons.of(error))
         return False
