@@ -249,6 +249,7 @@ def test_a_second_reader_does_not_wait_for_a_filler_who_is_gone(begun: Rollcall)
     begun.backend.redis.flushall()
     begun.backend.redis.set(entry.place("filler", "98"), b"1")
     assert present(begun)
+    assert entry.is_filled(begun.backend.redis, "98"), "and leaves it the right to fill"
 
 
 def test_many_who_ask_at_once_all_hear_the_truth(begun: Rollcall, settings: Settings) -> None:

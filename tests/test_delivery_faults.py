@@ -535,7 +535,11 @@ def test_a_receiver_that_asks_for_time_has_it_for_all_that_waits(
 
 
 @pytest.mark.parametrize(
-    "word", ["soon", "-1", "1e9", "Wed, 99 Nov 2026 14:00:00 GMT", "٣", "9" * 999]
+    "word",
+    [
+        *("soon", "-1", "1e9", "Wed, 99 Nov 2026 14:00:00 GMT", "٣", "9" * 999),
+        "Mon, 01 Jan 99999999999 00:00:00 GMT",
+    ],
 )
 def test_what_asks_for_no_time_is_no_wait(
     rollcall: Rollcall, backend: Backend, receiver: Receiver, word: str
@@ -564,6 +568,7 @@ HOSTILE = [
     b"HTTP/1.1 500 no\r\n" + b"X: " + b"x" * 1_000_000 + b"\r\n\r\n",
     b"HTTP/1.1 500 no\r\n" + b"X: x\r\n" * 100_000 + b"\r\n",
     b"HTTP/1.1 500 no\r\nSet-Cookie: \xff\x00=;\r\nRetry-After: \xff\r\n\r\n",
+    b"HTTP/1.1 500 no\r\nRetry-After: Mon, 01 Jan 99999999999 00:00:00 GMT\r\n\r\n",
     b"HTTP/1.1 500 no\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
     b"HTTP/1.1 500 no\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\nnope",
     b"HTTP/1.1 100 Continue\r\n\r\n" * 1000,

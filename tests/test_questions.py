@@ -22,7 +22,7 @@ FIRST = Session(
     room_name="room \u202e /?#% {}\\ \" '",
     made_by="registered",
     scheduled_at=AT,
-    minimum_percentage=66.6,
+    minimum_percentage=75.0,
     expected=(Person("pupil-1", "Zoë"), Person("pupil-2")),
     labels=("a", "b"),
 )
@@ -60,6 +60,7 @@ def test_every_value_is_what_it_is_alone(two_sessions: Backend) -> None:
         [first, second] = answers(conn, of_id(FIRST.id), of_id(SECOND.id))
     assert first == alone == [FIRST]
     assert second == [SECOND]
+    assert isinstance(first[0].minimum_percentage, float), "JSON has no point in 75"
 
 
 def test_questions_with_the_same_names_have_values_of_their_own(two_sessions: Backend) -> None:

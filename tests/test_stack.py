@@ -84,6 +84,15 @@ def test_a_process_that_dies_takes_the_stack_with_it(tmp_path: Path) -> None:
         until(lambda: not stack.alive())
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="nobody tells of a parent that ended")
+def test_a_stack_that_is_killed_leaves_no_process_of_ours(tmp_path: Path) -> None:
+    port = free_port()
+    with started(data=tmp_path, PORT=str(port), **KEYS) as stack:
+        until(lambda: listens(port), seconds=PATIENCE_SECONDS)
+        stack.process.kill()
+        until(lambda: not listens(port), seconds=PATIENCE_SECONDS)
+
+
 def test_a_taken_port_is_told(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

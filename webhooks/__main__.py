@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import resource
 import signal
@@ -11,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from importlib import import_module
+from multiprocessing import set_start_method
 from threading import Thread, Timer
 from typing import Any
 
@@ -25,9 +25,9 @@ from models.settings.settings import Settings, load_or_exit
 from webhooks.server import port
 from webhooks.server.port import PortTaken
 from worker.process import logs, memory, metrics_dir
+from worker.process.parents import end_with
 
 SPARE_DESCRIPTORS = 256
-PR_SET_PDEATHSIG = 1
 STOPS = {signal.SIGTERM}
 STOP_SECONDS = 10
 """How long requests may take to finish once the process was asked to stop."""
@@ -61,6 +61,8 @@ def serve(factory: str, settings: Settings) -> None:
     _allow_connections()
     kind: type[AbstractServer[Any]] = InOneProcess
     if settings.web_processes > 1:
+        if sys.platform == "linux":
+            set_start_method("fork", force=True)  # not Python 3.14's own choice
         _share(factory)
         kind = InProcesses
     server = kind(
@@ -90,6 +92,10 @@ class Interruptible(AbstractServer[Any]):
     def signal_handler_interrupt(self, *args: Any, **kwargs: Any) -> None:
         Thread(target=super().signal_handler_interrupt, args=args, kwargs=kwargs).start()
 
+    def signal_handler_reload(self, *args: Any, **kwargs: Any) -> None:
+        """SIGHUP: the terminal was closed."""
+        self.signal_handler_interrupt(*args, **kwargs)
+
 
 class InProcesses(Interruptible, MPServer):
     """Several processes, which are forks of this one."""
@@ -100,6 +106,11 @@ class InOneProcess(Interruptible, MTServer):
 
     Granian has this for Pythons without a global lock, where several such threads are of use.
     """
+
+    @property
+    def _failed(self) -> int:
+        """1 where the thread that serves has ended by itself: Granian says so after `shutdown`."""
+        return int(bool(self.interrupt_children))
 
     def _check_gil(self) -> None:
         """One thread is of use with that lock, too."""
@@ -112,7 +123,7 @@ class InOneProcess(Interruptible, MTServer):
     def shutdown(self, exit_code: int = 0) -> None:
         """Granian waits for requests for STOP_SECONDS, but Python would wait for its threads until
         the last of them has ended."""
-        overdue = Timer(STOP_SECONDS + 1, os._exit, (exit_code,))
+        overdue = Timer(STOP_SECONDS + 1, lambda: os._exit(exit_code or self._failed))
         overdue.daemon = True
         overdue.start()
         super().shutdown(exit_code)  # type: ignore[no-untyped-call]  # Granian's
@@ -153,10 +164,7 @@ def _stop_with_parent(parent: int) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
     signal.setitimer(signal.ITIMER_REAL, 1, 1)  # a fork has its parent's handler, but no timer
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() != parent:  # it ended before that
-            signal.raise_signal(signal.SIGTERM)
+    end_with(parent)
 
 
 def _allow_connections() -> None:

@@ -54,6 +54,10 @@ class Correction:
         """Whether it adds time."""
         return self.kind == "present"
 
+    def names(self, user_id: str) -> bool:
+        """Whether it says something of this person; else it was at most made or undone by them."""
+        return user_id in (self.user_id, self.same_as)
+
     @property
     def age(self) -> tuple[datetime, str]:
         """The order in which corrections were made."""

@@ -18,8 +18,6 @@ from models.tables import correction, session
 from models.tables.correction import NAMING, corrections
 from models.tables.webhook_event import webhook_events
 
-ABOUT = ("user_id", "same_as")
-
 
 def joined(
     conn: Connection, user_id: str, theirs: Iterable[Correction], session_ids: Iterable[str]
@@ -33,7 +31,7 @@ def joined(
     """
     always = defaultdict[str, list[Correction]](list)
     for each in theirs:
-        if each.always and each.undone_at is None and is_about(each, user_id):
+        if each.always and each.undone_at is None and each.names(user_id):
             always[each.room_name].append(each)
     known = session.of_ids(conn, session_ids).values() if always else ()
     return [
@@ -63,17 +61,12 @@ def rename(
     conn.execute(update(webhook_events).where(of_event).values(values), events)
 
 
-def is_about(corrected: Correction, user_id: str) -> bool:
-    """Whether it says something of this person; else it was only made, or undone, by them."""
-    return any(getattr(corrected, name) == user_id for name in ABOUT)
-
-
 def _renamed(before: Correction, user_id: str, pseudonyms: Mapping[str, str]) -> Correction:
     pseudonym = pseudonyms.get(before.session_id) or f"erased-{uuid4().hex}"
     changes: dict[str, Any] = {
         name: pseudonym for name in NAMING if getattr(before, name) == user_id
     }
-    if is_about(before, user_id):
+    if before.names(user_id):
         changes["reason"] = None
     return replace(before, **changes)
 

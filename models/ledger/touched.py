@@ -75,7 +75,7 @@ def by_corrections(conn: Connection, corrected: Iterable[Correction]) -> Touched
     made = list(corrected)
     always = [each for each in made if each.always_from is not None]
     ids = {each.session_id for each in made}
-    ids |= {session_id for each in always for session_id in correction.counts_in(conn, each)}
+    ids |= correction.counts_in(conn, always)
     return Touched(ids, {each.room_name for each in always})
 
 

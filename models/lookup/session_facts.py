@@ -44,7 +44,9 @@ def look_up_at_revision(
         return None
     known = _known(conn, looked_up, rules)
     if not looked_up.registered or looked_up.prefixes:
-        numbers = revision.of(conn, known.keys)
+        # What was read with the session counts: what changes its names since raises its own number.
+        later = revision.of(conn, known.keys)
+        numbers = later | {session_id: revision.NEVER_RAISED} | numbers
     numbers = dict.fromkeys(known.keys, revision.NEVER_RAISED) | numbers
     return known, revision.combined(numbers, known.keys)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from functools import cache
@@ -82,11 +83,17 @@ def _by_session(sessions: Sequence[Session], rows: Rows) -> dict[str, Correction
     return {session_id: effective(some) for session_id, some in taken.items() if some}
 
 
-def counts_in(conn: Connection, made: Correction) -> set[str]:
-    """The ids of the sessions in which a correction for always counts."""
-    of_room = select(sessions).where(sessions.c.room_name == made.room_name)
-    known = map(read_session, conn.execute(of_room).mappings())
-    return {each.id for each in known if each.takes(made)}
+def counts_in(conn: Connection, always: Iterable[Correction]) -> set[str]:
+    """The ids of the sessions in which one of these corrections for always counts. The sessions of
+    a room are read once, however often it was corrected."""
+    by_room = defaultdict[str, list[Correction]](list)
+    for made in always:
+        by_room[made.room_name].append(made)
+    counting = set[str]()
+    for room_name, of_room in by_room.items():
+        rows = conn.execute(select(sessions).where(sessions.c.room_name == room_name)).mappings()
+        counting |= {each.id for each in map(read_session, rows) if any(map(each.takes, of_room))}
+    return counting
 
 
 def naming(conn: Connection, user_ids: Iterable[str]) -> list[Correction]:

@@ -14,7 +14,7 @@ from sqlalchemy import Column, Connection, Table, bindparam, delete, func, selec
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from models.storage.bulk import Row
-from models.storage.db import Instant, Key, RowId, insert, is_sqlite, metadata
+from models.storage.db import Instant, Key, RowId, among, insert, is_sqlite, metadata
 
 pending_events = Table(
     "pending_events",
@@ -72,6 +72,19 @@ def add(conn: Connection, rows: Sequence[Row]) -> None:
     """Let these events wait, if they do not yet; rows of this table."""
     if rows:
         conn.execute(insert(conn, pending_events).on_conflict_do_nothing(), list(rows))
+
+
+def renew(conn: Connection, rows: Sequence[Row]) -> None:
+    """Let these events wait anew, since what their rows say has changed.
+
+    A drain that has one of them passes it over, or has applied what the row said before; what it
+    says now is still to be applied. Therefore the old row goes: a drain that already looked for it
+    finds it gone, and not the new one.
+    """
+    if rows:
+        ids = [row["id"] for row in rows]
+        conn.execute(delete(pending_events).where(among(conn, pending_events.c.id, ids)))
+        add(conn, rows)
 
 
 def count(conn: Connection) -> int:

@@ -267,6 +267,8 @@ def read(row: Mapping[Any, Any]) -> Session:
     del values["created_at"], values["ends_at"]
     expected = tuple(Person(**person) for person in values.pop("expected"))
     lists = {name: tuple(values[name]) for name in LISTS}
+    if (least := values["minimum_percentage"]) is not None:
+        values["minimum_percentage"] = float(least)  # JSON has no point in 75
     return Session(**values | lists, expected=expected)
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import cache
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
@@ -256,7 +257,8 @@ def renew_rows(conn: Connection, rows: Sequence[dict[str, Any]]) -> None:
 
     Only for events of which the latest says all that those before it said.
     """
-    if not rows:
+    latest = {row["event_id"]: row for row in sorted(rows, key=itemgetter("created_at"))}
+    if not latest:
         return
     statement = insert(conn, webhook_events)
     new = statement.excluded
@@ -266,8 +268,8 @@ def renew_rows(conn: Connection, rows: Sequence[dict[str, Any]]) -> None:
         where=webhook_events.c.created_at < new.created_at,
     )
     noted = [webhook_events.c[column.name] for column in pending_events.c]
-    written = conn.execute(renewed.returning(*noted), [_stored(row) for row in rows])
-    pending_event.add(conn, [dict(row._mapping) for row in written])
+    written = conn.execute(renewed.returning(*noted), [_stored(row) for row in latest.values()])
+    pending_event.renew(conn, [dict(row._mapping) for row in written])
 
 
 def older_ones_wait(conn: Connection) -> bool:
@@ -309,9 +311,12 @@ def count_of_visit(conn: Connection, visit: str, *, most: int) -> int:
 
 
 def record_applied(conn: Connection, event: Event, payload: dict[str, Any]) -> None:
-    """Put one event, which this transaction applies, into the ledger."""
+    """Put one event, which this transaction applies, into the ledger. Its payload stays whole: a
+    process that goes on while 0012 is taken back may store it after that, for older code to read.
+    """
     row = pending_row(event, payload, received_at=event.created_at)
-    insert_rows(conn, [row | {"status": "applied", "attempts": 1}])
+    applied = row | {"status": "applied", "attempts": 1}
+    bulk.insert_missing(conn, webhook_events, [applied], key="event_id")
 
 
 def take(conn: Connection, limit: int) -> tuple[list[Mail], bool] | None:

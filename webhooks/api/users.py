@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime
 from functools import partial
 from heapq import nsmallest
@@ -12,6 +12,7 @@ from typing import Any
 from flask import Blueprint
 from redis.exceptions import RedisError
 
+from models.domain.corrections import Correction
 from models.domain.tally import Tally
 from models.ledger import person
 from models.lookup import personal
@@ -105,13 +106,21 @@ def _export(_: Caller, user_id: str, now: datetime) -> Response:
         )
         kept = person.entries(conn, user_id, rules=rules)
         events = [event_replies.line(one) | {"payload": payload} for one, payload in kept]
-        corrected = [answers.correction(each) for each in correction.of_person(conn, user_id)]
+        corrected = [_correction(each, user_id) for each in correction.of_person(conn, user_id)]
     if not (theirs or events or corrected):
         raise Problem(404, "unknown-user", "Nothing is kept of a person of this id.")
     everything = _everything(user_id, theirs) | {"corrections": corrected, "events": events}
     sent = answers.answer(everything | {"next": None})
     sent.headers.set("Content-Disposition", "attachment", filename="person.json")
     return sent
+
+
+def _correction(made: Correction, user_id: str) -> dict[str, Any]:
+    """Of one that tells of somebody else, only that this person made or undid it: the reason, and
+    whose it is, are not kept of them."""
+    if not made.names(user_id):
+        made = replace(made, user_id="", same_as=None, participant_sid=None, reason=None)
+    return answers.correction(made)
 
 
 def _everything(user_id: str, theirs: list[Attended]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
 import aiohttp
+import structlog
 from standardwebhooks import Webhook
 
 from models.settings.version import version
@@ -26,6 +27,8 @@ LONGEST_WAIT = timedelta(days=1)
 
 MOST_DIGITS = 10
 """Of seconds in `Retry-After`: no date is further away."""
+
+log = structlog.get_logger()
 
 FAILURES = (aiohttp.ClientError, TimeoutError, OSError, ValueError)
 
@@ -60,7 +63,20 @@ async def _post_all(url: str, messages: Sequence[Message], secrets: Sequence[str
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=False,  # nobody reads the body
     ) as http:
-        return await asyncio.gather(*(_post(http, url, each, secrets) for each in messages))
+        posts = (_post(http, url, each, secrets) for each in messages)
+        outcomes = await asyncio.gather(*posts, return_exceptions=True)
+    return [_known(each) for each in outcomes]
+
+
+def _known(outcome: Outcome | BaseException) -> Outcome:
+    """What nobody foresaw of one answer must not leave the others unmarked: they would be posted
+    again."""
+    if isinstance(outcome, Exception):
+        log.error("delivery.unforeseen", exc_info=outcome)
+        return Outcome(_reason(outcome), answered=False)
+    if isinstance(outcome, BaseException):
+        raise outcome
+    return outcome
 
 
 async def _post(
@@ -102,7 +118,7 @@ def _asked_for(retry_after: str, now: datetime) -> timedelta:
         return timedelta(seconds=int(retry_after))
     try:
         at = parsedate_to_datetime(retry_after)
-    except ValueError:
+    except (ValueError, OverflowError):
         return timedelta(0)
     return max((at if at.tzinfo else at.replace(tzinfo=UTC)) - now, timedelta(0))
 

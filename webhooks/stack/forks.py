@@ -8,10 +8,12 @@ from __future__ import annotations
 import os
 import shlex
 import signal
+from dataclasses import dataclass
 from importlib import import_module
 from multiprocessing import get_context
 
 from worker.process import memory
+from worker.process.parents import end_with
 
 MAINS = {
     "webhooks": "webhooks.__main__",
@@ -48,7 +50,8 @@ class Fork:
         ready, leads = os.pipe()
         before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         try:
-            self._process = get_context("fork").Process(target=_run, args=(module, write, leads))
+            ends = _Ends(write, leads, theirs=(read, ready), parent=os.getpid())
+            self._process = get_context("fork").Process(target=_run, args=(module, ends))
             self._process.start()
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
@@ -70,15 +73,27 @@ class Fork:
         self._process.join()
 
 
-def _run(module: str, output: int, leads: int) -> None:
+@dataclass(frozen=True, slots=True)
+class _Ends:
+    """The ends of two pipes: `output` is the fork's, it closes `leads` when it leads its session;
+    `theirs` are those that its parent reads."""
+
+    output: int
+    leads: int
+    theirs: tuple[int, ...]
+    parent: int
+
+
+def _run(module: str, ends: _Ends) -> None:
     """In the fork. Signals were held back: this process must not do what its parent does."""
     for number in SIGNALS:
         signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.setsid()
-    os.dup2(output, 1)
-    os.dup2(output, 2)
-    for descriptor in (output, leads):
+    os.dup2(ends.output, 1)
+    os.dup2(ends.output, 2)
+    for descriptor in (ends.output, ends.leads, *ends.theirs):
         os.close(descriptor)
+    end_with(ends.parent)  # nobody would read what it writes
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     import_module(module).main()

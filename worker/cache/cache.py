@@ -160,7 +160,8 @@ def _miss(backend: Backend, address: str, user_id: str, *, keep_unknown: bool) -
         facts, ticket = _revalidated(backend, drawn, user_id)
         return facts or _fill(backend, ticket, user_id, keep_unknown=keep_unknown)
     finally:
-        entry.release(backend.redis, address)
+        if is_filler:
+            entry.release(backend.redis, address)
 
 
 def _wait_for_filler(backend: Backend, address: str, user_id: str) -> Facts | None:

@@ -83,24 +83,24 @@ def work_off(backend: Backend, stopping: Flag = shutdown.requested) -> None:
     the commit.
     """
     ends_at = monotonic() + DRAIN_SECONDS
-    adopt(backend)
-    while (count := _batch(backend)) is not None:
+    adopted = _adopt(backend)
+    while (count := _batch(backend)) is not None or adopted:
         over = stopping.is_set() or monotonic() > ends_at
         if over and (_ring(backend) or stopping.is_set()):
             return
-        if not count:
+        if count == 0:
             sleep(PAUSE_SECONDS)
+        adopted = adopted and _adopt(backend)
 
 
-def adopt(backend: Backend) -> None:
-    """Have wait what processes of an older version stored since: they go on during a deployment."""
+def _adopt(backend: Backend) -> int:
+    """Have a batch wait of what processes of an older version stored, which go on during a
+    deployment; how many there were."""
     with db.reading(backend.engine) as conn:
         if not webhook_event.older_ones_wait(conn):
-            return
-    adopted = BATCH
-    while adopted == BATCH:
-        with db.writing(backend.engine) as conn:
-            adopted = webhook_event.adopt(conn, limit=BATCH)
+            return 0
+    with db.writing(backend.engine) as conn:
+        return webhook_event.adopt(conn, limit=BATCH)
 
 
 def _batch(backend: Backend) -> int | None:

@@ -16,7 +16,6 @@ from sqlalchemy import Connection
 
 from models.domain.facts import Cycle, Rules
 from models.ledger import erased_corrections, erasure, identities, touched
-from models.ledger.erased_corrections import is_about
 from models.lookup import stays
 from models.storage import db
 from models.storage.bulk import chunks
@@ -123,7 +122,7 @@ def _remember(change: Change, person: _Person, rules: Rules) -> tuple[dict[str, 
     since = [each for each in theirs if each not in person.cycles]
     owned = dict(person.owned_by) | stays.owned_by(conn, since, user_id, now=now, rules=rules)
     corrections = correction.of_person(conn, user_id)
-    named_by = {each.session_id for each in corrections if is_about(each, user_id)}
+    named_by = {each.session_id for each in corrections if each.names(user_id)}
     named_by |= set(person.expected_by)
     joined = erased_corrections.joined(conn, user_id, corrections, named_by.union(*owned.values()))
     found = identities.identities(theirs, owned, named_by, corrected=joined, rules=rules)

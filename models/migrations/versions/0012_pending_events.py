@@ -1,6 +1,7 @@
 """What waits to be applied has a table of its own; the ledger's rows and indexes are half as large.
 
-It works while events come in, in small transactions, and holds no lock that a receiver waits for.
+It works while events come in, in small transactions, and on PostgreSQL holds no lock that a
+receiver waits for. (SQLite has one writer: events are spooled while an index is built.)
 Stopped half way, it is run again, and goes on with what is left. Pending rows are left to the new
 code, which moves them (`webhook_event.adopt`): until it runs, the old code applies them.
 """
@@ -88,15 +89,20 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """New processes go on meanwhile; what they store after it goes into the spool."""
+    """New processes may go on meanwhile; what they store after it goes into the spool.
+
+    Of what they stored behind its back, all short payloads are looked for once nobody writes.
+    """
     with _outside_a_transaction() as engine:
         _replace(LARGE, engine)
-        last = _rewrite(engine, _whole)
+        _rewrite(engine, _whole)
     bind = op.get_bind()
-    if bind.dialect.name == "postgresql":
+    if bind.dialect.name == "postgresql":  # in the order in which a drain takes both
+        op.execute("LOCK TABLE pending_events IN ACCESS EXCLUSIVE MODE")
         op.execute("LOCK TABLE webhook_events IN SHARE ROW EXCLUSIVE MODE")
-    while (following := _rewrite_some(bind, _whole, after=last)) is not None:
-        last = following
+    last: int | None = 0
+    while last is not None:
+        last = _rewrite_some(bind, _whole, after=last, only=_is_short(bind))
     op.execute(
         "UPDATE webhook_events SET status = 'pending',"
         " attempts = attempts - CASE WHEN status IN ('applied', 'ignored') THEN 1 ELSE 0 END,"
@@ -159,13 +165,21 @@ def _rewrite(engine: sa.Engine, change: Change) -> int:
         sleep(perf_counter() - started)
 
 
-def _rewrite_some(conn: sa.Connection, change: Change, *, after: int) -> int | None:
+def _rewrite_some(
+    conn: sa.Connection,
+    change: Change,
+    *,
+    after: int,
+    only: sa.ColumnElement[bool] | None = None,
+) -> int | None:
     """The next rows; the last one's id, or None when there are none.
 
     They are held from before they are read: an erasure rewrites payloads too. Pending rows are the
     old code's, which applies whole payloads alone.
     """
     is_next = (EVENTS.c.id > after) & (EVENTS.c.status != "pending")
+    if only is not None:
+        is_next &= only
     following = sa.select(EVENTS).where(is_next).order_by(EVENTS.c.id).limit(BATCH)
     rows = conn.execute(following.with_for_update()).all()
     changed = [
@@ -176,6 +190,14 @@ def _rewrite_some(conn: sa.Connection, change: Change, *, after: int) -> int | N
     if changed:
         _write(conn, changed)
     return rows[-1].id if rows else None
+
+
+def _is_short(conn: sa.Connection) -> sa.ColumnElement[bool]:
+    """A whole payload has the word `event`."""
+    payload = EVENTS.c.payload
+    if db.is_sqlite(conn):
+        return payload.is_not(None) & sa.func.json_extract(payload, "$.event").is_(None)
+    return payload.is_not(None) & ~sa.func.jsonb_exists(payload, "event")
 
 
 def _write(conn: sa.Connection, changed: list[dict[str, Any]]) -> None:
