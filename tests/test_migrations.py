@@ -256,7 +256,7 @@ def test_a_migration_that_was_stopped_half_way_goes_on(fresh_url: str, engine: E
             )
         whole = text("UPDATE webhook_events SET payload = :payload WHERE event_id = 'EV_6'")
         conn.execute(whole, {"payload": json.dumps(old_payload("EV_6"))})
-    schema.upgrade(fresh_url)
+    command.upgrade(config, "0012")
     assert (described(engine), stored(engine)) == (expected, payloads)
 
 

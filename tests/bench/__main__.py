@@ -1,7 +1,7 @@
 """`python -m tests.bench [NAME …]`: measure, print the table, write bench.json.
 
-ONLY=NAME in the environment does what arguments do. It stops by itself, after some 60 minutes on
-two cores, half of them for `growth`.
+ONLY=NAME in the environment does what arguments do. It stops by itself, after some twenty
+minutes on two cores.
 """
 
 from __future__ import annotations
