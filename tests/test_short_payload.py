@@ -17,7 +17,7 @@ from models.domain.json_fields import Unreadable
 from models.ledger import erasure
 from models.storage import db
 from models.tables import short_payload, webhook_event
-from models.tables.webhook_event import Told, webhook_events
+from models.tables.webhook_event import webhook_events
 from tests.build import captured, captures, client_joined, joined, left, webhook
 from tests.doors import Rollcall, bearer, ops_token, told
 from tests.terminal import Terminal
@@ -44,9 +44,11 @@ def stored_of(row: dict[str, Any]) -> Any:
     return orjson.loads(orjson.dumps(short_payload.shortened(row["payload"], row)))
 
 
-def told_of(row: dict[str, Any]) -> Told:
+def told_of(row: dict[str, Any]) -> webhook_event.Content:
     """What is read of its row."""
-    return Told(**{name: row[name] for name in Told._fields} | {"payload": stored_of(row)})
+    return webhook_event.Content(
+        **{name: row[name] for name in webhook_event.Content._fields} | {"payload": stored_of(row)}
+    )
 
 
 def test_every_recorded_payload_is_stored_short_and_comes_back_as_it_was() -> None:

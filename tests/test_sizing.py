@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench.needs import HEAD, School, at_start, needs, row
+from tests.bench.needs import HEAD, MEASURED, School, at_start, needs, row
 
 PERFORMANCE = Path(__file__).parents[1] / "docs" / "performance.md"
 
@@ -17,11 +17,11 @@ def test_the_documentation_has_its_table() -> None:
     assert table in PERFORMANCE.read_text()
 
 
-@pytest.mark.parametrize("people", [100, 10_000, 1_000_000])
-def test_ten_times_the_people_cost_ten_times_as_much(people: int) -> None:
-    few, many = at_start(School(people)), at_start(School(people * 10))
+@pytest.mark.parametrize("people", [10_000, 1_000_000])
+def test_ten_times_the_people_cost_no_more_than_ten_times_as_much(people: int) -> None:
+    few, many = (at_start(School(each)).cost(MEASURED) for each in (people, people * 10))
     for once, ten_times in zip(asdict(few).values(), asdict(many).values(), strict=True):
-        assert ten_times == pytest.approx(once * 10, rel=0.1)
+        assert once < ten_times <= once * 10.1
 
 
 def test_who_polls_seldom_costs_less() -> None:

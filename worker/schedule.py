@@ -1,5 +1,5 @@
 """`python -m worker.schedule`: RQ's cron. It has the inbox swept every few seconds and the ledger
-pruned every night; and, where ATTENDANCE_WEBHOOK_URL is set, what is final found and told.
+pruned every night; and, where ATTENDANCE_WEBHOOK_URL is set, what is final found and sent.
 """
 
 from __future__ import annotations

@@ -66,12 +66,12 @@ class Attendance:
 
     @property
     def confirmed(self) -> bool | None:
-        """Whether LiveKit told of some visit, or a correction added it; None without a visit."""
+        """Whether LiveKit reported some visit, or a correction added it; None without a visit."""
         return any(part.confirmed for part in self.visits) if self.visits else None
 
     @property
     def confirmed_duration(self) -> timedelta:
-        """The part of the duration that LiveKit told of, or a correction added."""
+        """The part of the duration that LiveKit reported, or a correction added."""
         known = [part for part in self.visits if part.confirmed]
         return self.duration if len(known) == len(self.visits) else _union(known, now=self.as_of)
 

@@ -36,7 +36,7 @@ from models.storage.db import Key, among, metadata
 from models.tables import cycle, session, session_people, webhook_event
 from models.tables.cycle import cycles
 from models.tables.session import sessions
-from models.tables.webhook_event import TOLD, webhook_events
+from models.tables.webhook_event import CONTENT, webhook_events
 
 erasures = Table(
     "erasures",
@@ -122,7 +122,7 @@ def cycles_of(conn: Connection, user_id: str) -> list[Cycle]:
     known = {row["cycle_id"]: cycle.read(row) for row in folded.mappings()}
     unfolded = ~select(1).where(cycles.c.cycle_id == TELLS_OF).exists()
     theirs = (webhook_events.c.user_id == user_id) & TELLS_OF.is_not(None) & unfolded
-    for row in conn.execute(select(TELLS_OF.label("cycle_id"), *TOLD).where(theirs)):
+    for row in conn.execute(select(TELLS_OF.label("cycle_id"), *CONTENT).where(theirs)):
         known[row.cycle_id] = _told(known.get(row.cycle_id), row)
     return list(known.values())
 
@@ -214,7 +214,7 @@ def rename_expected(conn: Connection, session_id: str, user_id: str, pseudonym: 
 def _told(before: Cycle | None, row: Row[Any]) -> Cycle:
     """The cycle with one more of its events. Of one that can't be read, what its row says."""
     try:
-        return merge.merge(before, webhook_event.told(row).read())
+        return merge.merge(before, webhook_event.content(row).read())
     except Unreadable:
         return before or Cycle(
             row.cycle_id,

@@ -13,7 +13,7 @@ from models.ledger.entry import Entry
 from models.ledger.filters import Filters
 from models.storage.db import among
 from models.tables import webhook_event
-from models.tables.webhook_event import TOLD, webhook_events
+from models.tables.webhook_event import CONTENT, webhook_events
 
 AT_ONCE = 500
 
@@ -34,5 +34,5 @@ def entries(conn: Connection, user_id: str, *, rules: Rules) -> Iterator[Told]:
 
 def _payloads(conn: Connection, ids: list[int]) -> dict[int, dict[str, Any] | None]:
     column = webhook_events.c
-    rows = conn.execute(select(column.id, *TOLD).where(among(conn, column.id, ids)))
-    return {row.id: webhook_event.told(row).whole_payload() for row in rows}
+    rows = conn.execute(select(column.id, *CONTENT).where(among(conn, column.id, ids)))
+    return {row.id: webhook_event.content(row).whole_payload() for row in rows}

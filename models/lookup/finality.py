@@ -17,8 +17,8 @@ from models.tables.revision import KEPT_FOR, revisions
 from models.tables.session import sessions
 
 LOOKS_BACK = timedelta(days=7)
-"""Of a session that ended earlier nobody is told that it is final: such as imported history, and
-what there was before anybody wanted to be told. It is also how long an outage may last."""
+"""Of a session that ended earlier nobody hears that it is final: such as imported history, and
+what there was before anybody wanted to hear it. It is also how long an outage may last."""
 
 CHANGES_KEPT_FOR = KEPT_FOR + LOOKS_BACK
 """How long the revisions stay, by which changes are found: as an outage may last, and a day."""
@@ -26,7 +26,7 @@ CHANGES_KEPT_FOR = KEPT_FOR + LOOKS_BACK
 DAY = timedelta(days=1)
 
 CHANGES_TOGETHER = timedelta(minutes=30)
-"""Between two looks at a session that was final: what changes meanwhile is told together. A class
+"""Between two looks at a session that was final: what changes meanwhile is sent together. A class
 that runs in its room raises its revision with each event, whether anything of it changes or not."""
 
 

@@ -65,17 +65,17 @@ def candidates(
     conn: Connection,
     user_id: str,
     known: Iterable[str],
-    told: Iterable[Correction],
+    corrected: Iterable[Correction],
     *,
     now: datetime,
     rules: Rules,
 ) -> set[str]:
-    """The ids of all sessions that may be the person's, and perhaps of more: `known` and `told` are
-    what `identities` found."""
+    """The ids of all sessions that may be the person's, and perhaps of more: `known` and
+    `corrected` are what `identities` found."""
     rows = conn.execute(select(cycles).where(has_one_of(conn, cycles.c.user_id, known)))
     theirs = [cycle.read(row) for row in rows.mappings()]
     owned = stays.owned_by(conn, theirs, user_id, now=now, rules=rules)
-    ids = {each.session_id for each in told}
+    ids = {each.session_id for each in corrected}
     ids.update(*(session_people.sessions_of(conn, each) for each in known))
     return ids.union(*owned.values())
 
@@ -85,8 +85,8 @@ def attendances(
 ) -> Iterator[Attended]:
     """The person's sessions among those that are wanted, about the one that began last first:
     `newest_first` sorts them."""
-    known, told = identities(conn, user_id)
-    ids = candidates(conn, user_id, known, told, now=wanted.now, rules=rules)
+    known, corrected = identities(conn, user_id)
+    ids = candidates(conn, user_id, known, corrected, now=wanted.now, rules=rules)
     began = session_list.beginnings(conn, wanted.among(ids))
     newest = sorted(sorted(began), key=lambda each: began[each], reverse=True)
     gathered = batches.of_sessions(

@@ -26,11 +26,11 @@ from models.tables.correction import corrections
 from models.tables.cycle import cycles
 from models.tables.room import rooms
 from models.tables.webhook_event import (
+    CONTENT,
     IS_PENDING,
     IS_RARE,
     LEDGER,
     STATUS,
-    TOLD,
     webhook_events,
 )
 
@@ -76,7 +76,7 @@ class Derived:
     def add(self, row: Row[*tuple[Any, ...]]) -> None:
         """Fold one event of the ledger."""
         try:
-            event = webhook_event.told(row).read()
+            event = webhook_event.content(row).read()
         except Unreadable:
             if row.status == "applied":
                 self.unreadable.append(row.event_id)
@@ -224,7 +224,7 @@ def _fold(conn: Connection, derived: Derived, condition: ColumnElement[bool]) ->
     column = webhook_events.c
     status = STATUS.label("status")
     statement = (
-        select(column.id, status, erasures.c.pseudonym, *TOLD)
+        select(column.id, status, erasures.c.pseudonym, *CONTENT)
         .select_from(LEDGER.outerjoin(erasures, erasures.c.cycle_id == TELLS_OF))
         .where(condition, STATUS.in_(COUNTED))
         .execution_options(yield_per=CHUNK)

@@ -186,7 +186,7 @@ class Settings(BaseSettings):
     @field_validator("attendance_webhook_url")
     @classmethod
     def _has_a_secret(cls, receivers: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
-        """A secret that is there and bad is told of by itself."""
+        """A secret that is there and bad is reported by itself."""
         if receivers and info.data.get("attendance_webhook_secret") == ():
             raise ValueError("needs an ATTENDANCE_WEBHOOK_SECRET to sign with")
         return receivers
@@ -274,7 +274,7 @@ class _NamedFiles(PydanticBaseSettingsSource):
 
 
 class _BadFile(Exception):
-    """Stands for the value of a file that has none, so that it is told with all that is wrong."""
+    """Stands for the value of a file that has none, so that it is reported with the rest."""
 
 
 def _pair_lines(value: str) -> list[str]:

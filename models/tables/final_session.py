@@ -1,7 +1,7 @@
 """The final_sessions table: what was last said of each session that became final, to receivers.
 
 A row is there as soon as a session was looked at after its end. It has a digest of the content and
-nothing of anybody. It stays as long as the session: without it an old version would be told again.
+nothing of anybody. It stays as long as the session: without it an old version would be sent again.
 """
 
 from __future__ import annotations

@@ -49,7 +49,7 @@ def shortened(payload: Any, row: Mapping[Any, Any]) -> Any:
 
 
 def restored(stored: Any, row: Mapping[Any, Any]) -> Any:
-    """The payload as it was; of this row are needed the columns of `webhook_event.Told`.
+    """The payload as it was; of this row are needed the columns of `webhook_event.Content`.
 
     What stands in it wins over the columns.
     """

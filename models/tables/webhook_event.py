@@ -124,7 +124,7 @@ ATTEMPTS = webhook_events.c.attempts - case(
 """Of a row of LEDGER: an event's status, and how often it was tried."""
 
 
-class Told(NamedTuple):
+class Content(NamedTuple):
     """The columns from which a payload, and so the event, is restored."""
 
     event_id: str
@@ -156,13 +156,13 @@ class Told(NamedTuple):
         return events.read(payload, self.source)
 
 
-TOLD = tuple(webhook_events.c[name] for name in Told._fields)
-"""To be selected last: `told` takes them from the end of a row."""
+CONTENT = tuple(webhook_events.c[name] for name in Content._fields)
+"""To be selected last: `content` takes them from the end of a row."""
 
 
-def told(row: Row[Any]) -> Told:
-    """What a row that ends with the columns TOLD tells."""
-    return Told(*row[-len(TOLD) :])
+def content(row: Row[Any]) -> Content:
+    """What a row that ends with the columns CONTENT tells."""
+    return Content(*row[-len(CONTENT) :])
 
 
 BY_WEBHOOK = frozenset({"livekit", "import", "reconciler"})
@@ -183,11 +183,11 @@ class Mail(NamedTuple):
     id: int
     received_at: datetime
     spoilt: bool
-    told: Told
+    content: Content
 
     def read(self) -> Event:
         """Raises Unreadable, whatever stands in the row: one of them stops nobody else's."""
-        return self.told.read()
+        return self.content.read()
 
 
 def pending_row(event: Event, payload: dict[str, Any], *, received_at: datetime) -> dict[str, Any]:
@@ -333,7 +333,7 @@ def take(conn: Connection, limit: int) -> tuple[list[Mail], bool] | None:
     rows = conn.execute(_taken(on_sqlite), {"ids": ids}).all()
     if on_sqlite:
         pending_event.remove(conn, ids)
-    return [Mail(row[0], row[1], row[2], told(row)) for row in rows], others_wait
+    return [Mail(row[0], row[1], row[2], content(row)) for row in rows], others_wait
 
 
 @cache
@@ -343,7 +343,7 @@ def _taken(on_sqlite: bool) -> Select[Any]:
     spoilt = or_(
         columns.status != "applied", columns.error.is_not(None), columns.replayed_at.is_not(None)
     )
-    wanted = select(columns.id, columns.received_at, spoilt.label("spoilt"), *TOLD)
+    wanted = select(columns.id, columns.received_at, spoilt.label("spoilt"), *CONTENT)
     if on_sqlite:
         return wanted.where(among_bound(columns.id, "ids", on_sqlite=True)).order_by(columns.id)
     free = select(waiting.id).where(among_bound(waiting.id, "ids", on_sqlite=False))

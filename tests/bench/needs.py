@@ -51,21 +51,51 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """What each operation costs. A miss reads a class of 30 people and 75 visits."""
+    """What each operation costs. An event is stored, applied and clears its class. A miss reads a
+    class of 30 people and 60 visits.
 
-    webhook: Cost
-    applied: Cost
+    Alone: `PACE` a second. At full load events share commits, batches and clears.
+    """
+
+    event_alone: Cost
+    event: Cost
+    hit_alone: Cost
     hit: Cost
     revalidated: Cost
     miss: Cost
 
 
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Operations a second."""
+
+    events: float
+    hits: float
+    revalidated: float
+    misses: float
+
+    def cost(self, costs: Costs) -> Cost:
+        """What they cost: above `PACE` each one more costs what it costs at full load."""
+        return (
+            costs.event_alone.times(min(self.events, PACE))
+            + costs.event.times(max(self.events - PACE, 0))
+            + costs.hit_alone.times(min(self.hits, PACE))
+            + costs.hit.times(max(self.hits - PACE, 0))
+            + costs.revalidated.times(self.revalidated)
+            + costs.miss.times(self.misses)
+        )
+
+
+PACE: Final = 250
+"""Operations a second at which what costs one alone was measured."""
+
 MEASURED: Final = Costs(
-    webhook=Cost(web=0.36, postgresql=0.10),
-    applied=Cost(worker=0.08, postgresql=0.07),
-    hit=Cost(web=0.30, redis=0.02),
-    revalidated=Cost(web=1.0, postgresql=0.10, redis=0.06),
-    miss=Cost(web=3.0, postgresql=1.0, redis=0.15),
+    event_alone=Cost(web=2.8, worker=2.8, postgresql=1.1, redis=0.14),
+    event=Cost(web=0.6, worker=0.3, postgresql=0.3, redis=0.02),
+    hit_alone=Cost(web=1.6, redis=0.11),
+    hit=Cost(web=0.4, redis=0.05),
+    revalidated=Cost(web=3.2, postgresql=0.30, redis=0.45),
+    miss=Cost(web=6.6, postgresql=2.6, redis=0.82),
 )
 """By `make bench ONLY=sizing` (docs/performance.md says on what and when)."""
 
@@ -88,7 +118,7 @@ class School:
     events_an_hour: float = 4
     hours: float = 5
     days: int = 200
-    retention_days: int = 90
+    retention_days: int = 30
     ttl_seconds: float = 10
 
     @property
@@ -133,7 +163,7 @@ class Needs:
 
 def needs(school: School, costs: Costs = MEASURED) -> Needs:
     """What a school needs in the minute in which all come and poll."""
-    second = at_start(school, costs)
+    second = at_start(school).cost(costs)
     web, worker, postgresql, redis = (
         milliseconds * MILLISECOND
         for milliseconds in (second.web, second.worker, second.postgresql, second.redis)
@@ -163,18 +193,22 @@ def needs(school: School, costs: Costs = MEASURED) -> Needs:
     )
 
 
-def at_start(school: School, costs: Costs = MEASURED) -> Cost:
-    """What a second costs while all come: each event clears its class, so the next poll of it is a
-    miss (events and polls come by chance); what is not missed is checked once in `ttl_seconds`."""
-    misses = school.polls * (1 - exp(-school.arriving / school.polls))
-    checks = min(school.polls - misses, school.rooms / school.ttl_seconds)
-    hits = school.polls - misses - checks
-    return (
-        (costs.webhook + costs.applied).times(school.arriving)
-        + costs.miss.times(misses)
-        + costs.revalidated.times(checks)
-        + costs.hit.times(hits)
+def at_start(school: School) -> Load:
+    """A second in which all come, and poll."""
+    return load(
+        events=school.arriving,
+        polls=school.polls,
+        rooms=school.rooms,
+        ttl_seconds=school.ttl_seconds,
     )
+
+
+def load(*, events: float, polls: float, rooms: float, ttl_seconds: float) -> Load:
+    """Each event clears its class, so the next poll of it is a miss (events and polls come by
+    chance); what is not missed is checked once in `ttl_seconds`."""
+    misses = polls * (1 - exp(-events / polls))
+    checks = min(polls - misses, rooms / ttl_seconds)
+    return Load(events, polls - misses - checks, checks, misses)
 
 
 def row(school: School) -> str:

@@ -8,22 +8,26 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from itertools import cycle, islice
+from math import inf
+from random import Random
+from time import perf_counter
 
 import psutil
 
 from tests.bench import inbox
 from tests.bench.load import Load, drive
 from tests.bench.mail import Classes
-from tests.bench.needs import MEASURED, MILLISECOND, Cost, School, at_start
+from tests.bench.needs import MEASURED, MILLISECOND, PACE, Cost, School, load
 from tests.bench.polling import people_in_class, status_request
 from tests.bench.stack import Stack, register, stack
 from tests.bench.turns import Figure, Goal
 from tests.servers import VAR
 
-EVENTS_A_SECOND, EVENTS_SECONDS = 250, 8
-HITS_A_SECOND, HITS_SECONDS = 250, 8
+EVENTS_SECONDS, EVENTS_AT_FULL_LOAD = 8, 10_000
+HITS_SECONDS = 8
 """Shorter than CACHE_TTL_SECONDS: none is checked meanwhile."""
 
+LANES = 32
 COLD_ROUNDS = 30
 PEOPLE = (10_000, 50_000)
 STARTING_SECONDS = 20
@@ -37,8 +41,10 @@ def sizing(*, rounds: int) -> list[Figure]:
     with ExitStack() as resources:
         measured = resources.enter_context(_running())
         costs = {
-            "an event, stored and applied": measured.event(),
-            "a status, cache hit": measured.hit(),
+            "an event, stored and applied": measured.event(PACE, PACE * EVENTS_SECONDS),
+            "the same at full load": measured.event(inf, EVENTS_AT_FULL_LOAD),
+            "a status, cache hit": measured.hit(PACE),
+            "a hit at full load": measured.hit(inf),
             "a status, checked": measured.cold("rc:*fresh*"),
             "a status, miss": measured.cold("rc:*"),
         }
@@ -66,21 +72,21 @@ class _Measured:
         self.under, self.port = under, port
         self.people = people_in_class(under, port, prefix="warm", events=2_000)
 
-    def event(self) -> Cost:
-        classes = Classes(rooms=100, people=30, prefix="event")
-        count = EVENTS_A_SECOND * EVENTS_SECONDS
+    def event(self, rate: float, count: int) -> Cost:
+        classes = Classes(rooms=100, people=30, prefix=f"event-{count}")
         lanes = classes.lanes(count)
 
         def post() -> int:
-            drive(self.port, lanes, seconds=60, rate=EVENTS_A_SECOND).only(204)
+            drive(self.port, lanes, seconds=60, rate=rate).only(204)
             inbox.drained(self.under, within=PATIENCE_SECONDS)
             return count
 
         return self._each(post)
 
-    def hit(self) -> Cost:
-        self._poll(HITS_A_SECOND, seconds=1)
-        return self._each(lambda: self._poll(HITS_A_SECOND, seconds=HITS_SECONDS).answered)
+    def hit(self, rate: float) -> Cost:
+        requests = [status_request(*person) for person in self.people]
+        self._poll(requests, PACE, seconds=1)
+        return self._each(lambda: self._poll(requests, rate, seconds=HITS_SECONDS).answered)
 
     def cold(self, forgotten: str) -> Cost:
         """Somebody of each class polls, again and again, and these keys are gone each time."""
@@ -96,8 +102,8 @@ class _Measured:
         return self._each(poll)
 
     def start(self, people: int) -> tuple[Cost, Cost]:
-        """What a second of a start of class cost, and what the model says."""
-        school = School(people)
+        """What a second of a start of class cost, and what the model says of what was answered."""
+        school, done = School(people), dict[str, float]()
         classes = Classes(rooms=school.rooms, people=school.people_a_room, prefix="start")
         register(self.port, classes.room_names)
         events = classes.lanes(round(school.arriving * STARTING_SECONDS))
@@ -106,29 +112,28 @@ class _Measured:
             for room in classes.room_names
             for number in range(school.people_a_room)
         ]
+        Random(1).shuffle(polls)
 
         def begin() -> int:
+            began = perf_counter()
             with ThreadPoolExecutor(2) as pool:
-                arriving = pool.submit(
+                come = pool.submit(
                     drive, self.port, events, seconds=PATIENCE_SECONDS, rate=school.arriving
                 )
-                polling = pool.submit(self._poll_all, polls, school.polls)
-                arriving.result().only(204)
-                polling.result().only(200)
+                done["polls"] = self._poll(polls, school.polls, seconds=STARTING_SECONDS).answered
+                done["events"] = come.result().only(204).answered
             inbox.drained(self.under, within=PATIENCE_SECONDS)
-            return STARTING_SECONDS
+            done["seconds"] = perf_counter() - began
+            return 1
 
-        return self._each(begin), at_start(school, MEASURED)
+        measured = self._each(begin).times(1 / done["seconds"])
+        rates = {name: done[name] / done["seconds"] for name in ("events", "polls")}
+        expected = load(**rates, rooms=school.rooms, ttl_seconds=school.ttl_seconds)
+        return measured, expected.cost(MEASURED)
 
-    def _poll(self, rate: float, *, seconds: float) -> Load:
-        requests = [status_request(*person) for person in self.people]
-        return self._poll_all(requests, rate, seconds=seconds).only(200)
-
-    def _poll_all(
-        self, requests: list[bytes], rate: float, *, seconds: float = STARTING_SECONDS
-    ) -> Load:
-        lanes = [islice(cycle(requests), number, None, 16) for number in range(16)]
-        return drive(self.port, lanes, seconds=seconds, rate=rate)
+    def _poll(self, requests: list[bytes], rate: float, *, seconds: float) -> Load:
+        lanes = [islice(cycle(requests), number, None, LANES) for number in range(LANES)]
+        return drive(self.port, lanes, seconds=seconds, rate=rate).only(200)
 
     def _each(self, operations: Callable[[], int]) -> Cost:
         """Milliseconds that each of these operations takes."""

@@ -66,7 +66,7 @@ def _of_database() -> Iterator[GaugeMetricFamily]:
             failed_again, accepted = failures.again(conn), webhook_event.last_accepted(conn)
             since = present() - backend().rules.max_cycle
             inside = cycle.open_count(conn, since=since)
-            told = delivery.counts(conn)
+            counts = delivery.counts(conn)
             unread = final_session.unreadable(conn)
     except SQLAlchemyError as error:
         log.warning("metrics.database_down", reason=reasons.of(error))
@@ -85,9 +85,9 @@ def _of_database() -> Iterator[GaugeMetricFamily]:
     yield _gauge("rollcall_events_unreadable", "Unreadable events in the ledger.", unreadable)
     yield _gauge("rollcall_open_cycles", "Visits that nobody has ended, of late.", inside)
     about = "Webhooks of our own that no receiver took yet."
-    yield _gauge("rollcall_deliveries_pending", about, told.pending)
+    yield _gauge("rollcall_deliveries_pending", about, counts.pending)
     about = "Webhooks of our own that nobody tries to send again by itself."
-    yield _gauge("rollcall_deliveries_failed", about, told.failed)
+    yield _gauge("rollcall_deliveries_failed", about, counts.failed)
     about = "Sessions that could not be read, so that nobody is told whether they are final."
     yield _gauge("rollcall_sessions_unreadable", about, unread.count)
 

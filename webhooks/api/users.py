@@ -169,7 +169,7 @@ def delete(user_id: str) -> Response:
 
 
 def _fetch() -> None:
-    """A program that was told 200 asks never again, so it must not be told half of it."""
+    """A program that got 200 asks never again, so it must not get half of it."""
     try:
         erase.fetch(unhurried())
     except RedisError:

@@ -29,13 +29,13 @@ NEWER = "The session has a newer version, which has a delivery of its own."
 
 COLUMNS = ("made", "status", "session", "version", "attempts", "next", "id", "receiver", "error")
 
-deliveries = Group("deliveries", help="Webhooks of our own: who was told what is final.")
+deliveries = Group("deliveries", help="Webhooks of our own: what was sent of final sessions.")
 
 
 @deliveries.command("list")
 @click.option("--status", type=click.Choice(get_args(Status)), help="Only these.")
 @click.option("--session-id", help="Of this session.")
-@click.option("--after", help="Beyond this place, which a page told.")
+@click.option("--after", help="Beyond this place, which a page printed.")
 @click.option("--limit", type=int, default=100, show_default=True, help="How many, at most 1000.")
 @terminal.as_json
 def index(*, as_json: bool, **options: Any) -> None:

@@ -108,7 +108,7 @@ def rebuild(
 
 
 def _walk(session_id: str | None, step: Step, *, quiet: bool) -> Seen:
-    """Take the step for one session or for all; each difference is told as it is found."""
+    """Take the step for one session or for all; each difference is printed as it is found."""
     if session_id is not None:
         _check_known(session_id)
     seen = Seen()
@@ -146,7 +146,7 @@ def _remove_left(seen: Seen, *, ask: bool) -> int:
             for find in seen.left:
                 left -= rebuilding.rebuilt(unhurried(), find, remove=True, now=present()).untold
             left = 0
-    except (click.Abort, KeyboardInterrupt):  # what was mended before is still to be told
+    except (click.Abort, KeyboardInterrupt):  # what was mended before is still to be printed
         seen.stopped = True
     return max(left, 0)
 

@@ -65,7 +65,7 @@ class Look:
 
 
 def find_final() -> None:
-    """RQ job: look at the sessions that may have become final or changed, and have it told."""
+    """RQ job: look at the sessions that may have become final or changed, and have it sent."""
     backend = own_backend()
     try:
         more = look_around(backend)
@@ -183,7 +183,7 @@ def _note(conn: Connection, look: Look, addresses: tuple[str, ...]) -> bool:
 
 
 def _send_dropped(conn: Connection, look: Look) -> None:
-    """The session is there again, and says the same: those who were not told yet are told now."""
+    """The session is there again, and says the same: it is sent now to those who did not get it."""
     why = delivery.NOT_THERE
     if delivery.take_back_drop(conn, look.session_id, why=why, now=look.at):
         log.info("session.there_again", session=look.session_id)
@@ -191,7 +191,7 @@ def _send_dropped(conn: Connection, look: Look) -> None:
 
 def _new_digest(look: Look, known: FinalSession) -> str | None:
     """The digest of what is seen, when it is final and another than its last version's. What ended
-    long ago, and was told to nobody then, is told to nobody now."""
+    long ago, and was sent to nobody then, is sent to nobody now."""
     if not isinstance(look.seen, Final) or look.seen.digest == known.digest:
         return None
     last_at = look.seen.last_at

@@ -27,7 +27,7 @@ HOUR = timedelta(hours=1)
 
 
 def checks(here: Backend, now: datetime) -> Iterator[Check]:
-    """Nothing while the database is away: that is told already."""
+    """Nothing while the database is away: that is reported already."""
     try:
         with db.reading(here.engine) as conn:
             counts = delivery.counts(conn)

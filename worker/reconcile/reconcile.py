@@ -118,7 +118,7 @@ class Reconciler:
     def _gone_by_hand(self, look: Look, seconds: float) -> Iterator[Incoming]:
         """The manual joins to rooms that two looks showed without the person.
 
-        Somebody who only just joined by hand is still connecting. Where LiveKit told of the visit
+        Somebody who only just joined by hand is still connecting. Where LiveKit reported the visit
         that a manual join is about, that visit says how it ended.
         """
         rooms = {look.rooms[sid]["name"]: sid for sid in look.people}
@@ -137,7 +137,7 @@ class Reconciler:
             yield inferences.left_by_hand(missing[key], first_missed_at=first_missed_at)
 
     def _unconfirmed(self, look: Look, names: Iterable[str]) -> Iterator[Cycle]:
-        """The open manual joins to rooms of these names of which LiveKit told no visit."""
+        """The open manual joins to rooms of these names of which LiveKit reported no visit."""
         since = look.at - self._backend.rules.max_cycle
         with db.reading(self._backend.engine) as conn:
             joins = open_visits.open_by_hand(
