@@ -22,7 +22,7 @@ from models.ledger import erasure
 from models.ledger import replay as replays
 from models.settings.settings import Settings
 from models.storage import bulk, db
-from models.tables import webhook_event
+from models.tables import pending_event, webhook_event
 from models.tables.pending_event import pending_events
 from models.tables.revision import revisions
 from models.tables.webhook_event import webhook_events
@@ -595,5 +595,5 @@ def test_what_was_pruned_while_it_waited_holds_nothing_up(rollcall: Rollcall) ->
         conn.execute(delete(webhook_events).where(first))
     rollcall.drain()
     with db.reading(rollcall.backend.engine) as conn:
-        assert webhook_event.pending(conn) == 0
+        assert pending_event.count(conn) == 0
     assert statuses(rollcall) == ["applied"]

@@ -25,7 +25,7 @@ from models.domain import event
 from models.domain.json_fields import EPOCH
 from models.settings.settings import Settings
 from models.storage import db
-from models.tables import cycle, webhook_event
+from models.tables import cycle, pending_event, webhook_event
 from models.tables.webhook_event import LEDGER, STATUS, webhook_events
 from tests import build
 from tests.build import KEY, SECRET
@@ -221,7 +221,7 @@ def test_a_rolling_restart_while_classes_begin_drops_no_event(
 
 def _is_applied(backend: Backend) -> bool:
     with db.reading(backend.engine) as conn:
-        return webhook_event.oldest_pending(conn) is None
+        return pending_event.oldest(conn) is None
 
 
 def _fill_inbox(backend: Backend, people: int) -> None:

@@ -10,8 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import Column, Connection, Table, bindparam, delete, func, select, text
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy import Column, Connection, Table, delete, func, select, text
 
 from models.storage.bulk import Row
 from models.storage.db import Instant, Key, RowId, among, insert, is_sqlite, metadata
@@ -44,9 +43,6 @@ IN_FREE_ROOMS = text("""
 """)
 """Rows of rooms that no other drain holds, which are held from now on, and whether other rooms wait
 after each. PostgreSQL tries one row after another until it has enough."""
-
-IDS = bindparam("ids", type_=ARRAY(RowId))
-"""The parameter of the statements that take rows out, on PostgreSQL."""
 
 
 def in_free_rooms(conn: Connection, limit: int) -> tuple[list[int], bool]:

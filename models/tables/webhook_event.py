@@ -84,8 +84,8 @@ webhook_events = Table(
     Column("error", Text),
     Column("replayed_at", Instant),  # of an older version: see pending_events
     Column("payload", Json),  # without what the columns have: see short_payload
-    # Each index with what it is for. Bytes an event are of a million on PostgreSQL.
-    # What comes a second time is not stored again; one event is shown. 36 bytes.
+    # Each index with what it is for; docs/architecture.md says what each takes.
+    # What comes a second time is not stored again; one event is shown.
     UniqueConstraint("event_id", name="webhook_events_event_id"),
     # The ledger is read by (received_at, id): several clocks and commits make it up, so neither of
     # the two alone is an order. `id` is in no index: of one instant there are few events.
@@ -366,11 +366,6 @@ def mark_failed(conn: Connection, row_id: int, *, error: str) -> None:
     _mark(conn, [row_id], status="failed", error=error[:MAX_ERROR_LENGTH])
 
 
-def pending(conn: Connection) -> int:
-    """How many events wait to be applied."""
-    return pending_event.count(conn)
-
-
 def failed(conn: Connection) -> int:
     """How many events failed, and are not being tried again."""
     return _count(conn, FAILED)
@@ -380,16 +375,6 @@ def unreadable(conn: Connection, *, since: datetime | None = None) -> int:
     """How many rows could not be read; only those received since then."""
     recent = () if since is None else (webhook_events.c.received_at >= since,)
     return _count(conn, UNREADABLE, *recent)
-
-
-def oldest_pending(conn: Connection) -> datetime | None:
-    """When the oldest pending event was received; None when there is none."""
-    return pending_event.oldest(conn)
-
-
-def longest_wait(conn: Connection, *, now: datetime) -> timedelta:
-    """How long the oldest pending event has waited: see `pending_event.longest_wait`."""
-    return pending_event.longest_wait(conn, now=now)
 
 
 def _count(conn: Connection, *conditions: ColumnElement[bool] | TextClause) -> int:

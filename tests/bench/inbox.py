@@ -10,7 +10,7 @@ from sqlalchemy import func, select, text
 
 from models.domain import event as events
 from models.storage import db
-from models.tables import webhook_event
+from models.tables import pending_event, webhook_event
 from models.tables.webhook_event import LEDGER, STATUS
 from tests.bench.load import BenchFailed
 from tests.bench.stack import Stack
@@ -82,4 +82,4 @@ def rate(stack: Stack, size: int, *, within: float) -> float:
 
 def waiting(stack: Stack) -> bool:
     with db.reading(stack.engine) as conn:
-        return webhook_event.oldest_pending(conn) is not None
+        return pending_event.oldest(conn) is not None

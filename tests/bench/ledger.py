@@ -19,7 +19,7 @@ from models.ledger import entry
 from models.ledger.filters import Cursor, Filters
 from models.settings.settings import Settings
 from models.storage import db, schema
-from models.tables import webhook_event
+from models.tables import pending_event, webhook_event
 from tests import servers
 from tests.bench import incident, report
 from tests.bench.mail import Classes
@@ -157,7 +157,7 @@ def _empty_inbox(stored: _Ledger) -> None:
 
 def _pending(stored: _Ledger) -> int:
     with db.reading(stored.backend.engine) as conn:
-        return webhook_event.pending(conn)
+        return pending_event.count(conn)
 
 
 def _rows(stored: _Ledger, number: int) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from sqlalchemy import update
 from models.domain import event
 from models.settings.settings import Settings
 from models.storage import db
-from models.tables import webhook_event
+from models.tables import pending_event, webhook_event
 from models.tables.webhook_event import webhook_events
 from tests import build
 from tests.browser.conftest import Class, Open, operator, served, teacher
@@ -78,7 +78,7 @@ def test_a_dry_run_that_is_closed_changes_nothing(broken: Class, opened: Open) -
     page.get_by_role("dialog").get_by_role("button", name="Close").click()
     with db.reading(broken.backend.engine) as conn:
         assert webhook_event.failed(conn) == NUMBER
-        assert webhook_event.pending(conn) == 0
+        assert pending_event.count(conn) == 0
 
 
 def test_one_event_is_shown_whole_as_text_and_replayed_alone(broken: Class, opened: Open) -> None:
@@ -118,7 +118,7 @@ def test_with_any_status_what_is_shown_is_replayed(broken: Class, opened: Open) 
     page.get_by_role("button", name="Replay now").click()
     expect(page.get_by_role("dialog")).to_contain_text("4 events went back")
     with db.reading(broken.backend.engine) as conn:
-        assert webhook_event.pending(conn) == NUMBER + 1
+        assert pending_event.count(conn) == NUMBER + 1
 
 
 def test_an_answer_to_earlier_filters_is_left(broken: Class, opened: Open) -> None:

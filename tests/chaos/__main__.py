@@ -19,7 +19,7 @@ from redis import Redis
 from yarl import URL
 
 from models.storage import db
-from models.tables import webhook_event
+from models.tables import pending_event
 from tests.build import KEY, SECRET
 from tests.chaos import refusals, truth, witness
 from tests.chaos.deployment import Deployment
@@ -169,7 +169,7 @@ def _is_settled(backend: Backend) -> bool:
     with Redis.from_url(backend.settings.redis_url) as redis:
         spooled = spool.length(redis)
     with db.reading(backend.engine) as conn:
-        return spooled == 0 and webhook_event.oldest_pending(conn) is None
+        return spooled == 0 and pending_event.oldest(conn) is None
 
 
 def _accidents(deployment: Deployment) -> list[str]:

@@ -16,7 +16,7 @@ from sqlalchemy import Engine
 
 from models.storage import db
 from models.storage.engine import make_engine
-from models.tables import webhook_event
+from models.tables import pending_event
 from tests.build import captured, signed
 from tests.chaos.deployment import Deployment
 from tests.deployments.cell import RECORDING
@@ -86,7 +86,7 @@ def ask(
 
 def is_applied(engine: Engine) -> bool:
     with db.reading(engine) as conn:
-        return webhook_event.oldest_pending(conn) is None
+        return pending_event.oldest(conn) is None
 
 
 @contextmanager

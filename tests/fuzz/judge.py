@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from sqlalchemy import Connection, func, select
 
 from models.storage import db
-from models.tables import webhook_event
+from models.tables import pending_event
 from models.tables.cycle import cycles
 from models.tables.room import rooms
 from models.tables.session import sessions
@@ -44,7 +44,7 @@ def told_too_much(logs: str) -> Iterator[str]:
 def is_settled(backend: Backend) -> bool:
     """Whether the worker has nothing left to do."""
     with db.reading(backend.engine) as conn:
-        return webhook_event.oldest_pending(conn) is None
+        return pending_event.oldest(conn) is None
 
 
 def counted(backend: Backend) -> dict[str, int]:

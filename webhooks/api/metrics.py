@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from models.ledger import failures
 from models.storage import db, reasons
-from models.tables import cycle, delivery, final_session, webhook_event
+from models.tables import cycle, delivery, final_session, pending_event, webhook_event
 from webhooks.door.context import backend, present
 from webhooks.door.operation import Answer, operation
 from webhooks.door.responses import Response
@@ -60,8 +60,8 @@ class _Present:
 def _of_database() -> Iterator[GaugeMetricFamily]:
     try:
         with db.reading(backend().engine) as conn:
-            waiting = webhook_event.pending(conn)
-            waited = webhook_event.longest_wait(conn, now=present())
+            waiting = pending_event.count(conn)
+            waited = pending_event.longest_wait(conn, now=present())
             failed, unreadable = webhook_event.failed(conn), webhook_event.unreadable(conn)
             failed_again, accepted = failures.again(conn), webhook_event.last_accepted(conn)
             since = present() - backend().rules.max_cycle

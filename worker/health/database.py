@@ -10,7 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from models.ledger import failures
 from models.storage import db, reasons, schema, suitability
-from models.tables import webhook_event
+from models.tables import pending_event, webhook_event
 from worker.health.check import Check
 
 WAITS_TOO_LONG = timedelta(seconds=30)
@@ -59,9 +59,9 @@ def _events(conn: Connection, now: datetime) -> Iterator[Check]:
 
 
 def _pending(conn: Connection, now: datetime) -> Check:
-    waited = webhook_event.longest_wait(conn, now=now)
+    waited = pending_event.longest_wait(conn, now=now)
     seconds = waited.total_seconds()
-    values = {"count": webhook_event.pending(conn), "seconds": round(seconds)}
+    values = {"count": pending_event.count(conn), "seconds": round(seconds)}
     finding = "pending.few" if waited < WAITS_TOO_LONG else "pending.old"
     return Check(finding, values, seconds=round(seconds, 1))
 

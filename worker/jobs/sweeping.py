@@ -5,7 +5,7 @@ from __future__ import annotations
 import structlog
 
 from models.storage import db, reasons
-from models.tables import webhook_event
+from models.tables import pending_event, webhook_event
 from worker.inbox import bell, spool
 from worker.jobs.draining import NOBODYS_FAULT
 from worker.process import metrics
@@ -27,7 +27,7 @@ def _anything_waits(backend: Backend) -> bool:
         return True
     try:
         with db.reading(backend.engine) as conn:
-            waits = webhook_event.oldest_pending(conn) is not None
+            waits = pending_event.oldest(conn) is not None
             return waits or webhook_event.older_ones_wait(conn)
     except NOBODYS_FAULT as error:
         log.warning("sweep.blind", reason=reasons.of(error))

@@ -8,7 +8,7 @@ from time import monotonic, sleep
 from redis.exceptions import RedisError
 
 from models.storage import db
-from models.tables import webhook_event
+from models.tables import pending_event
 from worker.inbox import bell, workers
 from worker.jobs.draining import BATCH
 from worker.process.backend import Backend
@@ -51,4 +51,4 @@ def ring(backend: Backend) -> None:
 
 def _waiting(backend: Backend) -> int:
     with db.reading(backend.engine) as conn:
-        return webhook_event.pending(conn)
+        return pending_event.count(conn)

@@ -150,18 +150,15 @@ def _replace_beside(name: str, columns: Sequence[str], definition: str) -> None:
     op.execute(f"ALTER INDEX {name}_0012 RENAME TO {name}")
 
 
-def _rewrite(engine: sa.Engine, change: Change) -> int:
-    """All payloads, a batch a transaction; the last row's id. Between two batches it leaves the
-    database to others for as long as it took itself."""
-    last: int = 0
-    while True:
+def _rewrite(engine: sa.Engine, change: Change) -> None:
+    """All payloads, a batch a transaction. Between two batches it leaves the database to others for
+    as long as it took itself."""
+    last: int | None = 0
+    while last is not None:
         started = perf_counter()
         with db.writing(engine) as conn:
             db.set_locally(conn, {"synchronous_commit": "off"})
-            following = _rewrite_some(conn, change, after=last)
-        if following is None:
-            return last
-        last = following
+            last = _rewrite_some(conn, change, after=last)
         sleep(perf_counter() - started)
 
 
