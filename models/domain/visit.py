@@ -89,7 +89,7 @@ def unconfirmed(owners: Owners, cycles: Sequence[Cycle], *, now: datetime) -> li
 
 def stands_for(manual: Cycle, joined_at: datetime, known: Sequence[Cycle]) -> Cycle | None:
     """The cycle that a manual join is about, of those of the same person and room name that LiveKit
-    sent: the claimed one, else the nearest join."""
+    reported: the claimed one, else the nearest join."""
     for each in known:
         if each.cycle_id == manual.claimed_sid:
             return each

@@ -101,22 +101,16 @@ def within(
     conn: Connection, reach: Reach, *, user_id: str | None = None, most: int | None = None
 ) -> list[Cycle]:
     """Every cycle in reach, of everybody or of one person; no more than `most`."""
-    return answer(conn, in_reach(reach, user_id=user_id, most=most, on_sqlite=is_sqlite(conn)))
-
-
-def in_reach(
-    reach: Reach, *, user_id: str | None = None, most: int | None = None, on_sqlite: bool
-) -> Question[list[Cycle]]:
-    """What `within` gives."""
-    asked = values_in_reach(reach, user_id=user_id, most=most, on_sqlite=on_sqlite)
-    return Question(asked.statement, asked.values, lambda rows: [Cycle(**row) for row in rows])
+    asked = values_in_reach(reach, user_id=user_id, most=most, on_sqlite=is_sqlite(conn))
+    return [Cycle(*values) for values in answer(conn, asked)]
 
 
 def values_in_reach(
     reach: Reach, *, user_id: str | None = None, most: int | None = None, on_sqlite: bool
 ) -> Question[list[Values]]:
-    """The same as arrays of values, in the order of the fields of `Cycle`; instants may be text, in
-    ISO 8601. To make objects of them costs more than to find them."""
+    """The same as arrays of values, in the order of the fields of `Cycle`. Instants are text, in
+    ISO 8601, when it is asked together with others (`questions.answers`). To make objects of all
+    costs more than to find them."""
     values = _values(reach, user_id) | ({} if most is None else {"most": most})
     statement = _by_id(_kind(on_sqlite, reach, user_id), limited=most is not None)
     return Question(statement, values, lambda rows: list(rows.arrays))
@@ -374,11 +368,9 @@ def _in_lives(kind: Kind) -> list[ColumnElement[bool]]:
             bindparam(word, type_=joined_at.type) for word in ("by_hand_since", "by_hand_until")
         )
         manual &= joined_at.between(since, until)
-    return [_in_all_lives(kind) if kind.way == "all lives" else _in_these_lives(kind), manual]
-
-
-def _in_these_lives(kind: Kind) -> ColumnElement[bool]:
-    return among_bound(cycles.c.room_sid, "sids", on_sqlite=kind.on_sqlite)
+    if kind.way == "all lives":
+        return [_in_all_lives(kind), manual]
+    return [among_bound(cycles.c.room_sid, "sids", on_sqlite=kind.on_sqlite), manual]
 
 
 def _in_all_lives(kind: Kind) -> ColumnElement[bool]:

@@ -137,8 +137,8 @@ def drop(conn: Connection, row_id: int, *, why: str, now: datetime) -> None:
 def take_back_drop(conn: Connection, session_id: str, *, why: str, now: datetime) -> int:
     """Have those of the session's newest version sent after all that were dropped for this reason;
     how many."""
-    dropped = and_(COLUMN.status == "dropped", COLUMN.error == why)
-    statement = update(deliveries).where(COLUMN.session_id == session_id, dropped, _is_newest())
+    of_session = COLUMN.session_id == session_id
+    statement = update(deliveries).where(of_session, _was_dropped(why), _is_newest())
     return conn.execute(statement.values(_anew(now))).rowcount
 
 
@@ -146,8 +146,7 @@ def take_back_drops(
     conn: Connection, receivers: Collection[str], *, why: str, now: datetime, limit: int
 ) -> int:
     """The same, of up to `limit` deliveries to these receivers, the oldest first."""
-    dropped = and_(COLUMN.status == "dropped", COLUMN.error == why)
-    which = and_(dropped, COLUMN.receiver.in_(receivers), _is_newest())
+    which = and_(_was_dropped(why), COLUMN.receiver.in_(receivers), _is_newest())
     return _send_those_again(conn, which, now=now, limit=limit)
 
 
@@ -312,6 +311,10 @@ def _drop(conn: Connection, which: Any, *, why: str, now: datetime) -> None:
     done = {"status": "dropped", "error": why, "next_attempt_at": None, "done_at": now}
     unsent = COLUMN.status.in_(("pending", "failed"))
     conn.execute(update(deliveries).where(which, unsent).values(done))
+
+
+def _was_dropped(why: str) -> Any:
+    return and_(COLUMN.status == "dropped", COLUMN.error == why)
 
 
 def _failed() -> Any:
