@@ -3,22 +3,20 @@ run. Without BASE, this tree's figures alone."""
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from http.client import HTTPConnection
+from dataclasses import dataclass, field
 from statistics import median
-from time import perf_counter, sleep
+from time import perf_counter
 
 import psutil
-from redis import Redis
 
-from tests import servers
 from tests.bench.checkout import Checkout, checkouts
-from tests.bench.load import BenchFailed, drive
+from tests.bench.deployed import PATIENCE_SECONDS, Deployed, deployed, until_applied
+from tests.bench.load import drive
 from tests.bench.mail import Classes, people_in
 from tests.bench.polling import Poller, status_request
-from tests.bench.process import procfile, running, serving, until
+from tests.bench.process import until
 from tests.bench.receiving import Receiver
 from tests.bench.stack import register
 from tests.bench.turns import Figure, Goal, Measure, in_turns
@@ -30,9 +28,6 @@ PEOPLE_COME = 2_000
 
 BACKLOG, BACKLOG_ROOMS = 20_000, 100
 MISSES = 9
-PATIENCE_SECONDS = 120
-EVERY_SECONDS = 0.05
-PENDING = b"rollcall_events_pending 0.0\n"
 
 ACKNOWLEDGED = "webhooks acknowledged, two processes"
 HITS, MISSED = "statuses from the cache", "statuses that are not cached, one after another"
@@ -48,40 +43,26 @@ def speed(*, rounds: int) -> list[Figure]:
         return [_figure(title, measure, builds, rounds) for title, measure in MEASURES.items()]
 
 
+@dataclass(slots=True)
 class _Build:
-    """A checkout's web processes, on a database and a Valkey of their own, and its worker."""
+    """A checkout's two web servers, of one and of two processes, and its worker."""
 
-    def __init__(self, checkout: Checkout, database_url: str, redis_url: str) -> None:
-        self.checkout, self.redis = checkout, Redis.from_url(redis_url)
-        self.environment = {"DATABASE_URL": database_url, "REDIS_URL": redis_url}
-        self.web = self.two = 0
-        self.requests = list[bytes]()
-        self.each_class = list[bytes]()
-        self.backlog = Classes(rooms=BACKLOG_ROOMS, people=PEOPLE, prefix="backlog")
-
-    def command(self, line: str) -> list[str]:
-        return procfile(line, self.checkout.root)
-
-    @contextmanager
-    def running(self, line: str) -> Iterator[subprocess.Popen[bytes]]:
-        root, venv = self.checkout.root, self.checkout.venv
-        command = self.command(line)
-        with running(command, self.environment, name="speed", root=root, venv=venv) as process:
-            yield process
+    here: Deployed
+    web: int
+    two: int
+    requests: list[bytes] = field(default_factory=list)
+    each_class: list[bytes] = field(default_factory=list)
+    backlog: Classes = field(
+        default_factory=lambda: Classes(rooms=BACKLOG_ROOMS, people=PEOPLE, prefix="backlog")
+    )
 
     @contextmanager
     def listening(self) -> Iterator[int]:
         """A worker that listens; its process id."""
-        with self.running("worker") as process:
-            until(lambda: self.redis.scard("rq:workers") == 1, process, "speed")
+        redis = self.here.redis
+        with self.here.running(self.here.command("worker")) as process:
+            until(lambda: redis.scard("rq:workers") == 1, process, "deployed")
             yield process.pid
-
-    @contextmanager
-    def serving(self, **settings: str) -> Iterator[int]:
-        root, venv = self.checkout.root, self.checkout.venv
-        environment = self.environment | settings
-        with serving(self.command("web"), environment, name="speed", root=root, venv=venv) as port:
-            yield port
 
     def fill(self) -> None:
         """Everybody comes into 32 registered classes."""
@@ -102,26 +83,19 @@ class _Build:
     def apply(self) -> float:
         """Ring, and wait until nothing is pending; how many seconds that took."""
         began = perf_counter()
-        bell.ring(self.redis)
-        while PENDING not in _metrics(self.web):
-            if perf_counter() > began + PATIENCE_SECONDS:
-                raise BenchFailed(f"events were not applied within {PATIENCE_SECONDS} s")
-            sleep(EVERY_SECONDS)
+        bell.ring(self.here.redis)
+        until_applied(self.web)
         return perf_counter() - began
 
 
 @contextmanager
 def _build(checkout: Checkout) -> Iterator[_Build]:
-    name = "speed_" + "".join(filter(str.isalnum, checkout.name))
     with ExitStack() as resources:
-        redis_url = resources.enter_context(servers.valkey())
-        database_url = resources.enter_context(servers.postgres(name))
-        build = _Build(checkout, database_url, redis_url)
-        resources.callback(build.redis.close)
-        with build.running("release") as release:
-            release.wait(PATIENCE_SECONDS)
-        build.web = resources.enter_context(build.serving())
-        build.two = resources.enter_context(build.serving(WEB_PROCESSES="2"))
+        here = resources.enter_context(deployed(checkout, prefix="speed"))
+        web, two = (
+            resources.enter_context(here.serving(WEB_PROCESSES=count)) for count in ("1", "2")
+        )
+        build = _Build(here, web, two)
         build.fill()
         yield build
 
@@ -138,7 +112,7 @@ def _missed(build: _Build) -> Measure:
     """Somebody of each class polls, one after another, and the cache has none of them."""
 
     def once() -> float:
-        build.redis.flushdb()
+        build.here.redis.flushdb()
         return drive(build.web, [iter(build.each_class)], seconds=60).only(200).rate
 
     return lambda: median(once() for _ in range(MISSES))
@@ -172,18 +146,10 @@ MEASURES: dict[str, Callable[[_Build], Measure]] = {
 def _figure(
     title: str, measure: Callable[[_Build], Measure], builds: list[_Build], rounds: int
 ) -> Figure:
-    turns = in_turns({each.checkout.name: measure(each) for each in builds}, rounds=rounds)
+    turns = in_turns({each.here.name: measure(each) for each in builds}, rounds=rounds)
     figure = Figure(title, "/s", turns)
     for other in figure.others:
         if title in GOALS:
             bound = GOALS[title]
             figure.goals.append(Goal(f">= {bound:g} of {other}", figure.ratio(other), bound))
     return figure
-
-
-def _metrics(port: int) -> bytes:
-    connection = HTTPConnection("127.0.0.1", port, timeout=10)
-    connection.request("GET", "/metrics")
-    answer = connection.getresponse().read()
-    connection.close()
-    return answer

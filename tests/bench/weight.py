@@ -7,24 +7,20 @@ how many events the processes carry before they are weighed again.
 from __future__ import annotations
 
 import os
-import subprocess
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from http.client import HTTPConnection
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter, sleep
 
-from redis import Redis
-
-from tests import servers
 from tests.bench import footprint
-from tests.bench.checkout import Checkout, checkouts
-from tests.bench.load import BenchFailed, drive
+from tests.bench.checkout import checkouts
+from tests.bench.deployed import PATIENCE_SECONDS, Deployed, deployed, until_applied
+from tests.bench.load import drive
 from tests.bench.mail import Classes, webhook
-from tests.bench.process import procfile, running, until
+from tests.bench.process import until
 from tests.bench.turns import Figure, Goal
 from tests.faults import free_port
 from worker.inbox import workers
@@ -44,10 +40,8 @@ SETTLE_SECONDS = 7
 
 IDLE_SECONDS = 20
 EVERY_SECONDS = 0.005
-PATIENCE_SECONDS = 120
 
 LINES = ("web", "worker", "scheduler")
-PENDING = b"rollcall_events_pending 0.0\n"
 
 THREE, RUN = "web, worker and scheduler", "make run, with its Valkey"
 ACKNOWLEDGED = "web, from its start to the first acknowledged webhook"
@@ -59,7 +53,10 @@ def weight(*, rounds: int) -> list[Figure]:
     """Starts take turns; what takes minutes is one turn each."""
     with ExitStack() as resources:
         compared = resources.enter_context(checkouts())
-        builds = [resources.enter_context(_build(each)) for each in compared]
+        made = [resources.enter_context(deployed(each, prefix="weight")) for each in compared]
+        builds = [
+            _Build(each.checkout, each.database_url, each.redis, each.environment) for each in made
+        ]
         for turn in range(min(rounds, STARTS) + 1):
             for build in builds:
                 _start_each(build)
@@ -75,41 +72,23 @@ def weight(*, rounds: int) -> list[Figure]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Build:
-    """A checkout on a database and a Valkey of its own, and what was measured of it.
+class _Build(Deployed):
+    """A checkout at work, and what was measured of it: `turns` by title and unit."""
 
-    `turns` are by title and unit.
-    """
-
-    checkout: Checkout
-    database_url: str
-    redis: Redis
-    environment: dict[str, str]
     turns: dict[tuple[str, str], list[float]] = field(default_factory=lambda: defaultdict(list))
     classes: Classes = field(
         default_factory=lambda: Classes(rooms=ROOMS, people=PEOPLE, prefix="class")
     )
 
-    @property
-    def name(self) -> str:
-        return self.checkout.name
-
     def add(self, title: str, unit: str, value: float) -> None:
         self.turns[title, unit].append(value)
-
-    @contextmanager
-    def running(self, command: list[str], **settings: str) -> Iterator[subprocess.Popen[bytes]]:
-        root, venv = self.checkout.root, self.checkout.venv
-        environment = self.environment | settings
-        with running(command, environment, name="weight", root=root, venv=venv) as process:
-            yield process
 
     @contextmanager
     def started(self, line: str, port: int) -> Iterator[int]:
         """A process of the Procfile, once it does its work; its id."""
         began = perf_counter()
-        with self.running(procfile(line, self.checkout.root), PORT=str(port)) as process:
-            until(lambda: self._works(line, port), process, "weight", every=EVERY_SECONDS)
+        with self.running(self.command(line), PORT=str(port)) as process:
+            until(lambda: self._works(line, port), process, "deployed", every=EVERY_SECONDS)
             self.add(_start(line), "s", perf_counter() - began)
             taken = footprint.cpu_seconds(process.pid)
             self.add(f"{_start(line)}: processor time", "s", taken)
@@ -133,25 +112,6 @@ class _Build:
 
 def _start(line: str) -> str:
     return ACKNOWLEDGED if line == "web" else f"{line}, from its start until it listens"
-
-
-@contextmanager
-def _build(checkout: Checkout) -> Iterator[_Build]:
-    with ExitStack() as resources:
-        redis_url = resources.enter_context(servers.valkey())
-        name = "".join(filter(str.isalnum, checkout.name))
-        database_url = resources.enter_context(servers.postgres(f"weight_{name}"))
-        redis = resources.enter_context(Redis.from_url(redis_url))
-        metrics = resources.enter_context(TemporaryDirectory(prefix="bench-metrics-"))
-        environment = {
-            "DATABASE_URL": database_url,
-            "REDIS_URL": redis_url,
-            "PROMETHEUS_MULTIPROC_DIR": metrics,
-        }
-        build = _Build(checkout, database_url, redis, environment)
-        with build.running(procfile("release", checkout.root)) as release:
-            release.wait(PATIENCE_SECONDS)
-        yield build
 
 
 def _start_each(build: _Build) -> None:
@@ -191,7 +151,7 @@ def _weigh_run(build: _Build) -> None:
         unset = dict.fromkeys(("DATABASE_URL", "REDIS_URL"), "")
         began = perf_counter()
         with build.running(command, PORT=str(port), **unset) as process:
-            until(lambda: build.acknowledges(port), process, "weight", every=EVERY_SECONDS)
+            until(lambda: build.acknowledges(port), process, "deployed", every=EVERY_SECONDS)
             title = "make run, from its start to the first acknowledged webhook"
             build.add(title, "s", perf_counter() - began)
             _be_idle(build, RUN, [process.pid])
@@ -217,24 +177,8 @@ def _carry(build: _Build, port: int, events: int) -> None:
     for _ in range(0, events, CHUNK):
         lanes = build.classes.lanes(min(CHUNK, events))
         drive(port, lanes, seconds=PATIENCE_SECONDS).only(204)
-        _drained(port)
+        until_applied(port)
         footprint.vacuum(build.database_url)
-
-
-def _drained(port: int) -> None:
-    deadline = perf_counter() + PATIENCE_SECONDS
-    while PENDING not in _metrics(port):
-        if perf_counter() > deadline:
-            raise BenchFailed(f"events were not applied within {PATIENCE_SECONDS} s")
-        sleep(0.2)
-
-
-def _metrics(port: int) -> bytes:
-    connection = HTTPConnection("127.0.0.1", port, timeout=10)
-    connection.request("GET", "/metrics")
-    answer = connection.getresponse().read()
-    connection.close()
-    return answer
 
 
 def _figure(measured: tuple[str, str], builds: list[_Build]) -> Figure:
