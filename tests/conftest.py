@@ -21,6 +21,7 @@ from tests import servers
 from tests.build import KEY, SECRET
 from tests.checked import CheckedClient
 from tests.doors import Rollcall
+from tests.hooked import Receiver, receiving
 from tests.terminal import Terminal
 from webhooks.app import create_app
 from worker.process.backend import WORKER, Backend
@@ -137,6 +138,13 @@ def client(app: Flask) -> FlaskClient:
 def rollcall(client: FlaskClient, backend: Backend) -> Rollcall:
     """The whole service: its doors, and a worker's hands on the same storage."""
     return Rollcall(client, backend)
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    """A receiver of our own webhooks, for whoever has `settings` name it."""
+    with receiving() as made:
+        yield made
 
 
 @pytest.fixture

@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from models.settings.settings import Settings
 from tests.doors import Rollcall, ago, on_sqlite, serving
 from tests.faults import free_port
-from tests.hooked import Receiver, receiving
+from tests.hooked import Receiver
 from tests.terminal import Terminal
 from tests.test_deliveries import BEGAN, asked, kept, send, statuses, tell, to
 from webhooks.cli import deliveries as commands
 from worker.inbox import bell
 from worker.process.backend import Backend
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    with receiving() as made:
-        yield made
 
 
 @pytest.fixture

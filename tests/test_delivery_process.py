@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -12,7 +11,7 @@ from redis import Redis
 
 from models.settings.settings import Settings
 from tests.doors import Rollcall, on_sqlite, wait_for
-from tests.hooked import SIGNING_SECRET, Receiver, receiving
+from tests.hooked import SIGNING_SECRET, Receiver
 from tests.processes import environment, running
 from tests.test_deliveries import a_class, kept, make_due, to
 from tests.test_worker_process import stop, workers_alive
@@ -20,12 +19,6 @@ from webhooks.outgoing import finding
 from worker.inbox import bell, own_job
 
 pytestmark = on_sqlite
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    with receiving() as made:
-        yield made
 
 
 @pytest.fixture

@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from playwright.sync_api import expect
 
 from models.settings.settings import Settings
 from tests.browser.conftest import Class, Open, operator
-from tests.hooked import Receiver, receiving
+from tests.hooked import Receiver
 from tests.test_deliveries import make_due, to
 from webhooks.outgoing import finding, sending
 
 MARKUP = "<img src=x onerror=alert(1)>"
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    with receiving() as made:
-        yield made
 
 
 @pytest.fixture
