@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench.needs import HEAD, MEASURED, School, at_start, needs, row
+from tests.bench.needs import HEAD, MEASURED, School, at_start, main, needs, row
 
 PERFORMANCE = Path(__file__).parents[1] / "docs" / "performance.md"
 
@@ -42,3 +42,15 @@ def test_what_is_full_first_is_named_with_how_full_it_is() -> None:
     assert small.full[small.bottleneck] < 0.1
     assert large.full[large.bottleneck] > 1
     assert set(large.full) == set(small.full)
+
+
+@pytest.mark.parametrize(
+    "words", ["--people 0", "--people -5", "--people abc", "--people 1e99", "--poll-seconds nan"]
+)
+def test_what_is_no_number_of_people_is_refused(
+    words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["make sizing", *words.split()])
+    with pytest.raises(SystemExit):
+        main()
+    assert words.split()[0] in capsys.readouterr().err

@@ -7,6 +7,7 @@ model with 10,000 and 50,000 simulated people. docs/performance.md has the table
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from math import ceil, exp
 from typing import Final
@@ -21,6 +22,9 @@ APPLIED_A_SECOND: Final = 6_000
 TWO_WORKERS: Final = 1.7
 """Events that a worker applies, and how much more two do; others are worth nothing (docs say why).
 """
+
+LARGEST = 10_000_000_000
+"""There are no more people."""
 
 LARGE_CORES, LARGE_GIB = 32, 2_000
 """A large PostgreSQL: beyond it, somebody has to think about partitions and several databases."""
@@ -236,7 +240,8 @@ HEAD = (
 def main() -> None:
     usual = asdict(School(people=0))
     parser = argparse.ArgumentParser(prog="make sizing", description=__doc__)
-    parser.add_argument("--people", type=int, nargs="*", default=[10**n for n in range(2, 7)])
+    powers = [10**n for n in range(2, 7)]
+    parser.add_argument("--people", type=_number(int), nargs="*", default=powers)
     for name in ("people_a_room", "retention_days", "days"):
         _option(parser, name, int, usual[name])
     for name in ("poll_seconds", "arrival_seconds", "events_an_hour", "hours"):
@@ -247,8 +252,21 @@ def main() -> None:
         print(row(School(people=people, **asked)))
 
 
-def _option(parser: argparse.ArgumentParser, name: str, kind: type, default: float) -> None:
-    parser.add_argument(f"--{name.replace('_', '-')}", type=kind, default=default)
+def _option(
+    parser: argparse.ArgumentParser, name: str, kind: Callable[[str], float], default: float
+) -> None:
+    parser.add_argument(f"--{name.replace('_', '-')}", type=_number(kind), default=default)
+
+
+def _number(kind: Callable[[str], float]) -> Callable[[str], float]:
+    def read(word: str) -> float:
+        number = kind(word)
+        if not 0 < number < LARGEST:
+            raise argparse.ArgumentTypeError(f"{word} is not between 0 and {LARGEST:,}")
+        return number
+
+    read.__name__ = "number"  # argparse says so of what is none
+    return read
 
 
 if __name__ == "__main__":
