@@ -53,4 +53,4 @@ def test_what_is_no_number_of_people_is_refused(
     monkeypatch.setattr("sys.argv", ["make sizing", *words.split()])
     with pytest.raises(SystemExit):
         main()
-    assert words.split()[0] in capsys.readouterr().err
+    assert words.split(maxsplit=1)[0] in capsys.readouterr().err
