@@ -225,3 +225,32 @@ def test_the_doctor_and_the_console_name_the_cause(world: World, opened: Open, c
         tile = page.locator(f"#checks [data-what={found['what']}]")
         expect(tile.locator(".seen")).to_have_text(found["seen"])
         expect(tile.locator(".todo")).to_have_text(found["todo"])
+
+
+BROKEN_WORDS = """findings => {
+  const lines = [];
+  for (const text of findings) {
+    const tile = document.createElement("li");
+    tile.className = "todo"; // it is bold
+    document.querySelector("#checks").append(tile);
+    for (const word of text.match(/\\w+/g) ?? []) {
+      const shown = document.createElement("span");
+      shown.textContent = word;
+      tile.append(shown, " ");
+      const tops = new Set([...shown.getClientRects()].map((box) => box.top));
+      if (tops.size > 1) lines.push(word);
+    }
+  }
+  return lines;
+}"""
+
+
+@pytest.mark.parametrize("language", ["en", "ar"])
+def test_no_word_of_a_finding_is_broken(opened: Open, language: str) -> None:
+    """Operators search for the names of settings, and copy them."""
+    page = opened(f"/ops?lang={language}#token={operator()}")
+    expect(page.locator("#checks .seen").first).to_be_visible()
+    said = page.evaluate("JSON.parse(document.getElementById('findings').textContent)")
+    texts = [text for each in said.values() for text in each.values() if text]
+    assert any("ATTENDANCE_WEBHOOK_URL" in text for text in texts)
+    assert page.evaluate(BROKEN_WORDS, texts) == []
