@@ -734,22 +734,40 @@ def test_deliveries_are_operators_alone(rollcall: Rollcall) -> None:
 def test_the_doctor_says_what_failed_and_what_nobody_sends(
     rollcall: Rollcall, backend: Backend, receiver: Receiver, ago_minutes: int
 ) -> None:
-    def found() -> str:
-        health = rollcall.client.get("/api/health", headers=bearer(ops_token())).get_json()
-        checks = {check["what"]: check["finding"] for check in health["checks"]}
-        finding: str = checks["deliveries"]
-        return finding
-
     a_class(rollcall)
     find(backend)
     with db.writing(backend.engine) as conn:
         conn.execute(update(deliveries).values(next_attempt_at=ago(ago_minutes)))
-    assert found() == ("deliveries.late" if ago_minutes > 5 else "deliveries.good")
+    late = "deliveries.late" if ago_minutes > 5 else "deliveries.good"
+    assert what_the_doctor_says(rollcall) == late
     receiver.answers = [(410, {})]
     send(backend)
-    assert found() == "deliveries.failed"
+    assert what_the_doctor_says(rollcall) == "deliveries.failed"
     exposed = rollcall.client.get("/metrics").text
     assert "\nrollcall_deliveries_failed 1.0" in exposed
     press(rollcall, "/send")
     send(backend)
-    assert found() == "deliveries.good"
+    assert what_the_doctor_says(rollcall) == "deliveries.good"
+
+
+@pytest.mark.parametrize("made_minutes_ago", [59, 70])
+def test_what_waits_for_a_receiver_that_was_removed_is_late_when_nobody_drops_it(
+    rollcall: Rollcall, backend: Backend, made_minutes_ago: int
+) -> None:
+    """It waits for an hour, since processes are restarted one after another."""
+    a_class(rollcall)
+    find(backend)
+    made = ago(made_minutes_ago)
+    removed = {"receiver": "another", "made_at": made, "next_attempt_at": made}
+    with db.writing(backend.engine) as conn:
+        conn.execute(update(deliveries).values(removed))
+    late = "deliveries.late" if made_minutes_ago > 65 else "deliveries.good"
+    assert what_the_doctor_says(rollcall) == late
+
+
+def what_the_doctor_says(rollcall: Rollcall) -> str:
+    """Of webhooks of our own."""
+    health = rollcall.client.get("/api/health", headers=bearer(ops_token())).get_json()
+    checks = {check["what"]: check["finding"] for check in health["checks"]}
+    finding: str = checks["deliveries"]
+    return finding

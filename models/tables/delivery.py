@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal
 from uuid import uuid4
 
@@ -19,12 +19,14 @@ from sqlalchemy import (
     Index,
     Integer,
     Row,
+    Select,
     Table,
     Text,
     and_,
     delete,
     exists,
     func,
+    or_,
     select,
     update,
 )
@@ -34,6 +36,10 @@ from models.storage.db import Instant, Key, RowId, among, insert, metadata, part
 from models.tables.final_session import final_sessions
 
 Status = Literal["pending", "sent", "failed", "dropped"]
+
+FOR_OTHERS = timedelta(hours=1)
+"""How long a delivery waits for an address that this process does not know: one that is new, while
+processes are restarted one after another."""
 
 NEWER = "a newer version took its place"
 NOT_CONFIGURED = "ATTENDANCE_WEBHOOK_URL no longer has this address"
@@ -88,13 +94,11 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """How many failed and wait, since when the oldest failed one was made, and since when the
-    oldest that waits is due."""
+    """How many failed and wait, and since when the oldest failed one was made."""
 
     failed: int
     pending: int
     failed_since: datetime | None
-    due_since: datetime | None
 
 
 def receiver_of(url: str) -> str:
@@ -150,11 +154,10 @@ def take_back_drops(
     return _send_those_again(conn, which, now=now, limit=limit)
 
 
-def drop_others(
-    conn: Connection, receivers: Collection[str], *, made_before: datetime, now: datetime
-) -> None:
-    """Of what is due and was made before, send nothing any more to receivers other than these."""
-    due = and_(COLUMN.next_attempt_at <= now, COLUMN.made_at < made_before)
+def drop_others(conn: Connection, receivers: Collection[str], *, now: datetime) -> None:
+    """Of what is due and was made an hour ago or earlier, send nothing any more to receivers other
+    than these."""
+    due = and_(COLUMN.next_attempt_at <= now, COLUMN.made_at < now - FOR_OTHERS)
     _drop(conn, and_(due, COLUMN.receiver.not_in(receivers)), why=NOT_CONFIGURED, now=now)
 
 
@@ -291,10 +294,27 @@ def page(
 def counts(conn: Connection) -> Counts:
     """How many failed, and how many wait."""
     failed = select(func.count(), func.min(COLUMN.made_at)).where(COLUMN.status == "failed")
-    waits = select(func.count(), func.min(COLUMN.next_attempt_at)).where(COLUMN.status == "pending")
+    waits = select(func.count()).where(COLUMN.status == "pending")
     failed_count, failed_since = conn.execute(failed).one()
-    pending, due_since = conn.execute(waits).one()
-    return Counts(failed_count, pending, failed_since, due_since)
+    return Counts(failed_count, conn.execute(waits).scalar_one(), failed_since)
+
+
+def due_since(conn: Connection) -> datetime | None:
+    """Since when the oldest that waits is due."""
+    return conn.execute(_oldest_due()).scalar_one()
+
+
+def not_done_since(
+    conn: Connection, receivers: Collection[str], *, made_before: datetime
+) -> datetime | None:
+    """Since when the oldest is due that waits to be sent to one of these receivers, or that was
+    made before and waits to be dropped."""
+    ours = or_(COLUMN.receiver.in_(receivers), COLUMN.made_at < made_before)
+    return conn.execute(_oldest_due().where(ours)).scalar_one()
+
+
+def _oldest_due() -> Select[datetime | None]:
+    return select(func.min(COLUMN.next_attempt_at))
 
 
 def prune(conn: Connection, *, before: datetime, limit: int) -> int:

@@ -47,10 +47,6 @@ HELD_FOR = timedelta(minutes=1)
 NOT_FINAL_FOR = timedelta(minutes=5)
 """Until the next look at a session that is not final any more: somebody is inside again."""
 
-FOR_OTHERS = timedelta(hours=1)
-"""How long a delivery waits for an address that this process does not know: one that is new, while
-processes are restarted one after another."""
-
 AT_ONCE = 8
 """Requests to one receiver at a time."""
 
@@ -94,7 +90,7 @@ def _is_due(backend: Backend, addresses: Sequence[str]) -> bool:
     with db.writing(backend.engine) as conn:
         for url in _unambiguous(addresses):
             delivery.hand_over(conn, url, known=receivers, now=now)
-        delivery.drop_others(conn, receivers, made_before=now - FOR_OTHERS, now=now)
+        delivery.drop_others(conn, receivers, now=now)
     return True
 
 

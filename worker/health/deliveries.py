@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -26,36 +27,45 @@ MOST_NAMED = 3
 HOUR = timedelta(hours=1)
 
 
+@dataclass(frozen=True, slots=True)
+class Since:
+    """Since when the oldest delivery is due, and the oldest session waits to be looked at."""
+
+    due: datetime | None
+    to_find: datetime | None
+
+
 def checks(here: Backend, now: datetime) -> Iterator[Check]:
     """Nothing while the database is away: that is reported already."""
     try:
         with db.reading(here.engine) as conn:
             counts = delivery.counts(conn)
-            if not here.settings.attendance_webhook_url:
-                yield _without_receivers(counts, now)
+            receivers = [*map(delivery.receiver_of, here.settings.attendance_webhook_url)]
+            if not receivers:
+                yield _without_receivers(counts, delivery.due_since(conn), now)
                 return
+            made_before = now - delivery.FOR_OTHERS - DUE_TOO_LONG
+            due_since = delivery.not_done_since(conn, receivers, made_before=made_before)
             waiting_since = finality.waiting_since(conn, now=now)
             unreadable = final_session.unreadable(conn, named=MOST_NAMED)
     except SQLAlchemyError:
         return
-    yield _judged(counts, waiting_since, unreadable, now)
+    yield _judged(counts, Since(due_since, waiting_since), unreadable, now)
 
 
-def _without_receivers(counts: Counts, now: datetime) -> Check:
+def _without_receivers(counts: Counts, due_since: datetime | None, now: datetime) -> Check:
     """What waits may wait for a setting that somebody lost; later it is nobody's any more."""
-    if counts.due_since is None or now - counts.due_since > finality.LOOKS_BACK:
+    if due_since is None or now - due_since > finality.LOOKS_BACK:
         return Check("deliveries.none")
     return Check("deliveries.unset", {"pending": counts.pending})
 
 
-def _judged(
-    counts: Counts, waiting_since: datetime | None, unreadable: Unreadable, now: datetime
-) -> Check:
+def _judged(counts: Counts, since: Since, unreadable: Unreadable, now: datetime) -> Check:
     """The worst of what is seen."""
     values: Values = {"failed": counts.failed, "pending": counts.pending}
-    if (seconds := _late(counts.due_since, DUE_TOO_LONG, now)) is not None:
+    if (seconds := _late(since.due, DUE_TOO_LONG, now)) is not None:
         return Check("deliveries.late", {**values, "seconds": seconds}, seconds=seconds)
-    if (seconds := _late(waiting_since, UNSEEN_TOO_LONG, now)) is not None:
+    if (seconds := _late(since.to_find, UNSEEN_TOO_LONG, now)) is not None:
         return Check("deliveries.unseen", {**values, "seconds": seconds}, seconds=seconds)
     if unreadable.count:
         named = _named(unreadable)
