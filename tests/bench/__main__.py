@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from time import monotonic
 from typing import Protocol
 
 from rich.console import Console
@@ -76,8 +77,10 @@ def main() -> None:
         servers = under.versions()
     figures: list[Figure] = []
     for name in names:
+        began = monotonic()
         with console.status(f"measuring {name} …"):
             figures += BENCHES[name](rounds=rounds)
+        console.print(f"{name}: {monotonic() - began:.0f} s")
     report.show(figures)
     report.write(figures, ceiling=most, servers=servers)
 
