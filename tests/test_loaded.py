@@ -12,6 +12,7 @@ import pytest
 
 from models.settings.settings import Settings
 from tests.doors import on_sqlite
+from tests.faults import free_port
 from tests.processes import environment
 
 pytestmark = on_sqlite
@@ -26,6 +27,15 @@ SCHEDULING = """
 from models.settings.settings import load_or_exit
 from worker import schedule
 schedule.scheduler(load_or_exit(database=False))
+"""
+SERVING = """
+import gc, json
+from worker.process import memory
+memory.load()
+from webhooks.app import create_served_app
+while_it_loads = gc.isenabled()
+create_served_app()
+print(json.dumps({"while it loads": while_it_loads, "once it serves": gc.isenabled()}), flush=True)
 """
 PROCESSES = {
     "web": ("import webhooks.__main__, webhooks.app", COMMANDS | LIVEKIT | ON_DEMAND),
@@ -50,6 +60,16 @@ def test_a_process_loads_nothing_that_it_does_not_use(
     loaded = loaded_by(imports, environment(settings, tmp_path))
     assert {"models.settings.settings", "redis"} <= loaded
     assert loaded & unused == set()
+
+
+def test_while_a_process_loads_the_collector_waits_and_works_once_it_serves(
+    settings: Settings, tmp_path: Path
+) -> None:
+    (tmp_path / "metrics").mkdir()
+    env = environment(settings, tmp_path, PORT=str(free_port()))
+    command = [sys.executable, "-c", SERVING]
+    said = subprocess.run(command, env=env, stdout=subprocess.PIPE, check=True).stdout
+    assert json.loads(said) == {"while it loads": False, "once it serves": True}
 
 
 def loaded_by(statements: str, env: dict[str, str]) -> set[str]:

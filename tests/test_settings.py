@@ -58,7 +58,7 @@ def test_a_key_pair_is_all_that_must_be_set(environment: Environment) -> None:
     assert told.redis_url == "redis://127.0.0.1:6379/0"
     assert told.livekit_url is None
     assert (told.port, told.workers) == (8000, 1)
-    assert (told.web_processes, told.web_threads) == (1, 8)
+    assert (told.web_processes, told.web_threads) == (1, 16)
     assert (told.cache_ttl_seconds, told.default_duration_minutes) == (10, 60)
     assert (told.late_after_minutes, told.minimum_percentage) == (10, None)
     assert (told.retention_days, told.max_body_bytes) == (30, 2_097_152)
@@ -148,7 +148,7 @@ TAKEN: list[tuple[str, str, Any]] = [
     ("PATH_PREFIX", "/school/rollcall/", "/school/rollcall"),
     ("PATH_PREFIX", "/", ""),
     ("WEB_PROCESSES", "2", 2),
-    ("WEB_THREADS", "16", 16),
+    ("WEB_THREADS", "12", 12),
     ("WORKERS", "4", 4),
     ("CACHE_TTL_SECONDS", "3", 3),
     ("STALE_AFTER_MINUTES", "7", 7),

@@ -109,6 +109,7 @@ class Pool(WorkerPool):
 
 
 def main() -> None:
+    memory.load()
     settings = load_or_exit()
     metrics_dir.prepare(settings)
     logs.configure(settings)

@@ -130,7 +130,7 @@ class Settings(BaseSettings):
     port: int = Field(8000, ge=1, le=65535)
     path_prefix: Annotated[str, AfterValidator(urls.prefix)] = ""
     web_processes: int = Field(1, ge=1, le=64)
-    web_threads: int = Field(8, ge=1, le=256)
+    web_threads: int = Field(16, ge=1, le=256)
     workers: int = Field(1, ge=1, le=64)
     cache_ttl_seconds: int = Field(10, ge=1, le=60)
     stale_after_minutes: int = Field(5, ge=1, le=1440)

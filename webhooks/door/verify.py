@@ -203,7 +203,16 @@ def _jws() -> jwt.PyJWS:
     return jws
 
 
+@cache
+def _prepared(secret: str | bytes) -> bytes:
+    """PyJWT looks whether a secret is a certificate or JSON: once, and not with each token."""
+    return HMACAlgorithm(HMACAlgorithm.SHA256).prepare_key(secret)
+
+
 class _HS256(HMACAlgorithm):
+    def prepare_key(self, key: str | bytes) -> bytes:
+        return _prepared(key)
+
     def check_key_length(self, key: bytes) -> None:
         """Accept any length: LiveKit does ("secret" is its own), and a warning helps no sender."""
 

@@ -30,6 +30,7 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 def load() -> None:
     """Import what the processes need."""
+    memory.load()
     for module in (*MAINS.values(), *LATER):
         import_module(module)
     memory.keep()

@@ -78,10 +78,11 @@ def _standby(primary: Engine, settings: Settings, timeouts: Timeouts) -> Standby
 
 
 def _engine(url: str, settings: Settings, timeouts: Timeouts, *, name: str) -> Engine:
-    """A thread holds one connection at a time; one more for whoever looks in from outside."""
+    """Half of the threads may hold a connection: webhooks share one, and most statuses need none.
+    One more is for whoever looks in from outside."""
     return make_engine(
         url,
-        pool_size=settings.web_threads + 1,
+        pool_size=settings.web_threads // 2 + 1,
         timeout=timeouts.database,
         prepared_statements=settings.prepared_statements,
         name=name,

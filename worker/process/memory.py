@@ -1,8 +1,17 @@
-"""What a process has loaded, it keeps: Python's collector need not look at it again."""
+"""What a process has loaded, it keeps: Python's collector need not look at it.
+
+A process that starts calls `load` first and `keep` once it has imported all.
+"""
 
 from __future__ import annotations
 
 import gc
+
+
+def load() -> None:
+    """Have the collector wait until `keep`: what is imported makes 110,000 objects that stay, and
+    1,000 that do not. It would look at them again and again, for a fifth of a start."""
+    gc.disable()
 
 
 def keep() -> None:
@@ -12,3 +21,4 @@ def keep() -> None:
     what forks share is copied for whoever writes to it.
     """
     gc.freeze()
+    gc.enable()
