@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
 import signal
 from collections.abc import Iterator
@@ -27,6 +28,18 @@ from worker.process.backend import WORKER, Backend
 
 # A shell has what it runs in the background ignore Ctrl-C, and so would all that tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_configure() -> None:
+    """What is made while tests are collected stays: nothing of it is worth a search for garbage."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """Garbage is searched for in what tests make, and not in all the modules again each time."""
+    gc.enable()
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
