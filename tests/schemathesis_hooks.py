@@ -11,6 +11,9 @@ import schemathesis
 
 Case = schemathesis.Case[Any]
 
+ZONES = available_timezones()
+"""Looked up once: each call reads the whole database of time zones."""
+
 
 @schemathesis.hook
 def map_case(context: schemathesis.HookContext, case: Case) -> Case:
@@ -72,4 +75,4 @@ def _corrects_with_more(case: Case) -> bool:
 def _names_no_zone(case: Case) -> bool:
     """The names of time zones are those of a database."""
     asked = (case.query or {}).get("tz")
-    return asked is not None and asked not in available_timezones()
+    return asked is not None and asked not in ZONES

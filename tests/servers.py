@@ -26,16 +26,20 @@ def valkey() -> Iterator[str]:
 
 
 @contextmanager
-def postgres(name: str) -> Iterator[str]:
+def postgres(name: str, *, durable: bool = True) -> Iterator[str]:
     """An empty database of that name, on a PostgreSQL in var/ that processes share; its URL.
 
-    The server stops with the last process that uses it.
+    The server stops with the last process that uses it. One that is not durable waits for no disk:
+    what it has committed outlives its processes, but not the machine.
     """
     VAR.mkdir(exist_ok=True)
-    server = get_server(VAR / "postgres")
+    server = get_server(VAR / ("postgres" if durable else "postgres-tests"))
     url = make_url(server.get_uri()).set(drivername="postgresql+psycopg")
     engine = create_engine(url, isolation_level="AUTOCOMMIT")
     with engine.connect() as conn:
+        for setting in () if durable else ("fsync", "full_page_writes"):
+            conn.execute(text(f"ALTER SYSTEM SET {setting} = off"))
+        conn.execute(text("SELECT pg_reload_conf()"))
         conn.execute(text(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'))
         conn.execute(text(f'CREATE DATABASE "{name}"'))
     engine.dispose()

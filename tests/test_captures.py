@@ -23,6 +23,15 @@ from tests.doors import (
 from tests.witnesses import Told
 
 Row = dict[str, Any]
+Outcome = tuple[list[Row], dict[str, Any]]
+"""The rosters, without what grows, and the facts."""
+
+
+@pytest.fixture(scope="module")
+def in_order() -> dict[tuple[str, str], Outcome]:
+    """What comes of a recording as it was recorded, by its name and its database: two tests post
+    it, and the second to come need not post it again."""
+    return {}
 
 
 def replay(rollcall: Rollcall, bodies: Iterable[bytes], *, batch: int = 1_000) -> None:
@@ -49,10 +58,14 @@ def timeless(rosters: Iterable[Row]) -> list[Row]:
     ]
 
 
-def cycles(rollcall: Rollcall) -> dict[str, Row]:
+def outcome(rollcall: Rollcall, told: Iterable[Row]) -> Outcome:
+    return timeless(told), rollcall.facts()
+
+
+def cycles(rosters: Iterable[Row]) -> dict[str, Row]:
     """Every counted visit of every roster, by participant sid, with whose it is and where."""
     found: dict[str, list[Row]] = defaultdict(list)
-    for roster in rosters(rollcall):
+    for roster in rosters:
         for line in roster["attendances"]:
             for cycle in line["cycles"]:
                 whose = {"user_id": line["user_id"], "room": roster["session"]["room_name"]}
@@ -73,10 +86,14 @@ def check(cycle: Row, one: Told) -> None:
 
 
 @pytest.mark.parametrize("name", captures())
-def test_the_rosters_tell_what_the_clients_saw(rollcall: Rollcall, name: str) -> None:
+def test_the_rosters_tell_what_the_clients_saw(
+    rollcall: Rollcall, name: str, in_order: dict[tuple[str, str], Outcome]
+) -> None:
     replay(rollcall, (post.body for post in captured(name)))
     assert {row["status"] for row in rollcall.ledger()} == {"applied"}
-    seen, expected = cycles(rollcall), witnesses.told(name)
+    answers = rosters(rollcall)
+    in_order[name, rollcall.backend.engine.dialect.name] = outcome(rollcall, answers)
+    seen, expected = cycles(answers), witnesses.told(name)
     if name != "server_crash":  # nobody was left to write down what the clients saw
         assert set(seen) == set(expected)
     for sid, one in expected.items():
@@ -93,14 +110,19 @@ def test_of_all_kinds_only_a_human_a_caller_and_a_connector_are_people(rollcall:
 
 
 @pytest.mark.parametrize("name", captures())
-def test_shuffled_and_repeated_it_tells_the_same(rollcall: Rollcall, name: str) -> None:
+def test_shuffled_and_repeated_it_tells_the_same(
+    rollcall: Rollcall, name: str, in_order: dict[tuple[str, str], Outcome]
+) -> None:
     bodies = [post.body for post in captured(name)]
-    replay(rollcall, bodies)
-    expected, facts = timeless(rosters(rollcall)), rollcall.facts()
-    rollcall.forget()
+    which = (name, rollcall.backend.engine.dialect.name)
+    if which not in in_order:
+        replay(rollcall, bodies)
+        in_order[which] = outcome(rollcall, rosters(rollcall))
+        rollcall.forget()
     dice = random.Random(name)
     again = dice.sample(bodies, len(bodies)) + dice.choices(bodies, k=len(bodies) // 2)
     replay(rollcall, again, batch=7)
+    expected, facts = in_order[which]
     assert timeless(rosters(rollcall)) == expected
     assert rollcall.facts() == facts
 

@@ -273,7 +273,7 @@ SCANS: dict[str, Filters] = {
 
 
 @pytest.fixture(scope="module")
-def loaded(migrated_postgres: tuple[str, Engine]) -> Iterator[Engine]:
+def loaded(migrated_postgres: tuple[str, str]) -> Iterator[Engine]:
     """A ledger that is long enough for a planner to care; empty again afterwards."""
     url, _ = migrated_postgres
     engine = make_engine(url)

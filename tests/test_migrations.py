@@ -41,7 +41,8 @@ def fresh_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path}/not/there/yet.db"
     else:
-        with servers.postgres(f"fresh_{request.getfixturevalue('worker_id')}") as url:
+        name = f"fresh_{request.getfixturevalue('worker_id')}"
+        with servers.postgres(name, durable=False) as url:
             yield url
 
 

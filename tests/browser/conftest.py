@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from threading import Thread
 from typing import Any
 
@@ -64,19 +65,28 @@ def chromium() -> str:
 expect.set_options(timeout=30_000)  # a busy machine is slow, and what is waited for ends it
 
 
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+@contextmanager
+def launched(directory: Path) -> Iterator[Browser]:
+    """The browser; what it takes to start Firefox is written into the directory."""
     in_firefox = os.environ.get("BROWSER") == "firefox"
     if in_firefox and firefox.firefox() is None:
         pytest.skip(NO_FIREFOX)
     with sync_playwright() as playwright:
         if in_firefox:
-            made = firefox.script(tmp_path_factory.mktemp("firefox"))
+            made = firefox.script(directory)
             browser = playwright.firefox.launch(channel="moz-firefox", executable_path=made)
         else:
             browser = playwright.chromium.launch(executable_path=chromium())
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="package")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """One for all of these tests in a process. It ends before others begin: Playwright keeps an
+    event loop in their thread."""
+    with launched(tmp_path_factory.mktemp("firefox")) as made:
+        yield made
 
 
 @pytest.fixture

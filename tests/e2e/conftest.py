@@ -10,11 +10,12 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 import pytest
+from playwright.sync_api import Browser
 
 from tests import stack
 from tests.browser.conftest import (  # noqa: F401 - fixtures
-    browser,
     database_url,
+    launched,
     opened,
     quran,
     settings,
@@ -53,6 +54,13 @@ def _end_at_once() -> None:
 
 def pytest_sessionfinish(exitstatus: int) -> None:
     _exit_status[0] = int(exitstatus)
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """For one file: other files of this folder run event loops of their own."""
+    with launched(tmp_path_factory.mktemp("firefox")) as made:
+        yield made
 
 
 @pytest.fixture(scope="session")
