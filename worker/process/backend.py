@@ -33,6 +33,8 @@ WORKER = Timeouts(database=30.0, redis=2.0)
 UNHURRIED = Timeouts(database=3600.0, redis=2.0)
 """For a command: whoever waits for it can stop it."""
 
+LEAST_CONNECTIONS = 8
+
 
 @dataclass(frozen=True, slots=True)
 class Backend:
@@ -78,11 +80,11 @@ def _standby(primary: Engine, settings: Settings, timeouts: Timeouts) -> Standby
 
 
 def _engine(url: str, settings: Settings, timeouts: Timeouts, *, name: str) -> Engine:
-    """Half of the threads may hold a connection: webhooks share one, and most statuses need none.
-    One more is for whoever looks in from outside."""
+    """Half of the threads may hold a connection, and eight at least: webhooks share one, and most
+    statuses need none. One more is for whoever looks in from outside."""
     return make_engine(
         url,
-        pool_size=settings.web_threads // 2 + 1,
+        pool_size=max(LEAST_CONNECTIONS, settings.web_threads // 2) + 1,
         timeout=timeouts.database,
         prepared_statements=settings.prepared_statements,
         name=name,
