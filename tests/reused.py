@@ -48,7 +48,7 @@ class Statements(dict[Any, Any]):
 
 def _of_kind(dialect: Dialect, *statement: Any) -> tuple[Any, ...]:
     version, dumps = dialect.server_version_info, dialect._json_serializer
-    return (dialect.name, dialect.driver, version, dumps, *statement)
+    return (dialect.name, dialect.driver, dialect.paramstyle, version, dumps, *statement)
 
 
 @contextmanager
