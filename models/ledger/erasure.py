@@ -9,7 +9,7 @@ was erased and joins anew is somebody new, with a cycle of their own.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any
 from uuid import uuid4
 
@@ -72,7 +72,7 @@ def disguise(conn: Connection, batch: Sequence[tuple[int, Event]]) -> Sequence[t
 
 def disguised(event: Event, pseudonym: str) -> Event:
     """The event without its person."""
-    return replace(event, user_id=pseudonym, name=None)
+    return event._replace(user_id=pseudonym, name=None)
 
 
 def pseudonyms(conn: Connection, cycle_ids: Iterable[str]) -> dict[str, str]:

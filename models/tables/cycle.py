@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime
-from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import (
@@ -28,8 +27,7 @@ from models.storage.db import Instant, Key, among, metadata, partial
 from models.storage.questions import Question, Rows
 from models.tables.room import begins_with, rooms
 
-FIELDS = tuple(field.name for field in fields(Cycle))
-VALUES = attrgetter(*FIELDS)
+FIELDS = Cycle._fields
 
 
 cycles = Table(
@@ -190,4 +188,4 @@ def read(row: Mapping[Any, Any]) -> Cycle:
 
 
 def as_row(cycle: Cycle) -> dict[str, Any]:
-    return dict(zip(FIELDS, VALUES(cycle), strict=True))
+    return cycle._asdict()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import fields
 from datetime import datetime
 from functools import cache
 from operator import attrgetter
@@ -27,8 +26,6 @@ from models.domain.ownership import with_lives_in_a_row
 from models.storage.db import Instant, Json, Key, among, among_bound, is_sqlite, metadata
 from models.storage.questions import Question, answer
 from models.storage.spans import Span, bound, table
-
-FACTS = tuple(field.name for field in fields(Room) if field.name != "superseded_at")
 
 rooms = Table(
     "rooms",
@@ -152,7 +149,8 @@ def _read_all(rows: Iterable[Mapping[Any, Any]]) -> list[Room]:
 
 def as_row(room: Room) -> dict[str, Any]:
     """The room's facts as a row."""
-    row = {name: getattr(room, name) for name in FACTS}
+    row = room._asdict()
+    del row["superseded_at"]
     return row | {"starts": [at.isoformat() for at in room.starts]}
 
 
