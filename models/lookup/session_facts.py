@@ -25,7 +25,7 @@ from models.lookup.foreseen import Foreseen, place_of
 from models.lookup.meetings import Facts, Known
 from models.lookup.reach import Reach, Values
 from models.storage.db import is_sqlite
-from models.storage.questions import answer, answers
+from models.storage.questions import answers
 from models.tables import revision, session
 
 
@@ -134,11 +134,8 @@ def gather_with_cycles(
     """The same, and the values of up to `most` of everybody's cycles in reach."""
     if known.session.registered:
         return meetings.with_cycles_of_registered(conn, known, rules, most=most)
-    made = gather(conn, known, rules=rules)
-    if made is None:
-        return None
-    cycles = reaching.values_in_reach(made.reach, most=most, on_sqlite=is_sqlite(conn))
-    return made, answer(conn, cycles)
+    made, cycles = made_meetings.with_cycles_of_made(conn, known, rules, most=most)
+    return (made, cycles) if _owns_something(conn, made, rules) else None
 
 
 def facts_at(
