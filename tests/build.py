@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import reduce
 from pathlib import Path
@@ -133,8 +133,7 @@ def client_left(at: Instant = "14:30", **words: Unpack[ClientWords]) -> Event:
 def _participant(event: str, when: Instant, words: Words) -> Event:
     told = _webhook(event, when, words)
     joined_at = words.get("joined_at")
-    return replace(
-        told,
+    return told._replace(
         event_id=words.get("event_id", f"{told.event_id}_{words.get('sid', 'PA_1')}"),
         participant_sid=words.get("sid", "PA_1"),
         user_id=words.get("user", "5"),
@@ -308,7 +307,7 @@ class Folded:
 
     def _with_valid_name(self, room: Room) -> Room:
         valid = room.may_name(self.registered.get(room.named_session or ""))
-        return room if valid else replace(room, named_session=None)
+        return room if valid else room._replace(named_session=None)
 
 
 def folded(

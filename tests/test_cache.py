@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import replace
 from datetime import UTC, datetime
+from inspect import signature
 from time import monotonic
 from typing import Any, cast
 
@@ -13,6 +14,8 @@ from sqlalchemy import event as hooks
 from sqlalchemy import text
 
 from models.domain.facts import Cycle, Person, Room, Session
+from models.lookup import foreseen
+from models.lookup.foreseen import Foreseen
 from models.settings.settings import Settings
 from models.storage import db
 from models.tables import cycle, room, session
@@ -34,6 +37,7 @@ from tests.doors import (
 )
 from tests.faults import free_port
 from worker.cache import cache, entry
+from worker.process.quick_redis import QuickRedis
 
 CYCLES = "ORDER BY cycles_in_reach.cycle_id"
 ROOMS = "FROM rooms WHERE"
@@ -336,17 +340,92 @@ def test_a_large_session_is_filled_person_by_person(
 
 @on_postgresql
 @pytest.mark.parametrize(
-    ("address", "most"),
-    [("98", 2), ("scheduled", 2), ("quran-98", 4)],
+    ("address", "first", "again"),
+    [("98", 2, 1), ("scheduled", 2, 1), ("quran-98", 4, 3)],
     ids=["by its id", "by its id, with a schedule", "by its room's name"],
 )
-def test_a_miss_is_few_statements(begun: Rollcall, address: str, most: int) -> None:
+def test_a_miss_is_few_statements_and_one_less_where_the_session_was_read_before(
+    begun: Rollcall, monkeypatch: pytest.MonkeyPatch, address: str, first: int, again: int
+) -> None:
     begun.put("scheduled", room_name="quran-98", scheduled_at="2026-03-01T09:00:00Z")
     begun.status(address)  # which rooms may ask for it is remembered
+    monkeypatch.setattr(cache, "FORESEEN", Foreseen())
+    assert [statements_of_a_miss(begun, address) for _ in range(2)] == [first, again]
+
+
+def statements_of_a_miss(rollcall: Rollcall, address: str = "98") -> int:
+    rollcall.backend.redis.flushdb()
+    with counting(rollcall.backend.engine) as statements:
+        assert rollcall.status(address).headers["X-Cache"] == "miss"
+    return len(statements)
+
+
+@on_postgresql
+@pytest.mark.parametrize(
+    "moved",
+    [
+        {"room_name": "elsewhere"},
+        {"room_name": "quran-98", "rooms": ["elsewhere"]},
+        {"room_name": "quran-98", "rooms": ["else*"]},
+        {"room_name": "quran-98", "scheduled_at": "2026-03-01T09:00:00Z"},
+    ],
+    ids=["another room", "one more room", "rooms by their beginning", "a schedule"],
+)
+def test_a_session_that_is_not_where_it_was_read_last_is_read_anew(
+    begun: Rollcall, moved: dict[str, Any]
+) -> None:
+    begun.deliver(joined(ago(9), sid="PA_2", room="RM_2", room_name="elsewhere", user="6"))
+    begun.status()
+    begun.put("98", **moved)
+    of = token("5", moved["room_name"])
+    missed = begun.status(of=of)
     begun.backend.redis.flushdb()
-    with counting(begun.backend.engine) as statements:
-        assert begun.status(address).headers["X-Cache"] == "miss"
-    assert 0 < len(statements) <= most
+    cache.FORESEEN.note(Session(id="98", room_name="nowhere"))
+    wrongly_foreseen = begun.status(of=of)
+    assert missed.headers["X-Cache"] == wrongly_foreseen.headers["X-Cache"] == "miss"
+    assert without(told(missed), *GROWS) == without(told(wrongly_foreseen), *GROWS)
+    if "*" not in str(moved):
+        assert cache.FORESEEN.session("98") is not None
+
+
+def test_what_is_remembered_of_sessions_has_a_bound() -> None:
+    remembered = Foreseen()
+    for number in range(foreseen.MOST + 1):
+        remembered.note(Session(id=str(number), room_name="quran-98"))
+    assert remembered.session("0") is None
+    assert remembered.session("1") == Session(id="1", room_name="quran-98")
+
+
+# --- how often Redis is asked ---------------------------------------------------------------------
+
+
+def test_a_miss_is_three_round_trips_to_redis(
+    begun: Rollcall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun.status()
+    begun.backend.redis.flushdb()
+    sent: list[Any] = []
+    whole = QuickRedis.execute_command
+
+    def counted(self: QuickRedis, *words: Any, **options: Any) -> Any:
+        sent.append(words[0])
+        return whole(self, *words, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(QuickRedis, "execute_command", counted)
+        assert outcome(begun) == "miss"
+    assert sent == ["HMGET", "EVAL", "EVAL"]
+
+
+@pytest.mark.parametrize("address", ["98", "quran-98"])
+def test_whoever_filled_the_cache_lets_others_fill_it_at_once(
+    begun: Rollcall, address: str
+) -> None:
+    for _ in ("it is read", "it is read anew"):
+        assert outcome(begun, address) == "miss"
+        assert not entry.is_filled(begun.backend.redis, address)
+        assert not entry.is_filled(begun.backend.redis, "98")
+        cache.clear(begun.backend.redis, [address, "98"])
 
 
 # --- many sessions --------------------------------------------------------------------------------
@@ -472,7 +551,8 @@ BARE_CYCLE = Cycle("VI_1", FULL_CYCLE.user_id, named_session=FULL_SESSION.id, jo
     "one", [FULL_SESSION, FULL_ROOM, FULL_CYCLE], ids=lambda one: type(one).__name__
 )
 def test_the_fact_has_a_value_of_its_own_in_every_field(one: Any) -> None:
-    same = [it.name for it in fields(one) if getattr(one, it.name) == it.default]
+    of_type = signature(type(one)).parameters.values()
+    same = [it.name for it in of_type if getattr(one, it.name) == it.default]
     assert same == (["made_by"] if isinstance(one, Session) else [])
 
 

@@ -658,7 +658,7 @@ def test_a_manual_join_after_midnight_means_the_room_that_is_open_since_before_i
     events = [
         room_started("23:50", room_created="23:50"),
         joined("23:55", room_created="23:50"),
-        replace(client_joined("00:05 +1"), session_id=None),
+        client_joined("00:05 +1")._replace(session_id=None),
     ]
     now, rules = at("00:06 +1"), rollcall.backend.rules
     with db.writing(rollcall.backend.engine) as conn:

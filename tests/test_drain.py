@@ -6,7 +6,6 @@ import random
 import signal
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from datetime import timedelta
 from itertools import permutations
 from threading import Event as Flag
@@ -381,7 +380,7 @@ def test_workers_that_share_people_and_rooms_come_to_the_same_as_one_alone(
 ) -> None:
     day = a_day()
     forth, back = day, list(reversed(day))
-    copies = [replace(one, event_id=f"{one.event_id}_again") for one in back]
+    copies = [one._replace(event_id=f"{one.event_id}_again") for one in back]
     rollcall.put_in([*forth, *copies])
 
     def work() -> None:

@@ -34,7 +34,7 @@ def erased(known: Folded, user: str, found: Sequence[Identity]) -> Folded:
         for word in [*(("cycle", key) for key in each.cycle_ids), *_sessions(each)]
     }
     cycles = {
-        key: replace(cycle, user_id=pseudonyms["cycle", key]) if cycle.user_id == user else cycle
+        key: cycle._replace(user_id=pseudonyms["cycle", key]) if cycle.user_id == user else cycle
         for key, cycle in known.cycles.items()
     }
     registered = {

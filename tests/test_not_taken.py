@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
@@ -38,7 +37,7 @@ def execute(url: str, *statements: str) -> None:
 
 def named(number: int, **changes: Any) -> Any:
     """A join whose event and participant have this number."""
-    return replace(joined(**changes), event_id=f"EV_{number}", participant_sid=f"PA_{number}")
+    return joined(**changes)._replace(event_id=f"EV_{number}", participant_sid=f"PA_{number}")
 
 
 @contextmanager

@@ -279,7 +279,7 @@ def test_a_session_that_is_deleted_leaves_its_moments_to_what_is_left() -> None:
 def home(named: str | None, *registered: Session, joined_at: str = "14:00") -> str:
     """The session of a manual join that its client made with this id."""
     told = [client_joined(joined_at, session=named)] if named else [client_joined(joined_at)]
-    cycle = replace(folded(told).cycles["VI_1"], named_session=named)
+    cycle = folded(told).cycles["VI_1"]._replace(named_session=named)
     return cycle.joined_session or owner(joined_at, *registered)
 
 
@@ -309,7 +309,7 @@ def test_a_join_by_a_rooms_name_is_cut_like_any_visit_and_one_by_an_id_is_not() 
     by_name = Cycle("VI_1", "5", room_name=NAME, joined_at=at("14:50"), kind="STANDARD")
     known = folded([], registered=[CLASS, second])
     for named, ended_by, second_joins in ((None, "next_session", 1), ("98", "stale", 0)):
-        told = replace(known, cycles={"VI_1": replace(by_name, named_session=named)})
+        told = replace(known, cycles={"VI_1": by_name._replace(named_session=named)})
         [visit] = told.attendance(now="15:02").visits
         assert (visit.ended_at, visit.ended_by) == (at("15:00"), ended_by)
         assert told.attendance(session_id="99", now="15:02").join_count == second_joins

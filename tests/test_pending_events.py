@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import timedelta
 from threading import Thread
 from typing import Any
@@ -24,7 +23,7 @@ SEEN = "seen-PA_1"
 def row(minutes: int) -> dict[str, Any]:
     """The row of an event whose latest word is of so many minutes after two."""
     heard_at = at("14:00") + timedelta(minutes=minutes)
-    event = replace(joined("14:00"), event_id=SEEN, created_at=heard_at)
+    event = joined("14:00")._replace(event_id=SEEN, created_at=heard_at)
     payload = {"event": event.event, "id": SEEN, "room": {"sid": event.room_sid}}
     return webhook_event.pending_row(event, payload, received_at=heard_at)
 

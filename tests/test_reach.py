@@ -4,7 +4,7 @@ the same rosters from the database as from all facts that there are."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
 from random import Random
@@ -149,7 +149,7 @@ def by_hand(dice: Random, number: int, classes: Sequence[Session]) -> Iterator[E
 
 
 def told_by_hand(event: Event, named: str | None) -> Event:
-    return replace(event, session_id=named)
+    return event._replace(session_id=named)
 
 
 def parts(seen: Attendance, of: Session | None, now: datetime) -> list[tuple[object, ...]]:
@@ -254,7 +254,7 @@ def test_it_tells_of(
     told_of: list[Event], classes: list[Session], changed: dict[str, Any], sqlite_url: str
 ) -> None:
     told_of = [
-        replace(each, session_id=None) if each.session_id == "" else each for each in told_of
+        each._replace(session_id=None) if each.session_id == "" else each for each in told_of
     ]
     settings = Settings(livekit_api_key=KEY, livekit_api_secret=SECRET, _env_file=None, **changed)
     made = School(told_of, classes, DAY + 4 * 24 * HOUR, settings)

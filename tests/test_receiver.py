@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from io import RawIOBase
 from time import monotonic
@@ -287,7 +286,7 @@ def test_a_chunked_body_is_read_to_its_end_or_refused_never_cut(settings: Settin
 
 
 def test_no_secret_and_no_private_word_is_stored(rollcall: Rollcall) -> None:
-    payload = webhook(replace(GOOD, kind="AGENT", hidden=True, named_session="98"))
+    payload = webhook(GOOD._replace(kind="AGENT", hidden=True, named_session="98"))
     payload["room"]["metadata"] = json.dumps({"session_id": "98", "diagnosis": "private"})
     assert rollcall.send(payload | {"token": "private", "egressInfo": {"key": "private"}}) == [204]
     [row] = rollcall.ledger()

@@ -230,7 +230,8 @@ def anything(chance: random.Random) -> Iterator[tuple[str, dict[str, object]] | 
     for session_id in IDS:
         if chance.random() < 0.6:
             rooms = chance.sample(["side-1", "side-*", "si*", "*", "third"], chance.randrange(3))
-            yield session_id, {"room_name": chance.choice(ROOMS), "rooms": rooms}
+            words: dict[str, object] = {"room_name": chance.choice(ROOMS), "rooms": rooms}
+            yield session_id, words
     for number in range(6):
         names = chance.choice([None, *IDS, "free", f"main@{ago().date()}"])
         at, life, room = ago(60 - 9 * number), f"RM_{number}", chance.choice(ROOMS)
@@ -254,7 +255,8 @@ def test_whatever_its_facts_allow_may_be_asked_for(
         if isinstance(each, Event):
             rollcall.deliver(each)
         else:
-            rollcall.put(each[0], **each[1])
+            session_id, words = each
+            rollcall.put(session_id, **words)
     for session_id in (*IDS, "free"):
         rollcall.join(session_id, of=token("5", random.Random(seed).choice(ROOMS)))
     rollcall.delete("a")

@@ -7,7 +7,6 @@ What is unknown is ignored, since newer servers may add fields, kinds and enum n
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -54,8 +53,7 @@ MAX_AHEAD = timedelta(days=1)
 _ESCAPE = re.compile(rb"\\(?:u0000|.)", re.DOTALL)
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """What one event says. Instants are aware UTC; `created_at` is the sender's clock.
 
     `joined_at`, `room_created_at` and `named_session` are None when the event does not say.

@@ -1,5 +1,8 @@
 """What the fold knows: the facts of sessions, rooms and cycles, as frozen values without storage.
 
+Rooms and cycles are made by the thousand: as named tuples, which takes a tenth of the time that a
+frozen dataclass with as many fields takes.
+
 Facts are instants and words that somebody sent. Nothing here depends on the present: ages,
 statuses and totals are made of them at read, by `attendance.view`.
 """
@@ -11,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
 from models.domain.corrections import NONE, Correction, Corrections
@@ -113,8 +116,7 @@ def _end(start: datetime, minutes: int) -> datetime:
     return start + timedelta(minutes=minutes)
 
 
-@dataclass(frozen=True, slots=True)
-class Room:
+class Room(NamedTuple):
     """One life of a LiveKit room; its `name` may live many times, each life with its own sid.
 
     `starts` are the starts that LiveKit sent, in order; `end_reason` is the latest finish's.
@@ -170,8 +172,7 @@ class Room:
         return self.superseded_at is not None or (self.finished and self.end_reason not in GOES_ON)
 
 
-@dataclass(frozen=True, slots=True)
-class Cycle:
+class Cycle(NamedTuple):
     """The pair of a join and a leave, as its events say. Ranks are sortable words, see `merge`.
 
     A cycle that LiveKit knows has its participant's sid as `cycle_id`, and a `room_sid`. A

@@ -7,11 +7,8 @@ sortable word of who says so, when that was said and the event's id. No I/O here
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
-from operator import attrgetter
-from typing import Any, TypeVar
+from typing import Any
 
 from models.domain.corrections import Correction
 from models.domain.event import (
@@ -30,12 +27,6 @@ from models.domain.json_fields import EPOCH
 
 ONE_MICROSECOND = timedelta(microseconds=1)
 
-Fact = TypeVar("Fact", Room, Cycle)
-FIELDS = {
-    kind: (names, attrgetter(*names))
-    for kind in (Room, Cycle)
-    for names in [tuple(each.name for each in fields(kind))]
-}
 
 EMPTY = Cycle(cycle_id="", user_id="")
 """Where a cycle begins."""
@@ -77,7 +68,7 @@ def merge(cycle: Cycle | None, event: Event) -> Cycle:
         changes |= _joined(cycle, event, rank) | _named(cycle, event, rank)
         if event.event == LEFT:
             changes |= _left(cycle, event, rank)
-    return _with(cycle, changes)  # once: it costs as much as all the rest, 4 us
+    return cycle._replace(**changes)
 
 
 def merge_room(room: Room | None, event: Event) -> Room:
@@ -100,7 +91,7 @@ def merge_room(room: Room | None, event: Event) -> Room:
         changes["started_at"] = _latest(room.started_at, max(starts))
     if event.event == ROOM_FINISHED:
         changes |= _finished(room, event)
-    return _with(room, changes | _naming(room, event))
+    return room._replace(**changes, **_naming(room, event))
 
 
 def _finished(room: Room, event: Event) -> dict[str, Any]:
@@ -129,13 +120,6 @@ def merge_correction(correction: Correction | None, event: Event) -> Correction:
     return min(undone or versions, key=lambda each: (each.undone_at or EPOCH, each.undone_by or ""))
 
 
-def _with(fact: Fact, changes: dict[str, Any]) -> Fact:
-    """As dataclasses.replace, which takes twice as long: it hands over each field by its name."""
-    names, values = FIELDS[type(fact)]
-    kind: Callable[..., Fact] = type(fact)
-    return kind(*map(changes.get, names, values(fact)))
-
-
 def _rank(event: Event) -> str:
     """Who says so, when, and the event's id, as a word that sorts in that order."""
     micros = (event.created_at - EPOCH) // ONE_MICROSECOND
@@ -154,8 +138,7 @@ def _provisional(event: Event) -> Cycle:
 
 
 def _merge_client(cycle: Cycle, event: Event) -> Cycle:
-    cycle = replace(
-        cycle,
+    cycle = cycle._replace(
         user_id=min(cycle.user_id, event.user_id or cycle.user_id),
         named_session=_least(cycle.named_session, event.session_id),
         room_name=_least(cycle.room_name, event.room_name),
@@ -163,13 +146,12 @@ def _merge_client(cycle: Cycle, event: Event) -> Cycle:
         academy_id=_least(cycle.academy_id, event.academy_id),
     )
     if event.event == CLIENT_LEFT and event.source == "reconciler":
-        return replace(cycle, **_left(cycle, event, _rank(event)))
+        return cycle._replace(**_left(cycle, event, _rank(event)))
     if event.event == CLIENT_LEFT:
-        return replace(cycle, client_left_at=_latest(cycle.client_left_at, event.created_at))
+        return cycle._replace(client_left_at=_latest(cycle.client_left_at, event.created_at))
     rank, first = _rank(event), cycle.joined_at
     claims = event.claimed_sid is not None and rank > cycle.claimed_rank
-    return replace(
-        cycle,
+    return cycle._replace(
         joined_at=min(first, event.created_at) if first else event.created_at,
         client_joined_at=_latest(cycle.client_joined_at, event.created_at),
         claimed_sid=event.claimed_sid if claims else cycle.claimed_sid,

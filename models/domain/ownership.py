@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 
@@ -188,4 +188,4 @@ def _superseded(room: Room, later: Room | None) -> Room:
     superseded_at = later.created_at if later else None
     if superseded_at == room.superseded_at:
         return room
-    return replace(room, superseded_at=superseded_at)
+    return room._replace(superseded_at=superseded_at)

@@ -57,11 +57,15 @@ def apply(
 
     Any events in any order, repeated or known already: the tables come out the same.
     """
-    before, after = _fold(conn, ROOMS, _grouped(batch, lambda event: event.room_sid))
-    cycles_before, cycles_after = _fold(
-        conn, CYCLES, _grouped(batch, lambda event: event.participant_sid or event.visit)
+    of_rooms = _grouped(batch, lambda event: event.room_sid)
+    of_cycles = _grouped(batch, lambda event: event.participant_sid or event.visit)
+    of_corrections = _grouped(batch, _correction_id)
+    new_rooms, new_cycles, new_corrections = missing(
+        conn, (ROOMS.key, of_rooms), (CYCLES.key, of_cycles), (CORRECTIONS.key, of_corrections)
     )
-    _, corrected = _fold(conn, CORRECTIONS, _grouped(batch, _correction_id))
+    before, after = _fold(conn, ROOMS, of_rooms, new_rooms)
+    cycles_before, cycles_after = _fold(conn, CYCLES, of_cycles, new_cycles)
+    _, corrected = _fold(conn, CORRECTIONS, of_corrections, new_corrections)
     manual = [each for each in cycles_after if each.provisional]
     known = {each.sid: each for each in before}
     fresh = [each for each in after if _belongs_elsewhere(known.get(each.sid), each)]
@@ -95,10 +99,11 @@ def _belongs_elsewhere(before: Room | None, after: Room) -> bool:
 
 
 def _fold(
-    conn: Connection, kept: _Kept[T], by_key: dict[str, list[Event]]
+    conn: Connection, kept: _Kept[T], by_key: dict[str, list[Event]], absent: Iterable[str]
 ) -> tuple[list[T], list[T]]:
-    """Fold the events into what is kept under their keys; what was there, and all as it is now."""
-    fresh = {key: _begun(kept.merge, by_key[key]) for key in missing(conn, kept.key, by_key)}
+    """Fold the events into what is kept under their keys, but nothing under the absent ones; what
+    was there, and all as it is now."""
+    fresh = {key: _begun(kept.merge, by_key[key]) for key in absent}
     rows = [kept.as_row(each) for each in fresh.values()]
     inserted = insert_missing(conn, kept.table, rows, key=kept.key.name)
     before = kept.locked(conn, by_key.keys() - inserted)

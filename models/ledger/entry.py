@@ -120,7 +120,7 @@ def changed(conn: Connection, one: Entry, *, rules: Rules) -> Changed | None:
 def _in_a_row(conn: Connection, life: Room) -> Room:
     """The room with the moment at which the next of its name superseded it."""
     later = room.following(conn, life)
-    return replace(life, superseded_at=later.created_at) if later else life
+    return life._replace(superseded_at=later.created_at) if later else life
 
 
 def _at_home(conn: Connection, entries: Sequence[Entry], rules: Rules) -> list[Entry]:

@@ -9,7 +9,8 @@ was erased and joins anew is somebody new, with a cycle of their own.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
+from functools import cache
 from typing import Any
 from uuid import uuid4
 
@@ -17,6 +18,7 @@ from sqlalchemy import (
     Column,
     Connection,
     Row,
+    Select,
     Table,
     bindparam,
     func,
@@ -32,7 +34,7 @@ from models.domain.json_fields import Unreadable
 from models.ledger.identities import Identity
 from models.storage import bulk, db
 from models.storage.bulk import chunks
-from models.storage.db import Key, among, metadata
+from models.storage.db import Key, among_bound, is_sqlite, metadata
 from models.tables import cycle, session, session_people, webhook_event
 from models.tables.cycle import cycles
 from models.tables.session import sessions
@@ -72,14 +74,21 @@ def disguise(conn: Connection, batch: Sequence[tuple[int, Event]]) -> Sequence[t
 
 def disguised(event: Event, pseudonym: str) -> Event:
     """The event without its person."""
-    return replace(event, user_id=pseudonym, name=None)
+    return event._replace(user_id=pseudonym, name=None)
 
 
 def pseudonyms(conn: Connection, cycle_ids: Iterable[str]) -> dict[str, str]:
     """The pseudonyms of those of these cycles whose person was erased."""
-    statement = select(erasures.c.cycle_id, erasures.c.pseudonym)
-    rows = conn.execute(statement.where(among(conn, erasures.c.cycle_id, cycle_ids)))
+    rows = conn.execute(_pseudonyms(is_sqlite(conn)), {"cycle_ids": list(cycle_ids)})
     return dict(rows.all())
+
+
+@cache
+def _pseudonyms(on_sqlite: bool) -> Select[Any]:
+    """Built once: each batch asks."""
+    column = erasures.c
+    those = among_bound(column.cycle_id, "cycle_ids", on_sqlite=on_sqlite)
+    return select(column.cycle_id, column.pseudonym).where(those)
 
 
 def rewrite(conn: Connection, hidden: Mapping[int, str]) -> None:

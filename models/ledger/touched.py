@@ -14,6 +14,8 @@ from models.domain.corrections import Correction
 from models.domain.facts import Cycle, Room, Rules, Session
 from models.ledger import made
 from models.settings.settings import Settings
+from models.storage.db import is_sqlite
+from models.storage.questions import answers
 from models.tables import correction, room, session
 
 ONE_DAY = timedelta(days=1)
@@ -57,11 +59,14 @@ def by(
     moments += [at for each in some_cycles for at in (each.began_at, each.left_at) if at]
     reach = settings.rules.max_cycle
     since, until = min(moments, default=now) - reach, max([now, *moments]) + reach
-    registered = session.registered_near(conn, names, since=since, until=until)
-    ids = {each.id for each in registered}
-    ids |= made.ids(some_rooms, some_cycles, settings)
+    on_sqlite = is_sqlite(conn)
+    registered, named = answers(
+        conn,
+        session.ids_near(names, since=since, until=until, on_sqlite=on_sqlite),
+        room.naming_near(names, since=since, on_sqlite=on_sqlite),
+    )
+    ids = registered | named | made.ids(some_rooms, some_cycles, settings)
     ids |= {each.named_session for each in some_cycles if each.named_session}
-    ids |= room.named_near(conn, names, since=since)
     if fresh:
         began = min(each.created_at for each in fresh)
         own = {each.name for each in fresh}

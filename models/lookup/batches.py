@@ -246,7 +246,7 @@ class _Batch:
         registered = named if named is not None and named.registered else None
         if life.named_session is None or life.may_name(registered):
             return life
-        return replace(life, named_session=None)
+        return life._replace(named_session=None)
 
     def _near(self, reach: Reach) -> list[Session]:
         """As `session.registered_near` gives them."""

@@ -15,9 +15,9 @@ from models.domain.facts import Meeting, Room, Rules, Session, made_for
 from models.lookup import meetings
 from models.lookup import reach as reaching
 from models.lookup.meetings import ONE_DAY, Facts, Known
-from models.lookup.reach import ClientWord, Reach
+from models.lookup.reach import ClientWord, Reach, Values
 from models.storage.db import is_sqlite
-from models.storage.questions import answer, answers
+from models.storage.questions import Given, answers
 from models.tables import cycle, room
 
 
@@ -38,13 +38,25 @@ def rooms_of_made(conn: Connection, made: Session, *, rules: Rules) -> list[Room
 
 
 def facts_of_made(conn: Connection, known: Known, rules: Rules) -> Facts:
+    """What is known of a session that was made on the spot."""
+    return with_cycles_of_made(conn, known, rules, most=0)[0]
+
+
+def with_cycles_of_made(
+    conn: Connection, known: Known, rules: Rules, *, most: int
+) -> tuple[Facts, list[Values]]:
+    """The same, and the values of up to `most` cycles in reach."""
     reach, lives = _reach_of_made(conn, known, rules)
     made, words = meetings.facts_of_lives(conn, known.session, reach, lives, rules)
-    reach_of_signs = _reach_of_signs(made, known, rules)
-    signs = answer(conn, reaching.last_manual_signs(reach_of_signs, on_sqlite=is_sqlite(conn)))
+    reach_of_signs, on_sqlite = _reach_of_signs(made, known, rules), is_sqlite(conn)
+    signs, cycles = answers(
+        conn,
+        reaching.last_manual_signs(reach_of_signs, on_sqlite=on_sqlite),
+        reaching.values_in_reach(reach, most=most, on_sqlite=on_sqlite) if most else Given([]),
+    )
     session = _as_it_was_made(made.meeting, words)
     meeting = replace(made.meeting, session=session, by_hand=meetings.said_by_hand(signs, words))
-    return replace(made, meeting=meeting)
+    return replace(made, meeting=meeting), cycles
 
 
 def _reach_of_made(conn: Connection, known: Known, rules: Rules) -> tuple[Reach, list[Room]]:

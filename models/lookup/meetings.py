@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import Connection
 
@@ -92,21 +93,40 @@ def with_cycles_of_registered(
     A registered session reaches as far as it may own moments: around its schedule, or, without one,
     wherever no class of its names does.
     """
-    registered, longest, on_sqlite = known.session, rules.max_cycle, is_sqlite(conn)
-    since, until = _span(registered, rules)
-    reach = Reach(registered.id, known.names, None, since, until, longest)
+    asked = of_registered_with_cycles(known, rules, most=most, on_sqlite=is_sqlite(conn))
+    return answered(conn, known, rules, answers(conn, *asked))
+
+
+def of_registered_with_cycles(
+    known: Known, rules: Rules, *, most: int, on_sqlite: bool
+) -> list[Question[Any] | Given[Any]]:
+    """What is to be asked for that, but for the session: `answered` takes the answers."""
+    reach, longest = _reach_of_registered(known, rules), rules.max_cycle
+    since, until = reach.since, reach.until
     earliest, latest = since and since - 2 * longest, until and until + longest
-    lives, near, corrections, signs, cycles = answers(
-        conn,
+    return [
         room.lives(known.names, since=earliest, until=latest, on_sqlite=on_sqlite),
         _near(reach, since, until, rules, on_sqlite=on_sqlite),
-        correction.counting([registered], on_sqlite=on_sqlite),
+        correction.counting([known.session], on_sqlite=on_sqlite),
         reaching.last_manual_signs(reach, on_sqlite=on_sqlite) if since is None else Given({}),
         reaching.values_in_reach(reach, most=most, on_sqlite=on_sqlite) if most else Given([]),
-    )
-    facts = _assembled(registered, reach, named_room.valid(conn, lives, near), near, corrections)
+    ]
+
+
+def answered(
+    conn: Connection, known: Known, rules: Rules, asked: Sequence[Any]
+) -> tuple[Facts, list[Values]]:
+    """The facts and the values of cycles that those answers tell."""
+    lives, near, corrections, signs, cycles = asked
+    reach, lives = _reach_of_registered(known, rules), named_room.valid(conn, lives, near)
+    facts = _assembled(known.session, reach, lives, near, corrections)
     by_hand = said_by_hand(signs)
     return replace(facts, meeting=replace(facts.meeting, by_hand=by_hand)), cycles
+
+
+def _reach_of_registered(known: Known, rules: Rules) -> Reach:
+    since, until = _span(known.session, rules)
+    return Reach(known.session.id, known.names, None, since, until, rules.max_cycle)
 
 
 def _span(registered: Session, rules: Rules) -> tuple[datetime | None, datetime | None]:

@@ -132,7 +132,7 @@ def valid(conn: Connection, lives: Sequence[Room], registered: Iterable[Session]
     return [
         life
         if life.may_name(known.get(life.named_session or ""))
-        else replace(life, named_session=None)
+        else life._replace(named_session=None)
         for life in lives
     ]
 

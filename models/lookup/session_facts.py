@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from heapq import merge
 from itertools import groupby
 from operator import itemgetter
+from typing import NamedTuple
 
 from sqlalchemy import Connection
 
@@ -20,11 +21,21 @@ from models.domain.facts import Cycle, Meeting, Room, Rules, Session
 from models.domain.held import Held
 from models.lookup import made_meetings, meetings, named_room
 from models.lookup import reach as reaching
+from models.lookup.foreseen import Foreseen, place_of
 from models.lookup.meetings import Facts, Known
 from models.lookup.reach import Reach, Values
 from models.storage.db import is_sqlite
-from models.storage.questions import answer, answers
+from models.storage.questions import answers
 from models.tables import revision, session
+
+
+class Read(NamedTuple):
+    """A session as it was read under its revision: its facts, and the values of cycles in reach."""
+
+    known: Known
+    revision: int
+    facts: Facts
+    cycles: list[Values]
 
 
 def look_up(conn: Connection, session_id: str, *, rules: Rules) -> Known | None:
@@ -50,6 +61,50 @@ def look_up_at_revision(
     # What was read with the session counts: what changes its names since raises its own number.
     numbers = others | {session_id: revision.NEVER_RAISED} | numbers
     return known, revision.combined(numbers, known.keys)
+
+
+def read_at_revision(
+    conn: Connection, session_id: str, *, rules: Rules, most: int, foreseen: Foreseen
+) -> Read | None:
+    """The facts of a session, its revision, and the values of up to `most` of everybody's cycles in
+    reach; None when nobody knows it. By one statement of PostgreSQL where its place was foreseen.
+    """
+    if not is_sqlite(conn):
+        read = _read_where_foreseen(conn, session_id, rules, most, foreseen)
+        if read is not None:
+            return read
+    looked_up = look_up_at_revision(conn, session_id, rules=rules)
+    if looked_up is None:
+        return None
+    known, number = looked_up
+    if known.session.registered:
+        foreseen.note(known.session)
+    gathered = gather_with_cycles(conn, known, rules=rules, most=most)
+    return Read(known, number, *gathered) if gathered is not None else None
+
+
+def _read_where_foreseen(
+    conn: Connection, session_id: str, rules: Rules, most: int, foreseen: Foreseen
+) -> Read | None:
+    expected = foreseen.session(session_id)
+    if expected is None:
+        return None
+    there = meetings.of_registered(conn, expected, rules)
+    session_now, numbers, *others = answers(
+        conn,
+        session.with_id(session_id),
+        revision.of_registered(session_id),
+        *meetings.of_registered_with_cycles(there, rules, most=most, on_sqlite=False),
+    )
+    if session_now is None or not session_now.registered:
+        return None
+    if place_of(session_now) != place_of(expected):
+        return None
+    known = replace(there, session=session_now)
+    number = revision.combined(
+        dict.fromkeys(known.keys, revision.NEVER_RAISED) | numbers, known.keys
+    )
+    return Read(known, number, *meetings.answered(conn, known, rules, others))
 
 
 def _known(conn: Connection, known: Session, rules: Rules) -> Known:
@@ -79,11 +134,8 @@ def gather_with_cycles(
     """The same, and the values of up to `most` of everybody's cycles in reach."""
     if known.session.registered:
         return meetings.with_cycles_of_registered(conn, known, rules, most=most)
-    made = gather(conn, known, rules=rules)
-    if made is None:
-        return None
-    cycles = reaching.values_in_reach(made.reach, most=most, on_sqlite=is_sqlite(conn))
-    return made, answer(conn, cycles)
+    made, cycles = made_meetings.with_cycles_of_made(conn, known, rules, most=most)
+    return (made, cycles) if _owns_something(conn, made, rules) else None
 
 
 def facts_at(

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import fields
 from datetime import datetime, timedelta
 from functools import partial, reduce
 from typing import TypeVar
@@ -100,7 +99,7 @@ def _compare(
 def _differs(found: Comparison, what: str, key: str, before: Fact, after: Fact) -> bool:
     differences = [
         Difference(what, key, name, getattr(before, name), getattr(after, name))
-        for name in (field.name for field in fields(after))
+        for name in after.__match_args__
         if name not in DERIVED and getattr(before, name) != getattr(after, name)
     ]
     found.differences += differences
@@ -122,7 +121,7 @@ def _unverifiable(
 
 def _began_at(fact: Room | Cycle | Correction) -> datetime:
     """The earliest instant in it, to be on the safe side."""
-    values = (getattr(fact, field.name) for field in fields(fact))
+    values = (getattr(fact, name) for name in fact.__match_args__)
     return min(value for value in values if isinstance(value, datetime)) - WHOLE_SECOND
 
 

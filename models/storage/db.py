@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 from sqlalchemy import (
@@ -24,6 +25,7 @@ from sqlalchemy import (
     Index,
     Integer,
     MetaData,
+    Select,
     Table,
     Text,
     any_,
@@ -190,9 +192,7 @@ def lock(conn: Connection, words: Iterable[str], *, shared: bool = False) -> Non
     keys = sorted({_lock_key(word) for word in words})
     if is_sqlite(conn) or not keys:
         return
-    held = func.pg_advisory_xact_lock_shared if shared else func.pg_advisory_xact_lock
-    key = func.unnest(cast(keys, ARRAY(BigInteger))).column_valued("key")
-    conn.execute(select(held(key)))
+    conn.execute(_lock(shared), {"keys": keys})
 
 
 def limit_lock_waits(conn: Connection) -> None:
@@ -207,8 +207,20 @@ def limit_lock_waits(conn: Connection) -> None:
 def set_locally(conn: Connection, settings: Mapping[str, str]) -> None:
     """Change PostgreSQL's settings until the transaction ends."""
     if not is_sqlite(conn):
-        changed = (func.set_config(name, value, True) for name, value in settings.items())
-        conn.execute(select(*changed))
+        conn.execute(_set_locally(tuple(settings.items())))
+
+
+@cache
+def _lock(shared: bool) -> Select[Any]:
+    """Built once: each batch asks."""
+    held = func.pg_advisory_xact_lock_shared if shared else func.pg_advisory_xact_lock
+    keys = bindparam("keys", type_=ARRAY(BigInteger))
+    return select(held(func.unnest(cast(keys, ARRAY(BigInteger))).column_valued("key")))
+
+
+@cache
+def _set_locally(settings: tuple[tuple[str, str], ...]) -> Select[Any]:
+    return select(*(func.set_config(name, value, True) for name, value in settings))
 
 
 def _lock_key(word: str) -> int:

@@ -65,6 +65,10 @@ def _postgresql(
         hide_parameters=True,  # errors are logged and stored; names and user ids are not
         json_serializer=_dumps,
         json_deserializer=orjson.loads,
+        # PostgreSQL's own placeholders, which the driver need not look for: in each statement of
+        # more than 4,096 characters it would do so anew.
+        paramstyle="numeric_dollar",
+        use_native_hstore=False,  # it would ask each database, by other placeholders
         connect_args=_connect_args(prepared_statements=prepared_statements),
     )
     breaker = Breaker(name, lambda: _ask(engine), failure=SQLAlchemyError)

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import psycopg
+from psycopg import RawCursor, RawServerCursor
 from psycopg.pq import TransactionStatus
 
 
@@ -20,6 +21,10 @@ class TimedConnection(psycopg.Connection[Any]):
     """A connection on which each round trip has `timeout` seconds; after them it is closed."""
 
     timeout: float | None = None
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.cursor_factory, self.server_cursor_factory = RawCursor, RawServerCursor
 
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
         """As psycopg's, through which every operation goes, but never without a timeout."""

@@ -81,7 +81,8 @@ def answer(conn: Connection, question: Question[T]) -> T:
 
 def answers(conn: Connection, *questions: Question[Any] | Given[Any]) -> list[Any]:
     """The answers to these questions, in their order; on PostgreSQL of one moment."""
-    asked = iter(_asked(conn, [each for each in questions if isinstance(each, Question)]))
+    wanted = [each for each in questions if isinstance(each, Question)]
+    asked = iter(_asked(conn, wanted) if wanted else ())
     return [each.answer if isinstance(each, Given) else next(asked) for each in questions]
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime
-from operator import attrgetter
+from functools import cache
 from typing import Any
 
 from sqlalchemy import (
@@ -15,6 +15,7 @@ from sqlalchemy import (
     Connection,
     FromClause,
     Index,
+    Select,
     Table,
     Text,
     bindparam,
@@ -24,12 +25,11 @@ from sqlalchemy import (
 )
 
 from models.domain.facts import Cycle
-from models.storage.db import Instant, Key, among, metadata, partial
+from models.storage.db import Instant, Key, among_bound, is_sqlite, metadata, partial
 from models.storage.questions import Question, Rows
 from models.tables.room import begins_with, rooms
 
-FIELDS = tuple(field.name for field in fields(Cycle))
-VALUES = attrgetter(*FIELDS)
+FIELDS = Cycle._fields
 
 
 cycles = Table(
@@ -111,9 +111,8 @@ def locked(conn: Connection, ids: Iterable[str]) -> dict[str, Cycle]:
     wanted = list(ids)
     if not wanted:
         return {}
-    statement = select(cycles).where(among(conn, cycles.c.cycle_id, wanted))
-    rows = conn.execute(statement.order_by(cycles.c.cycle_id).with_for_update())
-    return {row["cycle_id"]: read(row) for row in rows.mappings()}
+    rows = conn.execute(_locked(is_sqlite(conn)), {"ids": wanted})
+    return {row[0]: Cycle(*row) for row in rows}
 
 
 def find(conn: Connection, cycle_id: str) -> Cycle | None:
@@ -189,5 +188,13 @@ def read(row: Mapping[Any, Any]) -> Cycle:
     return Cycle(**row)
 
 
+@cache
+def _locked(on_sqlite: bool) -> Select[Any]:
+    """Built once, with its columns as `Cycle` has its fields: each batch asks."""
+    in_order = (cycles.c[name] for name in FIELDS)
+    those = among_bound(cycles.c.cycle_id, "ids", on_sqlite=on_sqlite)
+    return select(*in_order).where(those).order_by(cycles.c.cycle_id).with_for_update()
+
+
 def as_row(cycle: Cycle) -> dict[str, Any]:
-    return dict(zip(FIELDS, VALUES(cycle), strict=True))
+    return cycle._asdict()

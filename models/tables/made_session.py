@@ -7,14 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
+from functools import cache
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import Connection, and_, case, or_, select, tuple_
+from sqlalchemy import Connection, Select, and_, case, or_, select, tuple_
 
 from models.domain.facts import MadeBy, Session
 from models.settings.settings import Settings
-from models.storage.db import among, insert
+from models.storage.db import among_bound, insert, is_sqlite
 from models.tables.session import as_row, sessions
 
 
@@ -48,10 +49,18 @@ def enter(conn: Connection, made_sessions: Iterable[tuple[Session, datetime]]) -
 
 def _improved(conn: Connection, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Those of the rows that are missing, or that say more than the one that is there."""
-    columns = (sessions.c.id, sessions.c.made_by, sessions.c.created_at, sessions.c.room_name)
-    statement = select(*columns).where(among(conn, columns[0], {row["id"] for row in rows}))
-    there = {row.id: row for row in conn.execute(statement)}
+    if not rows:
+        return []
+    ids = sorted({row["id"] for row in rows})
+    there = {row.id: row for row in conn.execute(_there(is_sqlite(conn)), {"ids": ids})}
     return [row for row in rows if _says_more(row, there.get(row["id"]))]
+
+
+@cache
+def _there(on_sqlite: bool) -> Select[Any]:
+    """Built once: each batch asks."""
+    columns = (sessions.c.id, sessions.c.made_by, sessions.c.created_at, sessions.c.room_name)
+    return select(*columns).where(among_bound(columns[0], "ids", on_sqlite=on_sqlite))
 
 
 def _says_more(row: dict[str, Any], there: Any | None) -> bool:

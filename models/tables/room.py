@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import fields
 from datetime import datetime
 from functools import cache
 from operator import attrgetter
@@ -27,8 +26,6 @@ from models.domain.ownership import with_lives_in_a_row
 from models.storage.db import Instant, Json, Key, among, among_bound, is_sqlite, metadata
 from models.storage.questions import Question, answer
 from models.storage.spans import Span, bound, table
-
-FACTS = tuple(field.name for field in fields(Room) if field.name != "superseded_at")
 
 rooms = Table(
     "rooms",
@@ -54,8 +51,7 @@ NAMING = select(rooms).where(rooms.c.named_session == bindparam("session_id"))
 
 def locked(conn: Connection, sids: Iterable[str]) -> dict[str, Room]:
     """The rooms of these sids, locked in the order of their sids."""
-    statement = select(rooms).where(among(conn, rooms.c.sid, sids)).order_by(rooms.c.sid)
-    rows = conn.execute(statement.with_for_update()).mappings()
+    rows = conn.execute(_locked(is_sqlite(conn)), {"sids": list(sids)}).mappings()
     return {row["sid"]: read(row) for row in rows}
 
 
@@ -122,12 +118,15 @@ def naming(session_id: str) -> Question[list[Room]]:
 
 def named_near(conn: Connection, names: Iterable[str], *, since: datetime) -> set[str]:
     """The sessions that metadata gave to rooms of these names that were created since then."""
-    statement = select(rooms.c.named_session).where(
-        among(conn, rooms.c.name, names),
-        rooms.c.created_at >= since,
-        rooms.c.named_session.is_not(None),
+    return answer(conn, naming_near(names, since=since, on_sqlite=is_sqlite(conn)))
+
+
+def naming_near(names: Iterable[str], *, since: datetime, on_sqlite: bool) -> Question[set[str]]:
+    """What `named_near` gives."""
+    values = {"names": list(names), "since": since}
+    return Question(
+        _naming_near(on_sqlite), values, lambda rows: {row["named_session"] for row in rows}
     )
-    return set(conn.execute(statement.distinct()).scalars())
 
 
 def following(conn: Connection, room: Room) -> Room | None:
@@ -152,8 +151,30 @@ def _read_all(rows: Iterable[Mapping[Any, Any]]) -> list[Room]:
 
 def as_row(room: Room) -> dict[str, Any]:
     """The room's facts as a row."""
-    row = {name: getattr(room, name) for name in FACTS}
+    row = room._asdict()
+    del row["superseded_at"]
     return row | {"starts": [at.isoformat() for at in room.starts]}
+
+
+@cache
+def _locked(on_sqlite: bool) -> Select[Any]:
+    """Built once: each batch asks."""
+    those = among_bound(rooms.c.sid, "sids", on_sqlite=on_sqlite)
+    return select(rooms).where(those).order_by(rooms.c.sid).with_for_update()
+
+
+@cache
+def _naming_near(on_sqlite: bool) -> Select[Any]:
+    created_at, named = rooms.c.created_at, rooms.c.named_session
+    return (
+        select(named)
+        .distinct()
+        .where(
+            among_bound(rooms.c.name, "names", on_sqlite=on_sqlite),
+            created_at >= bindparam("since", type_=created_at.type),
+            named.is_not(None),
+        )
+    )
 
 
 @cache

@@ -141,11 +141,17 @@ def registered_ids_near(
     conn: Connection, names: Iterable[str], *, since: datetime, until: datetime
 ) -> set[str]:
     """The ids of those that `registered_near` finds."""
-    wanted = sorted(names)
-    patterns = sorted({pattern for name in wanted for pattern in patterns_of(name)})
-    values = {"names": wanted, "patterns": patterns}
-    bounds = {"since": since - MAX_DURATION - WINDOW, "until": until + WINDOW}
-    return set(conn.execute(_ids_near(is_sqlite(conn)), values | bounds).scalars())
+    return answer(conn, ids_near(names, since=since, until=until, on_sqlite=is_sqlite(conn)))
+
+
+def ids_near(
+    names: Iterable[str], *, since: datetime, until: datetime, on_sqlite: bool
+) -> Question[set[str]]:
+    """What `registered_ids_near` gives."""
+    near_them = near(names, since=since, until=until, on_sqlite=on_sqlite)
+    return Question(
+        _ids_near(on_sqlite), near_them.values, lambda rows: {row["id"] for row in rows}
+    )
 
 
 def registered(conn: Connection, ids: Iterable[str]) -> dict[str, Session]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from typing import Any, Literal
 
 from pydantic import AwareDatetime, ConfigDict, Field
@@ -182,7 +181,7 @@ def _room(life: Room, entry: Entry, changed: Changed) -> dict[str, Any]:
 
 def _told(fact: Entry | Room | Cycle, reply: type[Reply], **more: Any) -> dict[str, Any]:
     """The fields of the reply, instants as the API has them."""
-    values = {one.name: getattr(fact, one.name) for one in fields(fact)} | more
+    values = {name: getattr(fact, name) for name in fact.__match_args__} | more
     return {
         name: instant(values[name]) if name.endswith("_at") else values[name]
         for name in reply.model_fields

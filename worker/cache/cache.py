@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from time import monotonic, sleep
 from typing import Literal
@@ -24,6 +24,7 @@ from sqlalchemy import Connection
 from models.domain.corrections import by_person
 from models.domain.facts import Cycle, Meeting
 from models.lookup import meetings, named_room, session_facts
+from models.lookup.foreseen import Foreseen
 from models.lookup.named_room import NamedRoom
 from models.lookup.reach import Values as CycleValues
 from models.storage import db
@@ -45,6 +46,9 @@ FILLER_PATIENCE_SECONDS = 0.2
 MEETING, WHOLE, KEYS = "_", "whole", "keys"
 NAMED = "named"
 USER_ID = codec.NAMES[Cycle].index("user_id")
+FORESEEN = Foreseen()
+"""What this process remembers of the sessions that it read."""
+
 NOBODY: tuple[tuple[Cycle, ...], frozenset[str]] = ((), frozenset())
 
 log = structlog.get_logger()
@@ -75,7 +79,8 @@ def read(backend: Backend, address: str, user_id: str, *, keep_unknown: bool = F
     Raises what the database raises when it has to be asked.
     """
     try:
-        hit = _hit(backend, address, user_id)
+        fields = _fields(user_id)
+        hit = _unpack(entry.fresh(backend.redis, "facts", address, fields), "hit")
         return hit or _miss(backend, address, user_id, keep_unknown=keep_unknown)
     except RedisError:
         return _bypass(backend, address, user_id)
@@ -114,18 +119,22 @@ def clear(redis: Redis, keys: Iterable[str]) -> bool:
 
 
 def _hit(backend: Backend, address: str, user_id: str) -> Facts | None:
-    """One HMGET for an id; a room's name is looked up first when it is none."""
-    fields = _fields(user_id)
-    facts = _unpack(entry.fresh(backend.redis, "facts", address, fields), "hit")
+    """The facts of an id, or of what a room's name means, where they may be served."""
+    values = entry.fresh(backend.redis, "facts", address, _fields(user_id))
+    facts = _unpack(values, "hit")
     if facts is not None:
         return facts
-    named = _unpack_named(backend, entry.fresh(backend.redis, "name", address, [NAMED]))
+    return _hit_by_name(backend, entry.fresh(backend.redis, "name", address, [NAMED]), user_id)
+
+
+def _hit_by_name(backend: Backend, values: Values, user_id: str) -> Facts | None:
+    named = _unpack_named(backend, values)
     if named is None:
         return None
     session_id = named.session_id(user_id, now=datetime.now(UTC))
     if session_id is None:
         return Facts(None, (), "hit")
-    return _unpack(entry.fresh(backend.redis, "facts", session_id, fields), "hit")
+    return _unpack(entry.fresh(backend.redis, "facts", session_id, _fields(user_id)), "hit")
 
 
 def _unpack(values: Values, outcome: Outcome) -> Facts | None:
@@ -149,19 +158,34 @@ def _unpack_named(backend: Backend, values: Values) -> NamedRoom | None:
 
 
 def _miss(backend: Backend, address: str, user_id: str, *, keep_unknown: bool) -> Facts:
-    """Ask the database, one reader of an address at a time; others wait a moment."""
-    kept = {"facts": [*_fields(user_id), KEYS], "name": [NAMED]}
-    is_filler, drawn = entry.fill(backend.redis, address, life_ms=FILLER_LIFE_MS, **kept)
-    if not is_filler:
+    """What a room's name means, where that may be served, else ask the database: one reader of an
+    address at a time, others wait a moment."""
+    redis, fields, life_ms = backend.redis, [*_fields(user_id), KEYS], FILLER_LIFE_MS
+    begun = entry.named_or_begin(redis, address, fields, life_ms=life_ms)
+    if not isinstance(begun, Drawn):
+        hit = _hit_by_name(backend, [begun], user_id)
+        if hit is not None:
+            return hit
+        begun = entry.begin(redis, address, fields, life_ms=life_ms)
+    if not begun.ticket.is_filler:
         filled = _wait_for_filler(backend, address, user_id)
         if filled is not None:
             return filled
+    return _read(backend, begun, user_id, keep_unknown=keep_unknown)
+
+
+def _read(backend: Backend, drawn: Drawn, user_id: str, *, keep_unknown: bool) -> Facts:
+    """The facts by the database's word. Whoever stores or renews what was asked for lets others
+    read it by that; the name's filler does so here."""
+    key, released = drawn.ticket.key, False
     try:
-        facts, ticket = _revalidated(backend, drawn, user_id)
-        return facts or _fill(backend, ticket, user_id, keep_unknown=keep_unknown)
+        known, ticket = _revalidated(backend, drawn, user_id)
+        facts = known or _fill(backend, ticket, user_id, keep_unknown=keep_unknown)
+        released = facts.meeting is not None and facts.meeting.session.id == key
+        return facts
     finally:
-        if is_filler:
-            entry.release(backend.redis, address)
+        if drawn.ticket.is_filler and not released:
+            entry.release(backend.redis, key)
 
 
 def _wait_for_filler(backend: Backend, address: str, user_id: str) -> Facts | None:
@@ -200,7 +224,8 @@ def _revalidated(backend: Backend, drawn: Drawn, user_id: str) -> tuple[Facts | 
     }
     if changed:
         clear(backend.redis, changed)
-        return None, entry.draw(backend.redis, drawn.ticket.key).ticket
+        again = entry.draw(backend.redis, drawn.ticket.key).ticket
+        return None, replace(again, is_filler=drawn.ticket.is_filler)
     for check in checks:
         number, fresh_ms = check.revision, _fresh_ms(backend)
         entry.renew(backend.redis, check.ticket, check.kind, revision=number, fresh_ms=fresh_ms)
@@ -273,16 +298,12 @@ def _resolve(backend: Backend, ticket: Ticket, user_id: str) -> str | None:
 def _fill_facts(backend: Backend, ticket: Ticket, user_id: str, *, keep_unknown: bool) -> Facts:
     """Read the revision first: a commit in between costs one more fill later, and no truth."""
     with db.reading(backend.engine) as conn:
-        looked_up = session_facts.look_up_at_revision(conn, ticket.key, rules=backend.rules)
-        if looked_up is None:
-            return Facts(None, (), "miss")
-        known, number = looked_up
-        gathered = session_facts.gather_with_cycles(
-            conn, known, rules=backend.rules, most=WHOLE_UP_TO + 1
+        seen = session_facts.read_at_revision(
+            conn, ticket.key, rules=backend.rules, most=WHOLE_UP_TO + 1, foreseen=FORESEEN
         )
-        if gathered is None:
+        if seen is None:
             return Facts(None, (), "miss")
-        facts, cycles = gathered
+        known, number, facts, cycles = seen
         by_user, is_whole = _by_user(conn, facts, cycles, user_id)
     own, expecting = by_user.get(user_id, ()), facts.expected_by(user_id)
     if not (is_whole or own or expecting or keep_unknown):

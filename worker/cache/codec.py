@@ -7,7 +7,7 @@ nothing changes, the same bytes come back to a whole class, and to one person's 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, TypeVar
@@ -29,7 +29,7 @@ MEETINGS, CYCLES = 1_024, 8_192
 
 
 KINDS: tuple[type[Fact], ...] = (Session, Room, Cycle, RoomClass, ByHand, Correction)
-NAMES = {kind: tuple(field.name for field in fields(kind)) for kind in KINDS}
+NAMES = {kind: kind.__match_args__ for kind in KINDS}
 SPAN = ("start", "end", "always_from")
 INSTANTS = {
     kind: [place for place, name in enumerate(names) if name.endswith("_at") or name in SPAN]
@@ -124,7 +124,7 @@ def _session(values: list[Any]) -> Session:
 
 def _room(values: list[Any]) -> Room:
     starts = tuple(map(datetime.fromisoformat, values[STARTS]))
-    return replace(_made(Room, values), starts=starts)
+    return _made(Room, values)._replace(starts=starts)
 
 
 def _calendar(calendar: Calendar) -> list[Any]:

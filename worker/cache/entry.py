@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, cast
 from uuid import uuid4
 
@@ -25,9 +25,24 @@ Values = list[bytes | None]
 REVISION = "revision"
 TICKET_LIFE_MS = 60_000
 
+OF_FILLER = ("filler", "ticket", "kept-facts", "kept-name")
+
+BEGIN = """
+local filler, ticket, kept_facts, kept_name, fresh_name = unpack(KEYS)
+local number, ticket_life, filler_life = unpack(ARGV, 1, 3)
+local named = fresh_name and redis.call('HGET', fresh_name, 'named')
+if named then return {named} end
+local claimed = redis.call('SET', filler, '1', 'NX', 'PX', filler_life)
+local now = redis.call('TIME')
+redis.call('SET', ticket, number, 'NX', 'PX', ticket_life)
+local facts = redis.call('HMGET', kept_facts, unpack(ARGV, 4))
+local name = redis.call('HMGET', kept_name, 'named', 'revision')
+return {false, claimed and 1 or 0, now, redis.call('GET', ticket), facts, name}
+"""
 STORE = """
-local ticket, fresh, kept = unpack(KEYS)
+local ticket, fresh, kept, filler = unpack(KEYS)
 local drawn, revision, fresh_until, kept_until = unpack(ARGV, 1, 4)
+if filler then redis.call('DEL', filler) end
 if redis.call('GET', ticket) ~= drawn then return 0 end
 if redis.call('HGET', kept, 'revision') ~= revision then redis.call('DEL', fresh, kept) end
 redis.call('HSET', fresh, unpack(ARGV, 5))
@@ -39,8 +54,9 @@ end
 return 1
 """
 RENEW = """
-local ticket, fresh, kept = unpack(KEYS)
+local ticket, fresh, kept, filler = unpack(KEYS)
 local drawn, revision, fresh_until = unpack(ARGV)
+if filler then redis.call('DEL', filler) end
 if redis.call('GET', ticket) ~= drawn then return 0 end
 if redis.call('HGET', kept, 'revision') ~= revision then return 0 end
 redis.call('COPY', kept, fresh, 'REPLACE')
@@ -57,6 +73,8 @@ class Ticket:
     number: str
     drawn_at_ms: int
     """By Redis's clock."""
+    is_filler: bool = False
+    """Whether nobody else is to read these facts until they are stored or renewed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,14 +100,32 @@ def draw(redis: Redis, key: str, **kept: Sequence[str]) -> Drawn:
         return _drawn(key, kept, pipe.execute())
 
 
-def fill(redis: Redis, key: str, *, life_ms: int, **kept: Sequence[str]) -> tuple[bool, Drawn]:
-    """The same, and whether the caller is the one to read these facts: for `life_ms`, nobody else
-    is, unless `release` is called."""
-    with redis.pipeline(transaction=False) as pipe:
-        pipe.set(place("filler", key), b"1", nx=True, px=life_ms)
-        _draw(pipe, key, kept)
-        is_filler, *answers = pipe.execute()
-    return bool(is_filler), _drawn(key, kept, answers)
+def begin(redis: Redis, key: str, facts: Sequence[str], *, life_ms: int) -> Drawn:
+    """A ticket with these fields of the kept facts, and what is kept of the name. Whose ticket
+    `is_filler` is to read the facts: for `life_ms` nobody else is, until they are stored or
+    renewed, or `release` is called."""
+    return _begun(key, _begin(redis, key, OF_FILLER, facts, life_ms))
+
+
+def named_or_begin(redis: Redis, key: str, facts: Sequence[str], *, life_ms: int) -> bytes | Drawn:
+    """What the name may mean, where that may be served; else the same."""
+    answers = _begin(redis, key, (*OF_FILLER, "fresh-name"), facts, life_ms)
+    named: bytes | None = answers[0]
+    return _begun(key, answers) if named is None else named
+
+
+def _begin(
+    redis: Redis, key: str, words: Sequence[str], facts: Sequence[str], life_ms: int
+) -> list[Any]:
+    keys, lives = [place(word, key) for word in words], (TICKET_LIFE_MS, life_ms)
+    answers = redis.eval(BEGIN, len(keys), *keys, uuid4().hex, *lives, *facts, REVISION)
+    return cast("list[Any]", answers)
+
+
+def _begun(key: str, answers: Sequence[Any]) -> Drawn:
+    _, claimed, now, number, of_facts, of_name = answers
+    ticket = replace(_ticket(key, now, number), is_filler=claimed == 1)
+    return Drawn(ticket, {"facts": of_facts, "name": of_name})
 
 
 def is_filled(redis: Redis, key: str) -> bool:
@@ -112,9 +148,13 @@ def _draw(pipe: Redis, key: str, kept: Mapping[str, Sequence[str]]) -> None:
 
 
 def _drawn(key: str, kept: Iterable[str], answers: Sequence[Any]) -> Drawn:
-    (seconds, micros), _, number, *values = answers
-    ticket = Ticket(key, (number or b"").decode(), seconds * 1000 + micros // 1000)
-    return Drawn(ticket, dict(zip(kept, values, strict=True)))
+    now, _, number, *values = answers
+    return Drawn(_ticket(key, now, number), dict(zip(kept, values, strict=True)))
+
+
+def _ticket(key: str, now: Iterable[Any], number: bytes | None) -> Ticket:
+    seconds, micros = map(int, now)
+    return Ticket(key, (number or b"").decode(), seconds * 1000 + micros // 1000)
 
 
 def store(
@@ -134,13 +174,15 @@ def store(
     kept_until: int | str = "" if kept_ms is None else ticket.drawn_at_ms + kept_ms
     until = (ticket.drawn_at_ms + fresh_ms, kept_until)
     flat = [part for pair in values.items() for part in pair]
-    redis.eval(STORE, 3, *_places(ticket, kind), ticket.number, revision, *until, *flat)
+    keys = _places(ticket, kind)
+    redis.eval(STORE, len(keys), *keys, ticket.number, revision, *until, *flat)
 
 
 def renew(redis: Redis, ticket: Ticket, kind: Kind, *, revision: int, fresh_ms: int) -> None:
     """Make the kept entry fresh: after the ticket was drawn, the database had its revision."""
     until = ticket.drawn_at_ms + fresh_ms
-    redis.eval(RENEW, 3, *_places(ticket, kind), ticket.number, revision, until)
+    keys = _places(ticket, kind)
+    redis.eval(RENEW, len(keys), *keys, ticket.number, revision, until)
 
 
 def forget(pipe: Redis, keys: Iterable[str]) -> None:
@@ -157,4 +199,7 @@ def place(what: str, key: str) -> str:
 
 
 def _places(ticket: Ticket, kind: Kind) -> list[Any]:
-    return [place(what, ticket.key) for what in ("ticket", f"fresh-{kind}", f"kept-{kind}")]
+    words = ["ticket", f"fresh-{kind}", f"kept-{kind}"]
+    if ticket.is_filler and kind == "facts":
+        words.append("filler")
+    return [place(what, ticket.key) for what in words]
