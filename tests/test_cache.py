@@ -14,8 +14,8 @@ from sqlalchemy import event as hooks
 from sqlalchemy import text
 
 from models.domain.facts import Cycle, Person, Room, Session
-from models.lookup import foreseen
-from models.lookup.foreseen import Foreseen
+from models.lookup import places
+from models.lookup.places import Places
 from models.settings.settings import Settings
 from models.storage import db
 from models.tables import cycle, room, session
@@ -345,11 +345,12 @@ def test_a_large_session_is_filled_person_by_person(
     ids=["by its id", "by its id, with a schedule", "by its room's name"],
 )
 def test_a_miss_is_few_statements_and_one_less_where_the_session_was_read_before(
-    begun: Rollcall, monkeypatch: pytest.MonkeyPatch, address: str, first: int, again: int
+    begun: Rollcall, address: str, first: int, again: int
 ) -> None:
     begun.put("scheduled", room_name="quran-98", scheduled_at="2026-03-01T09:00:00Z")
     begun.status(address)  # which rooms may ask for it is remembered
-    monkeypatch.setattr(cache, "FORESEEN", Foreseen())
+    for session_id in ("98", "scheduled"):  # whose place nobody remembers
+        begun.backend.places.note(Session(id=session_id, room_name="", rooms=("a*",)))
     assert [statements_of_a_miss(begun, address) for _ in range(2)] == [first, again]
 
 
@@ -380,17 +381,17 @@ def test_a_session_that_is_not_where_it_was_read_last_is_read_anew(
     of = token("5", moved["room_name"])
     missed = begun.status(of=of)
     begun.backend.redis.flushdb()
-    cache.FORESEEN.note(Session(id="98", room_name="nowhere"))
-    wrongly_foreseen = begun.status(of=of)
-    assert missed.headers["X-Cache"] == wrongly_foreseen.headers["X-Cache"] == "miss"
-    assert without(told(missed), *GROWS) == without(told(wrongly_foreseen), *GROWS)
+    begun.backend.places.note(Session(id="98", room_name="nowhere"))
+    asked_elsewhere = begun.status(of=of)
+    assert missed.headers["X-Cache"] == asked_elsewhere.headers["X-Cache"] == "miss"
+    assert without(told(missed), *GROWS) == without(told(asked_elsewhere), *GROWS)
     if "*" not in str(moved):
-        assert cache.FORESEEN.session("98") is not None
+        assert begun.backend.places.session("98") is not None
 
 
 def test_what_is_remembered_of_sessions_has_a_bound() -> None:
-    remembered = Foreseen()
-    for number in range(foreseen.MOST + 1):
+    remembered = Places()
+    for number in range(places.MOST + 1):
         remembered.note(Session(id=str(number), room_name="quran-98"))
     assert remembered.session("0") is None
     assert remembered.session("1") == Session(id="1", room_name="quran-98")

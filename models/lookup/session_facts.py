@@ -21,8 +21,8 @@ from models.domain.facts import Cycle, Meeting, Room, Rules, Session
 from models.domain.held import Held
 from models.lookup import made_meetings, meetings, named_room
 from models.lookup import reach as reaching
-from models.lookup.foreseen import Foreseen, place_of
 from models.lookup.meetings import Facts, Known
+from models.lookup.places import Places, place_of
 from models.lookup.reach import Reach, Values
 from models.storage.db import is_sqlite
 from models.storage.questions import answers
@@ -64,13 +64,13 @@ def look_up_at_revision(
 
 
 def read_at_revision(
-    conn: Connection, session_id: str, *, rules: Rules, most: int, foreseen: Foreseen
+    conn: Connection, session_id: str, *, rules: Rules, most: int, places: Places
 ) -> Read | None:
     """The facts of a session, its revision, and the values of up to `most` of everybody's cycles in
-    reach; None when nobody knows it. By one statement of PostgreSQL where its place was foreseen.
+    reach; None when nobody knows it. By one statement of PostgreSQL where its place is known.
     """
     if not is_sqlite(conn):
-        read = _read_where_foreseen(conn, session_id, rules, most, foreseen)
+        read = _read_at_its_place(conn, session_id, rules, most, places)
         if read is not None:
             return read
     looked_up = look_up_at_revision(conn, session_id, rules=rules)
@@ -78,15 +78,15 @@ def read_at_revision(
         return None
     known, number = looked_up
     if known.session.registered:
-        foreseen.note(known.session)
+        places.note(known.session)
     gathered = gather_with_cycles(conn, known, rules=rules, most=most)
     return Read(known, number, *gathered) if gathered is not None else None
 
 
-def _read_where_foreseen(
-    conn: Connection, session_id: str, rules: Rules, most: int, foreseen: Foreseen
+def _read_at_its_place(
+    conn: Connection, session_id: str, rules: Rules, most: int, places: Places
 ) -> Read | None:
-    expected = foreseen.session(session_id)
+    expected = places.session(session_id)
     if expected is None:
         return None
     there = meetings.of_registered(conn, expected, rules)

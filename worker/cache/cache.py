@@ -24,7 +24,6 @@ from sqlalchemy import Connection
 from models.domain.corrections import by_person
 from models.domain.facts import Cycle, Meeting
 from models.lookup import meetings, named_room, session_facts
-from models.lookup.foreseen import Foreseen
 from models.lookup.named_room import NamedRoom
 from models.lookup.reach import Values as CycleValues
 from models.storage import db
@@ -46,9 +45,6 @@ FILLER_PATIENCE_SECONDS = 0.2
 MEETING, WHOLE, KEYS = "_", "whole", "keys"
 NAMED = "named"
 USER_ID = codec.NAMES[Cycle].index("user_id")
-FORESEEN = Foreseen()
-"""What this process remembers of the sessions that it read."""
-
 NOBODY: tuple[tuple[Cycle, ...], frozenset[str]] = ((), frozenset())
 
 log = structlog.get_logger()
@@ -299,7 +295,7 @@ def _fill_facts(backend: Backend, ticket: Ticket, user_id: str, *, keep_unknown:
     """Read the revision first: a commit in between costs one more fill later, and no truth."""
     with db.reading(backend.engine) as conn:
         seen = session_facts.read_at_revision(
-            conn, ticket.key, rules=backend.rules, most=WHOLE_UP_TO + 1, foreseen=FORESEEN
+            conn, ticket.key, rules=backend.rules, most=WHOLE_UP_TO + 1, places=backend.places
         )
         if seen is None:
             return Facts(None, (), "miss")

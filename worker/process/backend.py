@@ -9,6 +9,7 @@ from functools import cache
 from sqlalchemy import Engine
 
 from models.domain.facts import Rules
+from models.lookup.places import Places
 from models.settings.settings import Settings, load
 from models.storage.engine import make_engine
 from models.storage.standby import Standby
@@ -46,6 +47,7 @@ class Backend:
     redis: QuickRedis
     keys: Mapping[str, str]
     rules: Rules
+    places: Places
 
     @classmethod
     def of(cls, settings: Settings, timeouts: Timeouts = WORKER) -> Backend:
@@ -57,6 +59,7 @@ class Backend:
             redis=QuickRedis.connect(settings.redis_url, timeout=timeouts.redis),
             keys=settings.keys,
             rules=settings.rules,
+            places=Places(),
         )
 
     def close(self) -> None:

@@ -1,8 +1,8 @@
 """Where the facts of a registered session were found last: a process remembers it, and asks there
 while it asks for the session itself.
 
-Most sessions are read again and again, and their schedule and rooms stay as they are. What was
-foreseen wrongly is asked for anew, so nothing depends on what is remembered.
+Most sessions are read again and again, and their schedule and rooms stay as they are. Where a
+session has moved, its facts are asked for anew, so nothing depends on what is remembered.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ class Place(NamedTuple):
     duration_minutes: int
 
 
-class Foreseen:
-    """By session id, where its facts were found last."""
+class Places:
+    """By session id, where its facts were found last; one for all threads of a process."""
 
     def __init__(self) -> None:
         self._places: dict[str, Place] = {}
