@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import tracemalloc
 from collections.abc import Callable
 
@@ -12,6 +13,7 @@ def peak_mib(work: Callable[[], None]) -> float:
     Python counts what it hands out, so that it is the same on each machine. What the kernel says of
     the process (VmHWM) is not: what a start took hides what the work takes, or is missing.
     """
+    gc.collect()
     tracemalloc.start()
     try:
         work()

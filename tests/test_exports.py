@@ -428,16 +428,16 @@ def _connection(conn: Connection) -> Any:
 def test_memory_does_not_grow_with_the_people(
     rollcall: Rollcall, file_format: Format, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Kept as objects, the rows of 1,000 more people would take a MiB."""
+    """Kept as objects, the rows of 1,500 more people would take 1.2 MiB."""
     monkeypatch.setattr("models.lookup.reach.ROWS_AT_ONCE", 100)
     everything_on_disk(monkeypatch)
-    few, many = 500, 1_500
+    few, many = 500, 2_000
     _fill(rollcall, "small", people=few)
     _fill(rollcall, "large", people=many)
     _export(rollcall, "large", many, file_format)
     small_mib = peak_mib(lambda: _export(rollcall, "small", few, file_format))
     large_mib = peak_mib(lambda: _export(rollcall, "large", many, file_format))
-    assert large_mib - small_mib < 0.2, (small_mib, large_mib)
+    assert large_mib - small_mib < 0.6, (small_mib, large_mib)
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
