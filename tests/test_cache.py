@@ -85,6 +85,24 @@ def test_one_miss_serves_the_whole_class_even_who_never_came(begun: Rollcall) ->
     assert told(nobody)["attendance_status"] == "not_joined"
 
 
+def test_a_room_that_is_called_like_a_session_changes_nothing_for_the_session(
+    begun: Rollcall,
+) -> None:
+    """What the room's name means is kept for those who ask for the room: it outlives the session's
+    facts when it was asked for later."""
+    begun.deliver(joined(ago(9), sid="PA_2", room="RM_2", room_name="98", user="6"))
+    by_id = begun.status()
+    of_room = [begun.status(of=token("6", "98")) for _ in range(2)]
+    begun.backend.redis.delete(entry.place("fresh-facts", "98"))
+    by_id_again = begun.status()
+    assert (by_id.status_code, by_id_again.status_code) == (200, 200)
+    assert told(by_id_again)["session"] == told(by_id)["session"]
+    assert told(by_id_again)["is_currently_in_meeting"] is True
+    for each in of_room:
+        assert told(each)["session"]["room_name"] == "98"
+        assert told(each)["is_currently_in_meeting"] is True
+
+
 def test_ages_are_counted_at_each_read(begun: Rollcall) -> None:
     begun.status()
     first = told(begun.status())

@@ -44,6 +44,9 @@ FILLER_LIFE_MS = 1_000
 FILLER_PATIENCE_SECONDS = 0.2
 MEETING, WHOLE, KEYS = "_", "whole", "keys"
 NAMED = "named"
+OF_ROOM = "of_room"
+"""What a name means that is another session's id too: only who asks for the room may have it."""
+
 USER_ID = codec.NAMES[Cycle].index("user_id")
 NOBODY: tuple[tuple[Cycle, ...], frozenset[str]] = ((), frozenset())
 
@@ -85,9 +88,9 @@ def read(backend: Backend, address: str, user_id: str, *, keep_unknown: bool = F
 def read_of_room(backend: Backend, room_name: str, user_id: str, *, keep_unknown: bool) -> Facts:
     """The same of the session that the room's name means, where it is another session's id too."""
     try:
-        named = _unpack_named(backend, entry.fresh(backend.redis, "name", room_name, [NAMED]))
+        named = _unpack_named(backend, entry.fresh(backend.redis, "name", room_name, [OF_ROOM]))
         session_id = (
-            _resolve(backend, entry.draw(backend.redis, room_name).ticket, user_id)
+            _resolve(backend, entry.draw(backend.redis, room_name).ticket, user_id, field=OF_ROOM)
             if named is None
             else named.session_id(user_id, now=datetime.now(UTC))
         )
@@ -262,7 +265,7 @@ def _fill(backend: Backend, ticket: Ticket, user_id: str, *, keep_unknown: bool)
     facts = _fill_facts(backend, ticket, user_id, keep_unknown=keep_unknown)
     if facts.meeting is not None:
         return facts
-    session_id = _resolve(backend, ticket, user_id)
+    session_id = _resolve(backend, ticket, user_id, field=NAMED)
     if session_id is None:
         return facts
     own = entry.draw(backend.redis, session_id, facts=[*_fields(user_id), KEYS])
@@ -270,7 +273,7 @@ def _fill(backend: Backend, ticket: Ticket, user_id: str, *, keep_unknown: bool)
     return kept or _fill_facts(backend, ticket, user_id, keep_unknown=keep_unknown)
 
 
-def _resolve(backend: Backend, ticket: Ticket, user_id: str) -> str | None:
+def _resolve(backend: Backend, ticket: Ticket, user_id: str, *, field: str) -> str | None:
     """The session that the ticket's key means for this person, as a room's name. What the name may
     mean is stored; when nobody knows it, it is not kept: anybody can ask for what is not there."""
     now = datetime.now(UTC)
@@ -283,7 +286,7 @@ def _resolve(backend: Backend, ticket: Ticket, user_id: str) -> str | None:
         backend.redis,
         ticket,
         "name",
-        {NAMED: codec.pack_named(named)},
+        {field: codec.pack_named(named)},
         revision=number,
         fresh_ms=_fresh_ms(backend),
         kept_ms=_kept_ms(backend) if session_id is not None else None,
