@@ -42,18 +42,18 @@ def compare(conn: Connection, extent: Extent, settings: Settings) -> Comparison:
     derived = derivation.of_extent(conn, extent)
     has_rooms = _rooms(conn, extent.sids | derived.rooms.keys())
     has_cycles = _cycles(conn, extent, derived)
-    untold = [
+    unrecorded = [
         known for key, known in has_cycles.items() if key not in derived.cycles and known.room_sid
     ]
-    if untold:
-        derivation.add_elsewhere(conn, derived, untold)
+    if unrecorded:
+        derivation.add_elsewhere(conn, derived, unrecorded)
     has_corrections = correction.of_ids(conn, extent.correction_ids | derived.corrections.keys())
     found = Comparison(extent, unmasked=derived.unmasked, unreadable=len(derived.unreadable))
     watermark = retention.watermark(conn)  # last: a prune that came in between is covered
     beside = partial(_compare, found, derived=derived, watermark=watermark)
-    found.rooms, found.untold_rooms = beside("room", has_rooms, derived.rooms, merge.merge_room)
-    found.cycles, found.untold_cycles = beside("cycle", has_cycles, derived.cycles, merge.merge)
-    found.corrections, found.untold_corrections = beside(
+    found.rooms, found.unrecorded_rooms = beside("room", has_rooms, derived.rooms, merge.merge_room)
+    found.cycles, found.unrecorded_cycles = beside("cycle", has_cycles, derived.cycles, merge.merge)
+    found.corrections, found.unrecorded_corrections = beside(
         "correction", has_corrections, derived.corrections, merge.merge_correction
     )
     present = len(has_rooms) + len(has_cycles) + len(has_corrections)
@@ -79,7 +79,7 @@ def _compare(
 ) -> tuple[list[Fact], list[Fact]]:
     """Name what differs; the facts to write, and those of which no event tells."""
     waiting = _by_key(derived.waiting, what)
-    write, untold = [], []
+    write, unrecorded = [], []
     for key in sorted(has.keys() | should.keys()):
         before, after = has.get(key), should.get(key)
         if before is None:
@@ -90,10 +90,10 @@ def _compare(
             found.kept[key] = what
         elif after is None:
             found.differ(what, key, "no event of the ledger tells of it")
-            untold.append(before)
+            unrecorded.append(before)
         elif _differs(found, what, key, reduce(fold, waiting.get(key, ()), before), after):
             write.append(after)
-    return write, untold
+    return write, unrecorded
 
 
 def _differs(found: Comparison, what: str, key: str, before: Fact, after: Fact) -> bool:

@@ -120,9 +120,9 @@ def of_extent(conn: Connection, extent: Extent) -> Derived:
     return derived
 
 
-def add_elsewhere(conn: Connection, derived: Derived, untold: Iterable[Cycle]) -> None:
+def add_elsewhere(conn: Connection, derived: Derived, unrecorded: Iterable[Cycle]) -> None:
     """Fold what the ledger tells of these cycles of people in whatever room."""
-    for some in chunks(untold, CHUNK):
+    for some in chunks(unrecorded, CHUNK):
         theirs = webhook_events.c.user_id.in_({known.user_id for known in some})
         named = webhook_events.c.participant_sid.in_([known.cycle_id for known in some])
         elsewhere = Derived()

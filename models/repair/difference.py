@@ -35,8 +35,9 @@ class Difference:
 class Comparison:
     """What differs in an extent, and what it should be instead.
 
-    `rooms`, `cycles` and `corrections` are to be written; of the untold ones no event tells; `kept`
-    are the unverifiable ones, which `checked` does not count; `unreadable` events can't be mended.
+    `rooms`, `cycles` and `corrections` are to be written; no event tells of the unrecorded ones;
+    `kept` are the unverifiable ones, which `checked` does not count; `unreadable` events can't be
+    mended.
     `present_rooms` and `present_cycles` are all that the tables have of the extent.
     """
 
@@ -46,22 +47,26 @@ class Comparison:
     kept: dict[str, str] = field(default_factory=dict)
     rooms: list[Room] = field(default_factory=list)
     cycles: list[Cycle] = field(default_factory=list)
-    untold_rooms: list[Room] = field(default_factory=list)
-    untold_cycles: list[Cycle] = field(default_factory=list)
+    unrecorded_rooms: list[Room] = field(default_factory=list)
+    unrecorded_cycles: list[Cycle] = field(default_factory=list)
     corrections: list[Correction] = field(default_factory=list)
-    untold_corrections: list[Correction] = field(default_factory=list)
+    unrecorded_corrections: list[Correction] = field(default_factory=list)
     unreadable: int = 0
     unmasked: dict[int, str] = field(default_factory=dict)
     present_rooms: list[Room] = field(default_factory=list)
     present_cycles: list[Cycle] = field(default_factory=list)
 
     @property
-    def untold(self) -> int:
-        return len(self.untold_rooms) + len(self.untold_cycles) + len(self.untold_corrections)
+    def unrecorded(self) -> int:
+        return (
+            len(self.unrecorded_rooms)
+            + len(self.unrecorded_cycles)
+            + len(self.unrecorded_corrections)
+        )
 
     def mended(self, *, remove: bool) -> int:
         """How many of the differences a rebuild mends, which may remove what no event tells of."""
-        return len(self.differences) - self.unreadable - (0 if remove else self.untold)
+        return len(self.differences) - self.unreadable - (0 if remove else self.unrecorded)
 
     def differ(self, what: str, key: str, told: str) -> None:
         self.differences.append(Difference(what, key, None, None, told))

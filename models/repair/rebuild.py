@@ -56,13 +56,13 @@ def rebuild(
     )
     manual = [each for each in cycles_now if each.provisional]
     made.enter(conn, rooms_now, manual, settings)
-    changed = [*rooms_before.values(), *found.rooms, *found.untold_rooms]
+    changed = [*rooms_before.values(), *found.rooms, *found.unrecorded_rooms]
     return touched.by(
         conn,
         changed,
-        [*cycles_before.values(), *found.cycles, *found.untold_cycles],
+        [*cycles_before.values(), *found.cycles, *found.unrecorded_cycles],
         fresh=changed,
-        corrected=[*found.corrections, *found.untold_corrections],
+        corrected=[*found.corrections, *found.unrecorded_corrections],
         now=now,
         settings=settings,
     )
@@ -70,8 +70,10 @@ def rebuild(
 
 def _remove(conn: Connection, found: Comparison) -> None:
     """Take out what no event says anything of."""
-    untold = [each.cycle_id for each in found.untold_cycles]
-    conn.execute(delete(cycles).where(cycles.c.cycle_id.in_(untold)))
-    unsaid = [each.id for each in found.untold_corrections]
+    unrecorded = [each.cycle_id for each in found.unrecorded_cycles]
+    conn.execute(delete(cycles).where(cycles.c.cycle_id.in_(unrecorded)))
+    unsaid = [each.id for each in found.unrecorded_corrections]
     conn.execute(delete(corrections).where(corrections.c.id.in_(unsaid)))
-    conn.execute(delete(rooms).where(rooms.c.sid.in_([life.sid for life in found.untold_rooms])))
+    conn.execute(
+        delete(rooms).where(rooms.c.sid.in_([life.sid for life in found.unrecorded_rooms]))
+    )

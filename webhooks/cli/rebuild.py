@@ -33,7 +33,7 @@ class Seen:
 
     checked: int = 0
     unverifiable: int = 0
-    untold: int = 0
+    unrecorded: int = 0
     unreadable: int = 0
     differences: list[Difference] = field(default_factory=list)
     left: list[Find] = field(default_factory=list)
@@ -44,8 +44,8 @@ class Seen:
         self.unverifiable += len(found.kept)
         self.differences += found.differences
         self.unreadable += found.unreadable
-        if found.untold:
-            self.untold += found.untold
+        if found.unrecorded:
+            self.unrecorded += found.unrecorded
             self.left.append(find)
 
 
@@ -134,17 +134,17 @@ def _check_known(session_id: str) -> None:
 
 def _remove_left(seen: Seen, *, ask: bool) -> int:
     """Remove what no event tells of when somebody says so; how much is left."""
-    if not seen.untold:
+    if not seen.unrecorded:
         return 0
-    what = _rows(seen.untold)
+    what = _rows(seen.unrecorded)
     if not ask or not sys.stdin.isatty():
         click.echo(f"{what} of which no event tells stay: --yes removes them.", err=True)
-        return seen.untold
-    left = seen.untold
+        return seen.unrecorded
+    left = seen.unrecorded
     try:
         if click.confirm(f"Remove {what} of which no event tells?", err=True):
             for find in seen.left:
-                left -= rebuilding.rebuilt(unhurried(), find, remove=True, now=present()).untold
+                left -= rebuilding.rebuilt(unhurried(), find, remove=True, now=present()).unrecorded
             left = 0
     except (click.Abort, KeyboardInterrupt):  # what was mended before is still to be printed
         seen.stopped = True

@@ -43,7 +43,7 @@ applied_seconds = Histogram(
     "rollcall_applied_seconds", "From an event's arrival to its commit.", buckets=SECONDS
 )
 failed_events = Counter("rollcall_failed_events", "Events that could not be applied.")
-sweeps_rang = Counter("rollcall_sweeps_rang", "Sweeps that found mail nobody had been told of.")
+sweeps_rang = Counter("rollcall_sweeps_rang", "Sweeps that found mail nobody had rung for.")
 delivery_attempts = Counter(
     "rollcall_delivery_attempts",
     "Webhooks of our own that were posted, by what the receiver did.",

@@ -495,10 +495,10 @@ export class AttendanceStatus extends HTMLElement {
   }
 
   #seconds() {
-    const told = this.#answer?.duration_seconds ?? 0;
-    if (!this.#answer?.is_currently_in_meeting) return told;
+    const answered = this.#answer?.duration_seconds ?? 0;
+    if (!this.#answer?.is_currently_in_meeting) return answered;
     const since = this.#runs() ? (performance.now() - this.#answeredAt) / 1000 : 0;
-    this.#shown = Math.max(this.#shown, told + since);
+    this.#shown = Math.max(this.#shown, answered + since);
     return this.#shown;
   }
 

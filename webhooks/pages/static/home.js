@@ -42,24 +42,24 @@ for (const button of document.querySelectorAll("[data-copy]")) {
 token.start(open);
 
 function open(given) {
-  const told = token.claims(given);
-  const own = Boolean(told.room && told.user && told.roomJoin);
+  const claimed = token.claims(given);
+  const own = Boolean(claimed.room && claimed.user && claimed.roomJoin);
   here = false;
   part("live").hidden = false;
   part("own").hidden = part("behind").hidden = !own;
-  part("you").textContent = introduce(told, own);
-  watch(told, given);
+  part("you").textContent = introduce(claimed, own);
+  watch(claimed, given);
   if (!own) return;
-  element.session = told.room;
-  part("record").href = personPage(told.user);
+  element.session = claimed.room;
+  part("record").href = personPage(claimed.user);
   element.token = given;
   showButtons();
-  part("snippet-session").textContent = attribute(told.room);
+  part("snippet-session").textContent = attribute(claimed.room);
 }
 
-function introduce(told, own) {
-  if (own) return fill(words.home.you, { user: told.name || told.user, room: told.room });
-  return told.room ? words.home.not_yours : words.home.operator;
+function introduce(claimed, own) {
+  if (own) return fill(words.home.you, { user: claimed.name || claimed.user, room: claimed.room });
+  return claimed.room ? words.home.not_yours : words.home.operator;
 }
 
 async function join() {
@@ -79,13 +79,13 @@ function showButtons() {
 }
 
 /** A teacher's own class; its link carries the token in its fragment, for a tab of its own. */
-function watch(told, given) {
-  const teaches = told.room && told.roomAdmin;
+function watch(claimed, given) {
+  const teaches = claimed.room && claimed.roomAdmin;
   part("watch").hidden = !teaches;
   if (!teaches) return;
   const link = part("watch").firstElementChild;
-  link.href = `${classPage(told.room)}#token=${given}`;
-  link.textContent = fill(words.home.watch_link, { room: told.room });
+  link.href = `${classPage(claimed.room)}#token=${given}`;
+  link.textContent = fill(words.home.watch_link, { room: claimed.room });
 }
 
 function classPage(session) {

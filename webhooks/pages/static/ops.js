@@ -65,10 +65,10 @@ async function api(path, body) {
   const answer = await fetch(root + path, request).catch(() => null);
   if (!answer) throw new Error(words.trouble.never);
   if (answer.status === 401 || answer.status === 403) refuse(answer.status, used);
-  const told = await answer.json();
-  if (told.reason === "database-down") throw new Error(say.outage);
-  if (!answer.ok) throw new Error(told.detail);
-  return told;
+  const answered = await answer.json();
+  if (answered.reason === "database-down") throw new Error(say.outage);
+  if (!answer.ok) throw new Error(answered.detail);
+  return answered;
 }
 
 /** Ask for another token; two requests are refused together, and only the first asks. */
@@ -189,16 +189,16 @@ function row(event) {
 async function show(id) {
   try {
     // A path can't carry every id: what it can't goes into the query.
-    const told = await api(`/api/events/-?event_id=${encodeURIComponent(id)}`);
+    const event = await api(`/api/events/-?event_id=${encodeURIComponent(id)}`);
     if (part("event").open) return;
-    part("event-title").textContent = `${told.event ?? say.unread} · ${told.event_id}`;
-    part("event-error").textContent = told.error ?? "";
-    part("event-payload").textContent = JSON.stringify(told.payload, null, 2);
-    part("event-changed").textContent = JSON.stringify(told.changed, null, 2);
-    part("event-replay").hidden = NOT_REPLAYED.includes(told.status);
+    part("event-title").textContent = `${event.event ?? say.unread} · ${event.event_id}`;
+    part("event-error").textContent = event.error ?? "";
+    part("event-payload").textContent = JSON.stringify(event.payload, null, 2);
+    part("event-changed").textContent = JSON.stringify(event.changed, null, 2);
+    part("event-replay").hidden = NOT_REPLAYED.includes(event.status);
     part("event-replay").onclick = () => {
       part("event").close();
-      replay({ event_ids: [told.event_id] });
+      replay({ event_ids: [event.event_id] });
     };
     part("event").showModal();
   } catch (error) {
@@ -208,28 +208,28 @@ async function show(id) {
 
 /** Count first, ask, then put everything back, a part at a time. */
 async function replay(which) {
-  const told = part("replaying-told");
+  const line = part("replaying-status");
   const done = part("replaying-done");
   const go = part("replaying-go");
   done.hidden = true;
   go.hidden = true;
-  told.textContent = say.replay.counting;
+  line.textContent = say.replay.counting;
   part("replaying").showModal();
   try {
     const { matched } = await api("/api/events/replay", { ...which, dry_run: true });
-    told.textContent = counted(say.replay.matched, matched);
+    line.textContent = counted(say.replay.matched, matched);
     go.hidden = matched === 0;
     go.onclick = () => {
       go.hidden = true;
-      putBack(which, matched).catch((error) => (told.textContent = error.message));
+      putBack(which, matched).catch((error) => (line.textContent = error.message));
     };
   } catch (error) {
-    told.textContent = error.message;
+    line.textContent = error.message;
   }
 }
 
 async function putBack(which, matched) {
-  const told = part("replaying-told");
+  const line = part("replaying-status");
   const done = part("replaying-done");
   done.max = matched;
   done.value = 0;
@@ -242,18 +242,18 @@ async function putBack(which, matched) {
     requeued += answer.requeued;
     done.value = requeued;
     const gaps = { requeued: number(requeued), matched: number(matched) };
-    told.textContent = fill(say.replay.progress, gaps);
+    line.textContent = fill(say.replay.progress, gaps);
     after = answer.next;
     if (!after) break;
   }
-  told.textContent = counted(say.replay.done, requeued);
+  line.textContent = counted(say.replay.done, requeued);
   health();
   list();
   await settled(which);
   if (!part("replaying").open) return;
   const replaysFailed = ["any", "failed", undefined].includes(which.status);
   const again = (await failures(which)) - (replaysFailed ? 0 : before);
-  told.textContent = again > 0 ? counted(say.replay.again, again) : say.replay.applied;
+  line.textContent = again > 0 ? counted(say.replay.again, again) : say.replay.applied;
   health();
   list();
 }

@@ -136,16 +136,16 @@ function trouble() {
   return fill(words.trouble.offline, { time: second(Date.parse(roster.as_of) - ahead) });
 }
 
-function showSession({ session: told, attendances }) {
-  if (told.session_id) write(part("session"), told.title || told.session_id);
-  const own = told.room_name && told.room_name !== told.session_id;
-  write(part("room"), own ? fill(words.roster.room, { name: told.room_name }) : "");
-  write(part("schedule"), schedule(told, attendances));
-  write(part("minimum"), minimum(told));
+function showSession({ session: shown, attendances }) {
+  if (shown.session_id) write(part("session"), shown.title || shown.session_id);
+  const own = shown.room_name && shown.room_name !== shown.session_id;
+  write(part("room"), own ? fill(words.roster.room, { name: shown.room_name }) : "");
+  write(part("schedule"), schedule(shown, attendances));
+  write(part("minimum"), minimum(shown));
   for (const fact of ["room", "schedule", "minimum"].map(part)) {
     put(fact, "hidden", !fact.textContent);
   }
-  document.body.classList.toggle("scheduled", Boolean(told.scheduled_at));
+  document.body.classList.toggle("scheduled", Boolean(shown.scheduled_at));
 }
 
 /** When it takes place; without a schedule, the day of the first visit. */
@@ -185,8 +185,8 @@ function show() {
 
 function showCounts(summary, everybody) {
   const below = everybody.filter((one) => one.below).length;
-  const told = ORDER.filter((word) => summary[word] > 0);
-  const sentences = told.map((word) => {
+  const statuses = ORDER.filter((word) => summary[word] > 0);
+  const sentences = statuses.map((word) => {
     const sentence = counted(words.roster.counts[word], summary[word]);
     const some = word === "completed" && below > 0;
     return some ? `${sentence} (${counted(words.roster.counts.below, below)})` : sentence;

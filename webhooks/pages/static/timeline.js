@@ -89,11 +89,11 @@ function showBar(bar, visit, person, shown) {
   if (visit.estimated) kind.push("estimated");
   if (visit.source === "client") kind.push("client");
   put(bar, "className", kind.join(" "));
-  const told = { ...visit, title: person.title };
-  const wording = JSON.stringify(told); // words are dearer than to see that they would be the same
+  const worded = { ...visit, title: person.title };
+  const wording = JSON.stringify(worded); // words are dearer than to see that they would be the same
   if (said.get(bar)?.wording === wording) return;
   bar.ariaLabel = [`${person.title}: ${describe(visit).sentence}`, ...reasons(visit)].join(". ");
-  said.set(bar, { ...told, wording });
+  said.set(bar, { ...worded, wording });
   if (tip.dataset.for === visit.key) showTip(bar);
 }
 
@@ -121,8 +121,8 @@ function reasons(visit) {
 function showTip(bar) {
   const visit = said.get(bar);
   if (!visit) return;
-  const told = [visit.title, describe(visit).sentence, ...reasons(visit)];
-  const lines = told.map((text, nth) => {
+  const sentences = [visit.title, describe(visit).sentence, ...reasons(visit)];
+  const lines = sentences.map((text, nth) => {
     const line = make(nth ? "span" : "bdi");
     line.textContent = text;
     return line;

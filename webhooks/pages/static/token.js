@@ -45,8 +45,8 @@ export function claims(token) {
   try {
     const part = token.split(".")[1].replaceAll("-", "+").replaceAll("_", "/");
     const bytes = Uint8Array.from(atob(part), (letter) => letter.charCodeAt(0));
-    const told = JSON.parse(new TextDecoder().decode(bytes));
-    return { user: told.sub, name: told.name, expires: told.exp, ...told.video };
+    const payload = JSON.parse(new TextDecoder().decode(bytes));
+    return { user: payload.sub, name: payload.name, expires: payload.exp, ...payload.video };
   } catch {
     return null;
   }
@@ -93,9 +93,9 @@ function isInUse(token) {
 
 /** Ask whether the token of the address is to replace the one that the tab has. */
 function offer(given, before) {
-  const told = claims(given);
-  if (given === before || !told) return;
-  const whose = [told.name || told.user, told.room].filter(Boolean).join(" · ") || words.nav.ops;
+  const claimed = claims(given);
+  if (given === before || !claimed) return;
+  const whose = [claimed.name || claimed.user, claimed.room].filter(Boolean).join(" · ") || words.nav.ops;
   const question = make("section", "card ask", "alert");
   const sentence = make("p");
   sentence.textContent = fill(words.ask.another, { whose: `\u2068${whose}\u2069` });

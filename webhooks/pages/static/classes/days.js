@@ -45,6 +45,6 @@ export function moved(day, span, way) {
 /** The first day of the week where the reader lives, 1 to 7 from Monday. */
 function firstDay() {
   const locale = new Intl.Locale(language);
-  const told = locale.getWeekInfo?.() ?? locale.weekInfo;
-  return told?.firstDay ?? MONDAY;
+  const info = locale.getWeekInfo?.() ?? locale.weekInfo;
+  return info?.firstDay ?? MONDAY;
 }

@@ -51,8 +51,8 @@ function row(delivery) {
   line.dataset.status = delivery.status;
   const { session_id: session, version } = delivery;
   const at = (instant) => (instant ? second(Date.parse(instant)) : null);
-  const told = [at(delivery.made_at), session, version, delivery.url, say.status[delivery.status]];
-  for (const text of [...told, delivery.error, at(delivery.next_attempt_at)]) {
+  const cells = [at(delivery.made_at), session, version, delivery.url, say.status[delivery.status]];
+  for (const text of [...cells, delivery.error, at(delivery.next_attempt_at)]) {
     const cell = document.createElement("td");
     const shown = document.createElement("bdi");
     shown.textContent = text ?? "–";
@@ -79,9 +79,9 @@ function again(delivery) {
 async function press(path, button) {
   button.disabled = true;
   try {
-    const told = await api(`/api/deliveries/${path}`, {});
+    const answer = await api(`/api/deliveries/${path}`, {});
     await list();
-    part("deliveries-found").textContent = counted(say.done, told.count ?? 1);
+    part("deliveries-found").textContent = counted(say.done, answer.count ?? 1);
   } catch (error) {
     trouble("deliveries", error);
   }

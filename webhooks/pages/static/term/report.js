@@ -36,8 +36,8 @@ function readSession({ session_id: id, title, scheduled_at, summary }) {
   return { id, title: title || id, from: scheduled_at ? Date.parse(scheduled_at) : null, summary };
 }
 
-function readPerson(told, sessions) {
-  const { user_id: id, name, sessions: counted, attended, late, absent, excused = 0 } = told;
+function readPerson(line, sessions) {
+  const { user_id: id, name, sessions: counted, attended, late, absent, excused = 0 } = line;
   return {
     id,
     title: name || id,
@@ -46,9 +46,9 @@ function readPerson(told, sessions) {
     late,
     excused,
     missed: absent + excused,
-    share: told.attendance_percentage,
-    below: told.below_minimum === true,
-    marks: marksOf(told.attendances, sessions),
+    share: line.attendance_percentage,
+    below: line.below_minimum === true,
+    marks: marksOf(line.attendances, sessions),
   };
 }
 
