@@ -2,8 +2,8 @@
 
 With the clock five times faster a minute is twelve seconds, what both sides may show for ten
 seconds lives for two, and what is kept for five minutes lives for a minute. Served as fast as it
-goes; queries are counted at the pace of that clock (833 polls a second), over ten of its minutes,
-in which each class is read twice and checked between. A clock that the machine can't follow would
+goes; queries are counted at the pace of that clock (833 polls a second), over five of its minutes,
+in which each class is read anew once and checked between. A clock that the machine can't follow would
 have it check each class more often for a poll than in a real minute. The peer runs in two
 processes, and is compared with two.
 """
@@ -30,7 +30,7 @@ ROOMS, PEOPLE, EVENTS = 300, 34, 16_000
 FASTER = 5
 MINUTE_SECONDS = 60 / FASTER
 TTL = {"CACHE_TTL_SECONDS": str(10 // FASTER)}
-MINUTES = 10
+MINUTES = 5
 FLUSH_SECONDS = 11
 """After which PostgreSQL's idle sessions have told what they counted."""
 
