@@ -3,8 +3,8 @@
 With the clock five times faster a minute is twelve seconds, what both sides may show for ten
 seconds lives for two, and what is kept for five minutes lives for a minute. Served as fast as it
 goes; queries are counted at the pace of that clock (833 polls a second), over five of its minutes,
-in which each class is read anew once and checked between. A clock that the machine can't follow would
-have it check each class more often for a poll than in a real minute. The peer runs in two
+in which each class is read anew once and checked between. A clock that the machine can't follow
+would have it check each class more often for a poll than in a real minute. The peer runs in two
 processes, and is compared with two.
 """
 
