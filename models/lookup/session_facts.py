@@ -54,12 +54,10 @@ def look_up_at_revision(
     if looked_up is None:
         return None
     known = _known(conn, looked_up, rules)
-    if looked_up.registered and not looked_up.prefixes:
-        others = dict.fromkeys(known.keys, revision.NEVER_RAISED)
-    else:
-        others = revision.of(conn, known.keys)
-    # What was read with the session counts: what changes its names since raises its own number.
-    numbers = others | {session_id: revision.NEVER_RAISED} | numbers
+    if not looked_up.registered or looked_up.prefixes:
+        # What was read with the session counts: what changes its names since raises its own number.
+        later = revision.of(conn, known.keys)
+        numbers = later | {session_id: revision.NEVER_RAISED} | numbers
     return known, revision.combined(numbers, known.keys)
 
 
@@ -101,9 +99,7 @@ def _read_at_its_place(
     if place_of(session_now) != place_of(expected):
         return None
     known = replace(there, session=session_now)
-    number = revision.combined(
-        dict.fromkeys(known.keys, revision.NEVER_RAISED) | numbers, known.keys
-    )
+    number = revision.combined(numbers, known.keys)
     return Read(known, number, *meetings.answered(conn, known, rules, others))
 
 

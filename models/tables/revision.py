@@ -96,9 +96,10 @@ def _by_key(rows: Rows) -> dict[str, int]:
 
 
 def combined(numbers: Mapping[str, int], keys: Iterable[str]) -> int:
-    """One number for these keys, which is another one as soon as one of theirs is. (Keys that are
-    raised together have the same number, so exclusive-or would not do.)"""
-    return sum(numbers[key] for key in keys) % LARGEST
+    """One number for these keys, which is another one as soon as one of theirs is; a key without a
+    number was never raised. (Keys that are raised together have the same number, so exclusive-or
+    would not do.)"""
+    return sum(numbers.get(key, NEVER_RAISED) for key in keys) % LARGEST
 
 
 def prune(conn: Connection, *, before: datetime, limit: int) -> int:
