@@ -190,7 +190,7 @@ def test_one_entry_says_what_a_rooms_name_means_as_time_passes(rollcall: Rollcal
     rollcall.put("98", room_name="quran-98", scheduled_at=ago(5).isoformat())
     rollcall.put("99", room_name="quran-98", scheduled_at=ago(-180).isoformat())
     assert outcome(rollcall, address="quran-98") == "miss"
-    kept = rollcall.backend.redis.hget(entry.place("kept-name", "quran-98"), cache.NAMED)
+    kept = rollcall.backend.redis.hget(entry.place("kept-name", "quran-98"), entry.NAMED)
     assert isinstance(kept, bytes)
     named = codec.named(kept, rollcall.backend.rules)
     meanings = [named.session_id("5", now=ago(-minutes)) for minutes in (0, 114, 121, 190)]

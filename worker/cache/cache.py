@@ -29,7 +29,7 @@ from models.lookup.reach import Values as CycleValues
 from models.storage import db
 from models.tables import revision
 from worker.cache import codec, entry
-from worker.cache.entry import Drawn, Kind, Ticket, Values
+from worker.cache.entry import NAMED, Drawn, Kind, Ticket, Values
 from worker.process import metrics
 from worker.process.backend import Backend
 
@@ -43,7 +43,6 @@ WHOLE_UP_TO = 1_000
 FILLER_LIFE_MS = 1_000
 FILLER_PATIENCE_SECONDS = 0.2
 MEETING, WHOLE, KEYS = "_", "whole", "keys"
-NAMED = "named"
 OF_ROOM = "of_room"
 """What a name means that is another session's id too: only who asks for the room may have it."""
 
@@ -78,8 +77,7 @@ def read(backend: Backend, address: str, user_id: str, *, keep_unknown: bool = F
     Raises what the database raises when it has to be asked.
     """
     try:
-        fields = _fields(user_id)
-        hit = _unpack(entry.fresh(backend.redis, "facts", address, fields), "hit")
+        hit = _hit_by_id(backend, address, user_id)
         return hit or _miss(backend, address, user_id, keep_unknown=keep_unknown)
     except RedisError:
         return _bypass(backend, address, user_id)
@@ -119,11 +117,15 @@ def clear(redis: Redis, keys: Iterable[str]) -> bool:
 
 def _hit(backend: Backend, address: str, user_id: str) -> Facts | None:
     """The facts of an id, or of what a room's name means, where they may be served."""
-    values = entry.fresh(backend.redis, "facts", address, _fields(user_id))
-    facts = _unpack(values, "hit")
+    facts = _hit_by_id(backend, address, user_id)
     if facts is not None:
         return facts
     return _hit_by_name(backend, entry.fresh(backend.redis, "name", address, [NAMED]), user_id)
+
+
+def _hit_by_id(backend: Backend, session_id: str, user_id: str) -> Facts | None:
+    values = entry.fresh(backend.redis, "facts", session_id, _fields(user_id))
+    return _unpack(values, "hit")
 
 
 def _hit_by_name(backend: Backend, values: Values, user_id: str) -> Facts | None:
@@ -133,7 +135,7 @@ def _hit_by_name(backend: Backend, values: Values, user_id: str) -> Facts | None
     session_id = named.session_id(user_id, now=datetime.now(UTC))
     if session_id is None:
         return Facts(None, (), "hit")
-    return _unpack(entry.fresh(backend.redis, "facts", session_id, _fields(user_id)), "hit")
+    return _hit_by_id(backend, session_id, user_id)
 
 
 def _unpack(values: Values, outcome: Outcome) -> Facts | None:

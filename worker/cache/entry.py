@@ -22,7 +22,10 @@ from redis import Redis
 Kind = Literal["facts", "name"]
 Values = list[bytes | None]
 
-REVISION = "revision"
+REVISION, NAMED = "revision", "named"
+"""Two fields that the scripts know by these names: under which revision facts were read, and what a
+room's name may mean."""
+
 TICKET_LIFE_MS = 60_000
 
 OF_FILLER = ("filler", "ticket", "kept-facts", "kept-name")
