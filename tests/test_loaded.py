@@ -31,7 +31,7 @@ schedule.scheduler(load_or_exit(database=False))
 SERVING = """
 import gc, json
 from worker.process import memory
-memory.load()
+memory.pause_collector()
 from webhooks.app import create_served_app
 while_it_loads = gc.isenabled()
 create_served_app()

@@ -42,7 +42,7 @@ HEADERS = HTTP1Settings(header_read_timeout=10_000, max_buffer_size=128 * 1024)
 
 
 def main() -> None:
-    memory.load()
+    memory.pause_collector()
     settings = load_or_exit()
     metrics_dir.prepare(settings)
     logs.configure(settings)

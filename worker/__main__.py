@@ -109,7 +109,7 @@ class Pool(WorkerPool):
 
 
 def main() -> None:
-    memory.load()
+    memory.pause_collector()
     settings = load_or_exit()
     metrics_dir.prepare(settings)
     logs.configure(settings)

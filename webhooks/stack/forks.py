@@ -30,7 +30,7 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 def load() -> None:
     """Import what the processes need."""
-    memory.load()
+    memory.pause_collector()
     for module in (*MAINS.values(), *LATER):
         import_module(module)
     memory.keep()

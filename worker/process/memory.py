@@ -1,6 +1,6 @@
 """What a process has loaded, it keeps: Python's collector need not look at it.
 
-A process that starts calls `load` first and `keep` once it has imported all.
+A process that starts calls `pause_collector` first and `keep` once it has imported all.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import gc
 
 
-def load() -> None:
+def pause_collector() -> None:
     """Have the collector wait until `keep`: what is imported makes 110,000 objects that stay, and
     1,000 that do not. It would look at them again and again, for a fifth of a start."""
     gc.disable()
