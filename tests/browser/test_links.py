@@ -15,8 +15,12 @@ ASKED = {
 
 
 def follow(page: Page, link: str) -> None:
-    """Go there in the same tab, as a link in it does."""
-    page.evaluate("link => location.assign(link)", link)
+    """Go there in the same tab, as a link in it does: the page takes up its token by loading anew.
+
+    What is asked after it is asked of the new document.
+    """
+    with page.expect_event("load"):
+        page.evaluate("link => location.assign(link)", link)
 
 
 def kept(page: Page) -> str:
