@@ -23,6 +23,10 @@ EXACT = timedelta(seconds=1.6)
 MISSED = timedelta(seconds=22)
 """LiveKit misses a client that was killed after some 19 s."""
 
+CLIENT_SECONDS = 60
+"""How long a client may take to come in, to leave or to learn that it is out. LiveKit's own client
+(1.2.1) waits without an end for each."""
+
 
 class Kind(TypedDict, total=False):
     """What a participant is, when no ordinary one."""
@@ -57,6 +61,11 @@ class Visit:
         self.disconnected_at = self.disconnected_at or _now()
         self.over.set()
 
+    async def ended(self) -> None:
+        """Wait until the client is out."""
+        async with asyncio.timeout(CLIENT_SECONDS):
+            await self.over.wait()
+
 
 @dataclass(slots=True)
 class Diary:
@@ -70,7 +79,8 @@ class Diary:
     async def visit(self, identity: str, **token_of: Unpack[Kind]) -> AsyncIterator[Visit]:
         """Be in the room; leave at the end of the `with`, unless one was thrown out by then."""
         client, asked_at = rtc.Room(), _now()
-        await client.connect(self.livekit.ws, token(self.room, identity, **token_of))
+        async with asyncio.timeout(CLIENT_SECONDS):
+            await client.connect(self.livekit.ws, token(self.room, identity, **token_of))
         visit = Visit(identity, client.local_participant.sid, asked_at, _now())
         self.visits.append(visit)
         client.on("disconnected", lambda _reason: visit.end())
@@ -78,7 +88,8 @@ class Diary:
             yield visit
         finally:
             visit.leaves()
-            await client.disconnect()
+            async with asyncio.timeout(CLIENT_SECONDS):
+                await client.disconnect()
             visit.end()
 
     @asynccontextmanager
@@ -90,7 +101,8 @@ class Diary:
             stdout=asyncio.subprocess.PIPE,
         )
         assert process.stdout is not None
-        sid, *instants = json.loads(await process.stdout.readline())
+        async with asyncio.timeout(CLIENT_SECONDS):
+            sid, *instants = json.loads(await process.stdout.readline())
         asked_at, connected_at = map(datetime.fromisoformat, instants)
         visit = Visit(identity, sid, asked_at, connected_at, told_within=MISSED)
         self.visits.append(visit)

@@ -44,7 +44,7 @@ async def one_is_removed(lesson: Lesson) -> None:
         asked = RoomParticipantIdentity(room=lesson.diary.room, identity=visit.identity)
         visit.leaves()
         await lesson.livekit.room.remove_participant(asked)
-        await visit.over.wait()
+        await visit.ended()
 
 
 async def the_room_is_deleted(lesson: Lesson) -> None:
@@ -55,7 +55,7 @@ async def the_room_is_deleted(lesson: Lesson) -> None:
             visit.leaves()
         await lesson.livekit.room.delete_room(DeleteRoomRequest(room=diary.room))
         for visit in diary.visits:
-            await visit.over.wait()
+            await visit.ended()
 
 
 async def others_than_people_are_there(lesson: Lesson) -> None:
