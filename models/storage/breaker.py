@@ -25,9 +25,12 @@ class Breaker:
     reason: str
     """Why it was opened last."""
 
-    def __init__(self, name: str, probe: Callable[[], object], *, failure: type[Exception]) -> None:
-        """`probe` raises `failure` while it is down; its own time limit bounds each try."""
-        self._name, self._probe, self._failure = name, probe, failure
+    def __init__(self, name: str, probe: Callable[[], object]) -> None:
+        """`probe` raises while it is down, whatever that is; its own time limit bounds each try.
+
+        It uses nothing that was there before: what an outage has cut says nothing of its end.
+        """
+        self._name, self._probe = name, probe
         self._lock = threading.Lock()
         self._closed = threading.Event()
         self._closed.set()
@@ -44,10 +47,13 @@ class Breaker:
                 return
             self.reason = reasons.of(failure)
             self._closed.clear()
+        try:
+            threading.Thread(
+                target=self._close_when_back, name=f"{self._name}-probe", daemon=True
+            ).start()
+        except RuntimeError:  # the system has no thread left: the next failure opens it again
+            self._closed.set()
         log.warning("breaker.opened", what=self._name, reason=self.reason)
-        threading.Thread(
-            target=self._close_when_back, name=f"{self._name}-probe", daemon=True
-        ).start()
 
     def _close_when_back(self) -> None:
         pause = threading.Event()
@@ -59,6 +65,13 @@ class Breaker:
     def _answers(self) -> bool:
         try:
             self._probe()
-        except self._failure:
+        except Exception as error:
+            self._note(reasons.of(error))
             return False
         return True
+
+    def _note(self, reason: str) -> None:
+        """Say it, unless it is what was said last."""
+        if reason != self.reason:
+            self.reason = reason
+            log.warning("breaker.still_open", what=self._name, reason=reason)

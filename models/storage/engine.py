@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import select
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
 import psycopg
-from sqlalchemy import Connection, Engine, create_engine, event, select
+from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, ExceptionContext
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, InvalidatePoolError
 
 from models.settings.urls import parse_database
 from models.storage import errors, postgres
@@ -20,6 +22,16 @@ SESSION = {"PGDATESTYLE": "ISO, MDY", "PGTZ": "UTC"}
 """How each session begins, whatever the server, the database or the role say. libpq sends these
 variables as parameters that every PgBouncer keeps for each client; it refuses the same in `options`
 unless it is told not to. JSON's times and a driver's are read in this form only."""
+
+ALIVE = {
+    "keepalives_idle": 60,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 60_000,
+}
+"""For libpq. A connection over a network says each minute that it is still there, or a firewall may
+forget it; what is not acknowledged within a minute (here in milliseconds) is given up, by whoever
+waits longer for an answer. The system's own defaults are two hours, and fifteen minutes."""
 
 LOCK_SHARE = 0.8
 """Of the limit of a round trip: whoever waits for another's lock in a transaction that writes is
@@ -53,6 +65,7 @@ def _postgresql(
     url: URL, pool_size: int, timeout: float, *, prepared_statements: bool, name: str
 ) -> Engine:
     os.environ |= SESSION
+    args = _connect_args(url, prepared_statements=prepared_statements)
     engine = create_engine(
         url.set(drivername="postgresql+psycopg"),
         pool_size=pool_size,
@@ -69,9 +82,9 @@ def _postgresql(
         # more than 4,096 characters it would do so anew.
         paramstyle="numeric_dollar",
         use_native_hstore=False,  # it would ask each database, by other placeholders
-        connect_args=_connect_args(prepared_statements=prepared_statements),
+        connect_args=args,
     )
-    breaker = Breaker(name, lambda: _ask(engine), failure=SQLAlchemyError)
+    breaker = Breaker(name, lambda: _ask(engine, args, timeout))
     lock_timeout_ms = int(timeout * 1000 * LOCK_SHARE)
     engine.update_execution_options(breaker=breaker, lock_timeout_ms=lock_timeout_ms)
 
@@ -91,8 +104,18 @@ def _postgresql(
             # Only this connection is of no use any more: it is closed, and the pool stays.
             context.is_disconnect, context.invalidate_pool_on_disconnect = True, False
 
+    event.listen(engine, "checkout", _refuse_closed)
     _translate_errors(engine)
     return engine
+
+
+def _refuse_closed(connection: Any, _record: Any, _proxy: Any) -> None:
+    """A connection that waited in the pool has nothing to read, unless the server, a pooler or a
+    restart has closed it: then the others are closed too, and a new one is made. 5 us."""
+    waiting = select.poll()
+    waiting.register(connection.fileno(), select.POLLIN)
+    if waiting.poll(0):
+        raise InvalidatePoolError("closed while nobody used it")
 
 
 def _translate_errors(engine: Engine) -> None:
@@ -112,17 +135,22 @@ def _translate_errors(engine: Engine) -> None:
         )
 
 
-def _connect_args(*, prepared_statements: bool) -> dict[str, Any]:
-    """The driver prepares what is executed for the sixth time, or nothing."""
-    return {"client_encoding": "utf8"} | (
-        {} if prepared_statements else {"prepare_threshold": None}
+def _connect_args(url: URL, *, prepared_statements: bool) -> dict[str, Any]:
+    """The driver prepares what is executed for the sixth time, or nothing. What the URL says of
+    keeping connections alive is kept to."""
+    alive = {name: seconds for name, seconds in ALIVE.items() if name not in url.query}
+    return (
+        {"client_encoding": "utf8"}
+        | alive
+        | ({} if prepared_statements else {"prepare_threshold": None})
     )
 
 
-def _ask(engine: Engine) -> None:
-    with engine.connect() as conn:
-        conn.detach()  # closed after this: the pool may be gone by then
-        conn.execute(select(1))
+def _ask(engine: Engine, connect_args: Mapping[str, Any], timeout: float) -> None:
+    """On a new connection: the pool's may all be of before an outage."""
+    args, kwargs = engine.dialect.create_connect_args(engine.url)
+    with postgres.connect(*args, timeout=timeout, **kwargs, **connect_args) as connection:
+        connection.execute("SELECT 1")
 
 
 def _dumps(value: Any) -> str:

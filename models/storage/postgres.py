@@ -5,6 +5,7 @@ The server's own `statement_timeout` does not help when the server is what hangs
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
@@ -15,6 +16,9 @@ from typing import Any
 import psycopg
 from psycopg import RawCursor, RawServerCursor
 from psycopg.pq import TransactionStatus
+
+LEAST_SECONDS = 2
+"""What psycopg takes any shorter limit for."""
 
 
 class TimedConnection(psycopg.Connection[Any]):
@@ -60,10 +64,14 @@ def connect(*args: Any, timeout: float, **kwargs: Any) -> TimedConnection:
     longer; one that is made too late is closed at once.
     """
     made: Future[TimedConnection] = Future()
+    # psycopg's own limit is 130 s: so many of these threads would wait for a host that is away.
+    kwargs = {"connect_timeout": max(LEAST_SECONDS, math.ceil(timeout))} | kwargs
     thread = threading.Thread(target=_connect_into, args=(made, args, kwargs), daemon=True)
-    thread.start()
     try:
+        thread.start()
         connection = made.result(timeout)
+    except RuntimeError as error:  # the system has no thread left
+        raise psycopg.OperationalError(str(error)) from error
     except Late:
         made.add_done_callback(_close_late)
         raise psycopg.OperationalError(f"no connection within {timeout} s") from None

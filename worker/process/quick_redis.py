@@ -10,14 +10,14 @@ import socket
 import struct
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from redis import Connection, Redis
 from redis.backoff import NoBackoff
 from redis.client import Pipeline
 from redis.exceptions import ConnectionError as RedisDown
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisLate
 from redis.retry import Retry
 from redis.sentinel import SentinelManagedConnection, SentinelManagedSSLConnection
@@ -89,7 +89,7 @@ class QuickRedis(Redis):
         client = redis_client.connect(url, cls, **_quickly(url, timeout))
         client._idle = deque()
         probe = redis_client.connect(url, Redis, **_quickly(url, timeout))
-        client.breaker = Breaker("redis", probe.ping, failure=RedisError)
+        client.breaker = Breaker("redis", lambda: _ask(probe))
         return client
 
     def execute_command(self, *args: Any, **options: Any) -> Any:
@@ -115,11 +115,23 @@ class QuickRedis(Redis):
             yield connection
         except ResponseError:
             raise
-        except BaseException:
+        except BaseException as error:
             connection.disconnect()  # type: ignore[no-untyped-call]  # redis-py's
+            if isinstance(error, RedisLate):
+                self._close_idle()
             raise
         finally:
             self._idle.append(connection)
+
+    def _close_idle(self) -> None:
+        """What has forgotten one connection, as a firewall does, may have forgotten all of them."""
+        taken = list[Connection]()
+        with suppress(IndexError):
+            while True:
+                taken.append(self._idle.pop())
+        for connection in taken:
+            connection.disconnect()  # type: ignore[no-untyped-call]  # redis-py's
+        self._idle.extend(taken)
 
     def _asked(self, connection: Connection, *args: Any, **options: Any) -> Any:
         connection.send_command(*args)  # type: ignore[no-untyped-call]  # redis-py's
@@ -139,6 +151,12 @@ class QuickPipeline(Pipeline):
     def execute(self, raise_on_error: bool = True) -> list[Any]:
         with _guarded(self.breaker):
             return super().execute(raise_on_error)
+
+
+def _ask(probe: Redis) -> None:
+    """On a new connection: the one before may be of before an outage."""
+    probe.connection_pool.disconnect()
+    probe.ping()
 
 
 @contextmanager
