@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import gc
+import tracemalloc
 from dataclasses import replace
 
 import orjson
 import pytest
 
 from models.domain.corrections import Correction, effective
-from models.domain.facts import Cycle, Person
+from models.domain.facts import Cycle, Person, Rules
+from models.domain.ownership import Owners
 from models.lookup.named_room import NamedRoom
 from tests.build import (
     aborted,
@@ -25,6 +28,8 @@ from tests.build import (
 )
 from worker.cache import codec
 from worker.cache.codec import OtherFields
+
+CLASS = frozenset({"algebra-2026-11-29"})
 
 EVENTS = (
     joined("14:00", name="Ünïcödé", kind="SIP", hidden=True, room_created="13:50"),
@@ -86,3 +91,23 @@ def test_what_a_rooms_name_means_comes_out_as_it_went_in() -> None:
     named = NamedRoom(told.owners(user="6"), "98", {"5": frozenset({"98"})})
     assert len(named.owners.rooms) == len(named.owners.calendar.classes) == 1
     assert codec.named(codec.pack_named(named), named.owners.rules) == named
+
+
+def test_what_is_large_is_not_kept_read() -> None:
+    """Each time a room of this name is born there is another version of it."""
+    expecting = {f"pupil-{number:05d}@school.example": CLASS for number in range(10_000)}
+    packed = codec.pack_named(NamedRoom(Owners("algebra", Rules()), "algebra-00", expecting))
+    gc.collect()
+    tracemalloc.start()
+    try:
+        for number in range(10, 20):
+            version = packed.replace(b"algebra-00", b"algebra-%d" % number)
+            assert len(codec.named(version, Rules()).expecting) == 10_000
+        assert tracemalloc.get_traced_memory()[0] < 2**20
+    finally:
+        tracemalloc.stop()
+
+
+def test_what_is_small_is_read_once() -> None:
+    packed = codec.pack_named(NamedRoom(Owners("algebra", Rules()), "algebra-1", {"5": CLASS}))
+    assert codec.named(packed, Rules()) is codec.named(packed, Rules())

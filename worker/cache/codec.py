@@ -6,11 +6,11 @@ nothing changes, the same bytes come back to a whole class, and to one person's 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
-from functools import lru_cache
-from typing import Any, TypeVar
+from functools import lru_cache, wraps
+from typing import Any, TypeVar, cast
 
 import orjson
 
@@ -20,13 +20,17 @@ from models.domain.ownership import Owners
 from models.domain.timetable import Calendar, RoomClass
 from models.lookup.named_room import NamedRoom
 
+Reader = TypeVar("Reader", bound=Callable[..., Any])
 T = TypeVar("T", Session, Room, Cycle, RoomClass, ByHand, Correction)
 
 Fact = Session | Room | Cycle | RoomClass | ByHand | Correction
 
-MEETINGS, CYCLES = 1_024, 8_192
-"""How many of each a process keeps read: a few kilobytes a piece."""
+MEETINGS, CYCLES = 512, 8_192
+"""How many of each a process keeps read: a few kilobytes a piece, most of them."""
 
+LARGEST_KEPT = 32 * 1024
+"""Bytes of what is kept read; in memory it is four times as much. A name of which 10,000 people
+are expected is 4 MiB, and each time a room is born there is another version of it."""
 
 KINDS: tuple[type[Fact], ...] = (Session, Room, Cycle, RoomClass, ByHand, Correction)
 NAMES = {kind: kind.__match_args__ for kind in KINDS}
@@ -55,7 +59,22 @@ def pack_meeting(meeting: Meeting) -> bytes:
     return orjson.dumps([values(session), rooms, by_hand, calendars, corrections])
 
 
-@lru_cache(MEETINGS)
+def _keeps(most: int) -> Callable[[Reader], Reader]:
+    """Keep what was read last, so many of it; nothing that is large."""
+
+    def decorate(read: Reader) -> Reader:
+        kept = lru_cache(most)(read)
+
+        @wraps(read)
+        def known(packed: bytes, *others: Hashable) -> Any:
+            return (kept if len(packed) <= LARGEST_KEPT else read)(packed, *others)
+
+        return cast("Reader", known)
+
+    return decorate
+
+
+@_keeps(MEETINGS)
 def meeting(packed: bytes) -> Meeting:
     """Raises OtherFields."""
     session, rooms, by_hand, calendars, corrections = _parts(packed, 5)
@@ -75,7 +94,7 @@ def pack_person(cycles: Iterable[Sequence[Any]], expecting: frozenset[str]) -> b
     return orjson.dumps([[list(each) for each in cycles], sorted(expecting)])
 
 
-@lru_cache(CYCLES)
+@_keeps(CYCLES)
 def person(packed: bytes) -> tuple[tuple[Cycle, ...], frozenset[str]]:
     """Raises OtherFields."""
     packed_cycles, expecting = _parts(packed, 2)
@@ -97,7 +116,7 @@ def pack_named(named: NamedRoom) -> bytes:
     )
 
 
-@lru_cache(MEETINGS)
+@_keeps(MEETINGS)
 def named(packed: bytes, rules: Rules) -> NamedRoom:
     """Raises OtherFields."""
     name, calendar, rooms, last_begun, expecting = _parts(packed, 5)
