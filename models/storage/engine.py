@@ -69,6 +69,7 @@ def _postgresql(
     engine = create_engine(
         url.set(drivername="postgresql+psycopg"),
         pool_size=pool_size,
+        pool_use_lifo=True,  # what was used last has its plans and caches at hand
         max_overflow=2,
         pool_timeout=timeout,
         # Most transactions are one statement. To ask for autocommit on each connection taken from
