@@ -20,6 +20,8 @@ from tests import hostile
 from tests.build import DAY, Words, joined, left
 from tests.doors import Rollcall, on_sqlite, told
 from tests.test_exports import SCHEDULE, export, lines, with_class
+from webhooks.api.exports import PERSONS, VISITS
+from webhooks.api.reports import GRID_TABLE, PEOPLE_TABLE
 from webhooks.door.problems import Problem
 from webhooks.pages import pages
 from webhooks.schemas.fields import ROSTER_LINE, SESSION, VISIT
@@ -211,6 +213,13 @@ def test_every_column_has_a_heading_in_every_language() -> None:
     names = {column.name for column in columns} | {"session_id", "as_of", "attendance", "visits"}
     assert names <= words.headings("en").keys()
     assert words.headings("en").keys() == words.headings("ar").keys()
+
+
+@pytest.mark.parametrize("language", ["en", "ar"])
+@pytest.mark.parametrize("table", [PERSONS, VISITS, PEOPLE_TABLE, GRID_TABLE])
+def test_no_two_columns_of_a_table_have_one_heading(table: Table, language: Language) -> None:
+    headings = [words.heading(each.heading or each.name, language) for each in table.columns]
+    assert len(set(headings)) == len(headings)
 
 
 @on_sqlite

@@ -13,6 +13,7 @@ from webhooks.door.operation import json, operation
 from webhooks.door.problems import Problem
 from webhooks.door.responses import Response
 from webhooks.schemas import answers, event_replies
+from webhooks.schemas.bodies import Query
 from webhooks.schemas.event_bodies import MAX_REPLAY, EventsQuery, ReplayBody
 from worker.operations import replay
 
@@ -40,6 +41,7 @@ def index() -> Response:
 def show(event_id: str) -> Response:
     """One event with its payload, and what it changed."""
     auth.operator()
+    Query.of_request()
     with db.reading(unhurried().engine) as conn:
         found = entry.find(
             conn, address.of_path(event_id, query="event_id"), rules=unhurried().rules
@@ -64,6 +66,7 @@ def replay_some() -> Response:
     apply what was applied changes nothing.
     """
     auth.operator()
+    Query.of_request()
     asked = ReplayBody.of_request()
     with db.reading(unhurried().engine) as conn:
         matched = replays.count(conn, asked.filters, after=asked.place, limit=asked.limit)

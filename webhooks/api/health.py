@@ -12,6 +12,7 @@ from webhooks.door.context import backend, present
 from webhooks.door.operation import json, operation
 from webhooks.door.responses import Response
 from webhooks.schemas.answers import answer
+from webhooks.schemas.bodies import Query
 from webhooks.schemas.replies import Alive, Ready, Reply
 from worker.health.check import keeps_in
 from worker.health.checks import checks
@@ -94,6 +95,7 @@ def findings() -> Response:
     What can't be asked now, as while the database is away, is left out.
     """
     auth.operator()
+    Query.of_request()
     seen = all_findings(backend(), now=present())
     found = [check.as_json() for check in seen]
     return answer({"keeps_in": keeps_in(seen), "checks": found})

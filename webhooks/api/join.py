@@ -31,7 +31,7 @@ from webhooks.door.operation import json, operation
 from webhooks.door.problems import Problem, forbidden
 from webhooks.door.responses import Response
 from webhooks.schemas import answers
-from webhooks.schemas.bodies import JoinBody, LeaveBody
+from webhooks.schemas.bodies import JoinBody, LeaveBody, Query
 from webhooks.schemas.replies import JoinStatus, Status
 from worker.cache.change import Change, changing
 
@@ -61,7 +61,9 @@ log = structlog.get_logger()
 )
 def record_join() -> Response:
     """201 with a new visit, 200 with the one that is already open."""
-    now, caller, asked = present(), auth.participant(), JoinBody.of_request()
+    now, caller = present(), auth.participant()
+    Query.of_request()
+    asked = JoinBody.of_request()
     if backend().rules.manual_joins == "off":
         detail = "This server takes no manual joins: LiveKit alone says who is inside."
         raise Problem(409, "manual-joins-off", detail)
@@ -106,6 +108,7 @@ def record_join() -> Response:
 )
 def record_leave() -> Response:
     """The status after it. Leaving again changes nothing: pages leave twice."""
+    Query.of_request()
     asked = LeaveBody.of_request()
     now, caller = present(), auth.participant(asked.access_token)
     with changing(backend()) as change:

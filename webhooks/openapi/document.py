@@ -85,7 +85,8 @@ def problems(rule: Rule, operation: Operation) -> list[int]:
     """The statuses of the problems that a route may answer."""
     found = set(operation.problems)
     found |= {401, 503} if operation.tokens else set()
-    found |= {403} if set(operation.tokens) - {"webhook"} else set()
+    # Whoever has a token of theirs is refused a query word that nobody knows.
+    found |= {400, 403} if set(operation.tokens) - {"webhook"} else set()
     found |= {400} if operation.query or operation.body or rule.arguments else set()
     found |= {413} if operation.body else set()
     found |= {404} if rule.arguments else set()

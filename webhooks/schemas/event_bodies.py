@@ -25,6 +25,8 @@ Kind = Literal[
     "room_finished",
     "client_joined",
     "client_left",
+    "corrected",
+    "correction_undone",
 ]
 
 MAX_PAGE = 1_000

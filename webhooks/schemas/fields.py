@@ -52,7 +52,8 @@ class Field:
     """One field of a JSON object.
 
     It is read from the attribute `source` (by default its name; dots are followed) and goes
-    through `write`, if any. Columns stand by `column`, equal ones as declared.
+    through `write`, if any. Columns stand by `column`, equal ones as declared. `heading` is the
+    word of the headings over the column, where its name means something else elsewhere.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Field:
     source: str | None = None
     write: Callable[[Any], Any] | None = None
     column: int = LAST_COLUMN
+    heading: str | None = None
 
 
 class Fields:
@@ -71,7 +73,9 @@ class Fields:
         self.declared = declared
         self.example = {field.name: field.example for field in declared}
         by_column = sorted(declared, key=lambda field: field.column)
-        self.columns = tuple(Column(field.name, kind_of(field.type)) for field in by_column)
+        self.columns = tuple(
+            Column(field.name, kind_of(field.type), field.heading) for field in by_column
+        )
         # Made once: every status goes through `of`.
         self._names = tuple(field.name for field in declared)
         self._read = attrgetter(*(field.source or field.name for field in declared))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pydantic import AwareDatetime
 
 from webhooks.schemas.fields import (
@@ -29,6 +31,7 @@ REPORT_TALLY = (
         "How long the sessions with a schedule were, but for those that they are excused from.",
         source="scheduled",
         write=whole_seconds,
+        heading="scheduled_length",
     ),
     Field(
         "attended_seconds",
@@ -58,17 +61,7 @@ TALLY = Fields(*REPORT_TALLY)
 REPORT_PERSON = Fields(
     Field("user_id", str, "5", column=1),
     Field("name", str | None, "أحمد", "As registered last, else as called last.", column=2),
-    *(
-        Field(
-            each.name,
-            each.type,
-            each.example,
-            each.description,
-            f"tally.{each.source or each.name}",
-            each.write,
-        )
-        for each in REPORT_TALLY
-    ),
+    *(replace(each, source=f"tally.{each.source or each.name}") for each in REPORT_TALLY),
 )
 """Of `report.Person`: a person of a report."""
 

@@ -37,10 +37,12 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column; `name` is the machine's name of it, which no language changes."""
+    """A column; `name` is the machine's name of it, which no language changes. `heading` is its
+    word of `headings`, where that is not the name."""
 
     name: str
     kind: Kind
+    heading: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,7 +124,7 @@ class XlsxSheet:
         return sheet_name(heading(self._table.name, self._form.language), number)
 
     def _heading(self, column: Column) -> str:
-        words = heading(column.name, self._form.language)
+        words = heading(column.heading or column.name, self._form.language)
         return f"{words} ({self._zone.key})" if column.kind is Kind.INSTANT else words
 
 
