@@ -62,6 +62,20 @@ def people(page: Page) -> list[str]:
     return page.locator("#people .name").all_text_contents()
 
 
+def test_late_and_early_are_by_the_time_in_class(opened: Open, quran: Class) -> None:
+    """Whoever looked in before the class began, or after it ended, was not in class then."""
+    quran.registered(began=100)
+    quran.happens(
+        *quran.visit("1", 145, 140, name="Ada"),
+        *quran.visit("1", 55, 40, name="Ada"),
+        *quran.visit("2", 100, 80, name="Bob"),
+        *quran.visit("2", 20, 19, name="Bob"),
+    )
+    page = opened(path())
+    expect(row(page, "Ada").locator(".joined")).to_contain_text("45 mins late")
+    expect(row(page, "Bob").locator(".left")).to_contain_text("40 mins early")
+
+
 def test_it_says_who_is_there_and_since_when(opened: Open, halfway: Class) -> None:
     page = opened(path())
     expect(page.locator("#counts")).to_have_text(

@@ -45,6 +45,8 @@ function person(attendance, { start, end, expects }) {
   const { name, participant_name: alias, user_id: id } = attendance;
   const joined = instant(attendance.first_joined_at);
   const left = attendance.is_currently_in_meeting ? null : instant(attendance.last_left_at);
+  const visits = attendance.cycles.map((cycle) => visit(cycle, attendance));
+  const inClass = visits.filter(({ from, to }) => from < end && (from >= start || to === null || to > start));
   return {
     id,
     title: name || id,
@@ -59,13 +61,13 @@ function person(attendance, { start, end, expects }) {
     inside: attendance.is_currently_in_meeting,
     joined,
     left,
-    late: attendance.is_late ? joined - start : null,
-    early: attendance.left_early ? end - left : null,
+    late: attendance.is_late ? Math.min(...inClass.map(({ from }) => from)) - start : null,
+    early: attendance.left_early ? end - Math.max(...inClass.map(({ to }) => to)) : null,
     length: attendance.join_count ? attendance.duration_seconds * 1000 : null,
     percentage: attendance.attendance_percentage,
     held: heldNote(attendance),
     below: attendance.attendance_status === "completed" && attendance.meets_minimum === false,
-    visits: attendance.cycles.map((cycle) => visit(cycle, attendance)),
+    visits,
   };
 }
 
