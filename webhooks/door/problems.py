@@ -96,11 +96,19 @@ def _problem(error: Problem) -> Response:
     return response(error.status, error.reason, error.detail, headers=headers, **error.more)
 
 
+SENTENCES = {
+    "missing": "is missing",
+    "extra_forbidden": "is not known here",
+    "string_type": "must be a text, and stand there once",
+}
+"""By pydantic's kind of an error, what is said instead of its own words, which speak of inputs."""
+
+
 def _invalid(error: ValidationError) -> Response:
     errors = [
         {
             "field": ".".join(str(part) for part in wrong["loc"]),
-            "message": wrong["msg"].removeprefix("Value error, "),
+            "message": SENTENCES.get(wrong["type"], wrong["msg"]).removeprefix("Value error, "),
         }
         for wrong in error.errors(include_url=False, include_input=False, include_context=False)
     ]
