@@ -45,6 +45,22 @@ def test_an_absence_is_excused_with_a_reason_and_that_is_undone(over: Class, ope
     expect(row(page, "Huda")).not_to_contain_text("Excused")
 
 
+def test_an_absence_is_excused_ahead(quran: Class, opened: Open) -> None:
+    """It counts when the class is over, for whoever did not come."""
+    expected = [{"user_id": "1", "name": "Ada"}, {"user_id": "9", "name": "Huda"}]
+    quran.registered(began=-30, expected=expected)
+    page = opened(path())
+    expect(row(page, "Huda")).to_contain_text("Not joined yet")
+    dialog = corrected(page, "Huda")
+    dialog.get_by_label("The absence is excused").check()
+    dialog.get_by_label("Reason").fill("At the dentist's.")
+    dialog.get_by_role("button", name="Save").click()
+    expect(row(page, "Huda").locator(".mark.corrected")).to_be_visible()
+    quran.registered(began=100, expected=expected)
+    expect(row(opened(path()), "Huda")).to_contain_text("Excused")
+    expect(row(opened(path()), "Ada")).to_contain_text("Absent")
+
+
 def test_a_phone_is_somebody_on_the_list(over: Class, opened: Open) -> None:
     page = opened(path())
     dialog = corrected(page, "phone")

@@ -71,7 +71,7 @@ function offerKinds(everybody) {
   const others = everybody.filter(({ id }) => id !== person.id);
   const visits = person.visits.filter(({ source }) => source !== "operator");
   const possible = {
-    excused: person.status === "absent",
+    excused: ["absent", "not_joined"].includes(person.status) && !person.host, // also ahead of the class
     not_a_visit: visits.length > 0,
     same_person: others.length > 0,
   };
