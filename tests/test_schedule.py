@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 import rq.cron
+from redis import Redis
 from redis.exceptions import RedisError
+from rq import cron_scheduler_registry
 
 from models.settings.settings import Settings
 from tests.doors import on_sqlite
@@ -125,3 +127,22 @@ def test_a_prune_that_was_due_while_redis_was_away_is_enqueued_when_it_is_back(
         valkey.start()
         assert own_job.PRUNE in names(made)
     valkey.stop()
+
+
+def test_schedulers_that_were_killed_long_ago_are_removed_when_another_starts(
+    settings: Settings,
+) -> None:
+    def signs(redis: Redis) -> list[str]:
+        return cron_scheduler_registry.get_keys(redis)
+
+    killed, lately, living = (schedule.scheduler(settings) for _ in range(3))
+    with closing(killed.connection), closing(lately.connection), closing(living.connection):
+        killed.register_birth()
+        long_ago = datetime.now(UTC) - timedelta(minutes=5)
+        killed.connection.zadd(
+            cron_scheduler_registry.get_registry_key(), {killed.name: long_ago.timestamp()}
+        )
+        lately.register_birth()
+        assert signs(living.connection) == [lately.name]
+        living.register_birth()
+        assert set(signs(living.connection)) == {lately.name, living.name}

@@ -12,6 +12,7 @@ import structlog
 from redis import Redis
 from redis.client import Pipeline
 from redis.exceptions import RedisError
+from rq import cron_scheduler_registry
 from rq.cron import CronJob, CronScheduler
 from rq.exceptions import StopRequested
 
@@ -78,6 +79,10 @@ class Scheduler(CronScheduler):
         """
         queue = bell.queue_of(job)
         self._cron_jobs.append(TimedJob(queue, func_name=job, interval=every, cron=cron))
+
+    def register_birth(self) -> None:
+        super().register_birth()
+        cron_scheduler_registry.cleanup(self.connection)  # nobody else removes who was killed
 
     def register_death(self, pipeline: Pipeline | None = None) -> None:
         # Raised here, Redis's absence would hide that somebody asked us to stop.
