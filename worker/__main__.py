@@ -142,6 +142,7 @@ def work(settings: Settings) -> None:
 def _work_as_child(parent: int, settings: Settings, *queues: str) -> None:
     """In the pool's fork, which nobody would stop or replace without its parent."""
     end_with(parent)
+    metrics_dir.prepare(settings)  # this may replace a worker that is gone
     work_alone(settings, *queues)
 
 
