@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import resource
 import select
 import shutil
 import socket
+import subprocess
+import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import partial
 from http.client import HTTPConnection
+from itertools import count
 from pathlib import Path
 from time import monotonic
 from uuid import uuid4
@@ -48,7 +54,8 @@ from tests.processes import environment, listens, running
 from webhooks.api import join
 from webhooks.door.admission import WAIT_SECONDS, Admission, Budget
 from webhooks.door.problems import Problem
-from webhooks.server.connections import ConnectionReaper
+from webhooks.server import connections
+from webhooks.server.connections import ConnectionReaper, Talk
 from worker.process.backend import REQUEST, Timeouts
 
 THREADS = 8
@@ -275,6 +282,81 @@ def test_the_reaper_shuts_what_is_idle_for_long_and_nothing_else() -> None:
         wait_for(lambda: patient.reap() == 1)
         assert client.recv(6) == b"answer"
         assert client.recv(1) == b""
+
+
+@contextmanager
+def no_descriptor_left() -> Iterator[None]:
+    """For this process, as for one whose connections took them all."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with ExitStack() as taken:
+        taken.callback(resource.setrlimit, resource.RLIMIT_NOFILE, limits)
+        most = 1 + max(map(int, os.listdir(connections.DESCRIPTORS)))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, limits[1]))
+        with suppress(OSError):
+            while True:
+                taken.enter_context(Path(os.devnull).open())
+        yield
+
+
+def test_the_reaper_shuts_what_is_idle_when_no_descriptor_is_left() -> None:
+    with a_server() as listening, connected(listening) as (client, served):
+        reaper = ConnectionReaper(listening.getsockname()[1], idle_seconds=0.2, request_seconds=60)
+        client.sendall(b"ask")
+        served.sendall(b"answer")
+        with no_descriptor_left():
+            wait_for(lambda: reaper.reap() == 1)
+        assert client.recv(6) == b"answer"
+        assert client.recv(1) == b""
+        assert served.fileno() > 0
+
+
+def test_the_reaper_keeps_no_connection_open() -> None:
+    """Neither one that it looked at nor one that it shut: the client would not hear of its end."""
+    with a_server() as listening, connected(listening) as (client, _):
+        reaper = ConnectionReaper(listening.getsockname()[1], request_seconds=0.1, idle_seconds=60)
+        client.sendall(b"POST")
+        before = os.listdir(connections.DESCRIPTORS)
+        wait_for(lambda: reaper.reap() == 1)
+        assert os.listdir(connections.DESCRIPTORS) == before
+        again = socket.create_connection(listening.getsockname())
+        other, _ = listening.accept()
+        reaper.reap()
+        other.close()
+        with closing(again):
+            again.settimeout(CHECKED_SECONDS)
+            assert again.recv(1) == b""
+
+
+def test_the_reaper_goes_on_after_a_look_that_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = count()
+
+    def fail_once(connection: socket.socket) -> Talk | None:
+        if next(looks) == 0:
+            raise OSError(errno.EMFILE, "as whatever may happen")
+        return talk(connection)
+
+    talk = connections._talk
+    monkeypatch.setattr(connections, "_talk", fail_once)
+    with a_server() as listening, connected(listening) as (client, _):
+        reaper = ConnectionReaper(listening.getsockname()[1], request_seconds=0.1, idle_seconds=60)
+        client.sendall(b"POST")
+        ended = reaper.start(every=0.05)
+        assert client.recv(1) == b""
+        ended.set()
+
+
+@pytest.mark.parametrize(("descriptors", "most"), [(300, 150), (1024, 768), (4096, 3840)])
+def test_a_process_lets_in_no_more_connections_than_it_has_descriptors_for(
+    descriptors: int, most: int
+) -> None:
+    script = (
+        "import resource\n"
+        "from webhooks.__main__ import _allow_connections\n"
+        f"resource.setrlimit(resource.RLIMIT_NOFILE, ({descriptors // 2}, {descriptors}))\n"
+        "print(_allow_connections(), resource.getrlimit(resource.RLIMIT_NOFILE)[0])"
+    )
+    said = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
+    assert said.stdout.split() == [b"%d" % most, b"%d" % descriptors]
 
 
 # --- what one person can have stored --------------------------------------------------------------

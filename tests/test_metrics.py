@@ -5,17 +5,21 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from subprocess import PIPE, Popen
 from urllib.request import Request, urlopen
 
 import pytest
 from flask.testing import FlaskClient
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.parser import text_string_to_metric_families
 
 from models.settings.settings import Settings
 from tests import build
-from tests.doors import ago, drain
+from tests.doors import ago, aside, drain, on_sqlite
 from tests.faults import free_port, until
 from worker.process import metrics_dir
 from worker.process.backend import Backend
@@ -119,16 +123,82 @@ def test_two_stacks_of_one_checkout_share_no_counts(
     assert all(Path(directory).is_dir() for directory in directories)
 
 
-def test_counts_of_processes_long_gone_are_forgotten(
-    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+COUNTS = """
+import sys
+from worker.process import metrics
+for _ in range(int(sys.argv[1])):
+    metrics.failed_events.inc()
+    metrics.drain_events.observe(1)
+print("counted", flush=True)
+sys.stdin.read()
+"""
+"""A process that counts, and then waits until nobody writes to it."""
+
+
+@pytest.fixture
+def counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The directory of a host's counts."""
     monkeypatch.setenv(metrics_dir.VARIABLE, str(counts := tmp_path / "counts"))
     counts.mkdir()
-    gone, fresh = counts / "counter_99999999.db", counts / "counter_99999998.db"
-    alive = counts / f"counter_{os.getpid()}.db"
-    for path in (gone, fresh, alive):
-        path.touch()
-    for path in (gone, alive):
-        os.utime(path, (0, 0))
+    return counts
+
+
+@contextmanager
+def counting(number: int) -> Iterator[int]:
+    """The id of a process that has counted so often."""
+    command = [sys.executable, "-c", COUNTS, str(number)]
+    with Popen(command, stdin=PIPE, stdout=PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"counted\n"
+        yield process.pid
+
+
+def totals(counts: Path) -> list[float]:
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry, counts)  # type: ignore[no-untyped-call]  # the library's
+    said = generate_latest(registry).decode()
+    names = ("rollcall_failed_events_total", "rollcall_drain_events_count")
+    return [value(said, name) for name in names]
+
+
+@on_sqlite
+def test_no_total_falls_when_processes_end_and_others_start(
+    settings: Settings, counts: Path
+) -> None:
+    with counting(70) as living:
+        for crash in range(1, 4):
+            with counting(1000):
+                metrics_dir.prepare(settings)
+            assert totals(counts) == [70 + 1000 * crash] * 2
+            metrics_dir.prepare(settings)
+            assert totals(counts) == [70 + 1000 * crash] * 2
+        files = {path.name for path in counts.glob("*.db")}
+        kinds = ("counter", "histogram")
+        assert files == {f"{kind}_{whose}.db" for kind in kinds for whose in (living, "gone")}
+
+
+@on_sqlite
+def test_a_process_that_was_killed_while_it_made_its_file_stops_no_other(
+    settings: Settings, counts: Path
+) -> None:
+    (counts / "counter_99999999.db").touch()
     metrics_dir.prepare(settings)
-    assert set(counts.iterdir()) == {fresh, alive}
+    assert totals(counts) == [0, 0]
+
+
+@on_sqlite
+def test_nobody_reads_totals_while_they_are_added_up(
+    client: FlaskClient, settings: Settings, counts: Path
+) -> None:
+    with counting(10):
+        pass
+    with ExitStack() as reading:
+        reading.enter_context(metrics_dir.reading())
+        with aside(lambda: metrics_dir.prepare(settings)) as adding:
+            assert value(client.get("/metrics").text, "rollcall_failed_events_total") == 10
+            assert not adding.done()
+            assert not (counts / "counter_gone.db").exists()
+            reading.close()
+            adding.result(20)
+    assert (counts / "counter_gone.db").exists()
+    assert value(client.get("/metrics").text, "rollcall_failed_events_total") == 10

@@ -9,15 +9,17 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from rq.timeouts import JobTimeoutException
 from sqlalchemy import update
 
 from models.domain.event import Event
 from models.ledger import retention
 from models.settings.settings import Settings
 from models.storage import db
+from models.tables import revision
 from models.tables.webhook_event import webhook_events
 from tests.build import joined, left
-from tests.doors import Rollcall, a_worker, ago, on_postgresql, on_sqlite, working
+from tests.doors import Rollcall, a_worker, ago, on_postgresql, on_sqlite, rows, working
 from tests.terminal import Terminal
 from tests.test_replay import interrupted
 from worker import jobs, schedule
@@ -118,6 +120,46 @@ def test_each_night_one_job_follows_another_until_all_is_gone(
         assert following.func_name == "worker.jobs.prune_some"
         jobs.prune_some()
         assert (kept(rollcall), queue.count) == ([], 1)
+
+
+def raise_long_ago(rollcall: Rollcall, count: int) -> None:
+    """Revisions that nobody needs any more."""
+    with db.writing(rollcall.backend.engine) as conn:
+        conn.execute(revision.revisions.delete())
+        revision.raise_all(conn, [f"old-{n}" for n in range(count)], now=LONG_AGO)
+
+
+@on_sqlite
+def test_in_a_slow_database_each_job_does_a_little_of_everything(
+    rollcall: Rollcall, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one does whose batches take longer than a job has for them: it has a time limit."""
+    monkeypatch.setattr(prune, "BATCH", 2)
+    monkeypatch.setattr(prune, "SLICE_SECONDS", 0.0, raising=False)
+    keep(rollcall, (joined(sid=f"PA_{n}") for n in range(3)))
+    raise_long_ago(rollcall, 5)
+    queue, left_over = bell.queue(rollcall.backend.redis), []
+    with working(settings, monkeypatch):
+        for _ in range(3):
+            jobs.prune_some()
+            left_over.append(
+                (len(kept(rollcall)), len(rows(rollcall.backend, revision.revisions)), queue.count)
+            )
+    assert left_over == [(1, 3, 1), (0, 1, 2), (0, 0, 2)], "the last one has no other follow it"
+
+
+@on_sqlite
+def test_the_ledger_is_pruned_though_no_time_is_left_for_the_rest(
+    rollcall: Rollcall, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def time_out(*_: object, **__: object) -> int:
+        raise JobTimeoutException
+
+    monkeypatch.setattr(revision, "prune", time_out)
+    keep(rollcall, [joined()])
+    with working(settings, monkeypatch), pytest.raises(JobTimeoutException):
+        jobs.prune_some()
+    assert kept(rollcall) == []
 
 
 @on_sqlite

@@ -20,11 +20,12 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from models.settings.settings import Settings
+from models.storage import db
 from tests.build import joined, left, signed, webhook
 from tests.doors import Rollcall, ago, bearer, on_sqlite, token, wait_for
 from tests.faults import Valkey, free_port
 from tests.processes import environment, listens, running
-from worker.inbox import workers
+from worker.inbox import bell, workers
 
 pytestmark = on_sqlite
 
@@ -137,6 +138,19 @@ def test_several_workers_work_and_stop_as_one(
         assert [child for child in children if child.is_running()] == []
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux tells that a parent has ended")
+def test_workers_end_with_a_parent_that_was_killed(settings: Settings, tmp_path: Path) -> None:
+    with running("worker", environment(settings, tmp_path, WORKERS="2")) as pool:
+        wait_for(lambda: workers_alive(settings.redis_url) == 2)
+        children = psutil.Process(pool.pid).children()
+        pool.kill()
+        _, alive = psutil.wait_procs(children, timeout=SOON_SECONDS)
+        for child in alive:
+            child.kill()
+        assert alive == []
+    assert workers_alive(settings.redis_url) == 0, "they took leave"
+
+
 def test_a_worker_that_was_killed_is_replaced(settings: Settings, tmp_path: Path) -> None:
     env = environment(settings, tmp_path, WORKERS="2", LOG_LEVEL="error")
     with running("worker", env) as pool:
@@ -226,6 +240,33 @@ def test_a_worker_hears_that_it_is_asked_to_stop_where_exceptions_are_suppressed
         wait_for(lambda: workers_alive(own_valkey.url) == 1)
         own_valkey.stop()
         assert worker.wait(SOON_SECONDS) == 0
+
+
+def test_a_worker_that_loses_redis_in_a_job_keeps_nothing_of_what_it_had(
+    rollcall: Rollcall, settings: Settings, own_valkey: Valkey, tmp_path: Path
+) -> None:
+    """Neither a thread nor a connection."""
+    here = settings.model_copy(update={"redis_url": own_valkey.url})
+    env = environment(here, tmp_path, LOG_LEVEL="error")
+    with running("worker", env) as worker, Redis.from_url(own_valkey.url) as redis:
+        process, held = psutil.Process(worker.pid), []
+
+        def holds() -> tuple[int, int]:
+            return process.num_threads(), len(process.net_connections("all"))
+
+        for number in range(3):
+            wait_for(lambda: workers_alive(own_valkey.url) == 1)
+            held.append(holds())
+            rollcall.put_in([joined(sid=f"PA_{number}")])
+            with db.writing(rollcall.backend.engine):  # the drain waits for it
+                bell.ring(redis)
+                wait_for(lambda: bell.queue(redis).started_job_registry.count == 1)
+                own_valkey.stop()
+            wait_for(lambda: {row["status"] for row in rollcall.ledger()} == {"applied"})
+            own_valkey.start()
+        wait_for(lambda: workers_alive(own_valkey.url) == 1)
+        threads, connections = held[1]  # since its first job it has what jobs need
+        wait_for(lambda: holds()[0] <= threads and holds()[1] <= connections)
 
 
 # --- a bad environment ----------------------------------------------------------------------------

@@ -28,14 +28,16 @@ from worker.process import logs, memory, metrics_dir
 from worker.process.parents import end_with
 
 SPARE_DESCRIPTORS = 256
+"""For files, databases, Redis, and all else that a process opens."""
+
 STOPS = {signal.SIGTERM}
 STOP_SECONDS = 10
 """How long requests may take to finish once the process was asked to stop."""
 
 
 MOST_CONNECTIONS = 4096
-"""What one process holds; granian leaves all others waiting, however idle these are. (The
-connection reaper shuts idle ones.)"""
+"""What one process holds, where the system gives it descriptors for them; granian leaves all others
+waiting, however idle these are. (The connection reaper shuts idle ones.)"""
 
 HEADERS = HTTP1Settings(header_read_timeout=10_000, max_buffer_size=128 * 1024)
 """Ten seconds and 128 KiB for the headers of a request: a token may have half of that."""
@@ -59,7 +61,7 @@ def serve(factory: str, settings: Settings) -> None:
 
     HTTP/1 alone: over HTTP/2 one connection could have 200 bodies on their way.
     """
-    _allow_connections()
+    most_connections = _allow_connections()
     kind: type[AbstractServer[Any]] = InOneProcess
     if settings.web_processes > 1:
         if sys.platform == "linux":
@@ -74,7 +76,7 @@ def serve(factory: str, settings: Settings) -> None:
         port=settings.port,
         workers=settings.web_processes,
         blocking_threads=settings.web_threads,
-        backpressure=MOST_CONNECTIONS,
+        backpressure=most_connections,
         http=HTTPModes.http1,
         http1_settings=HEADERS,
         websockets=False,
@@ -168,14 +170,16 @@ def _stop_with_parent(parent: int) -> None:
     end_with(parent)
 
 
-def _allow_connections() -> None:
-    """Each takes a descriptor, and many systems give 1,024 unless asked."""
+def _allow_connections() -> int:
+    """How many a process may hold: each takes a descriptor, and many systems give 1,024 unless
+    asked. Where they give few, half of them are for everything else."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = MOST_CONNECTIONS + SPARE_DESCRIPTORS
     if hard != resource.RLIM_INFINITY:
         wanted = min(wanted, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    return max(wanted - SPARE_DESCRIPTORS, wanted // 2)
 
 
 if __name__ == "__main__":

@@ -3,8 +3,9 @@ the queues of our own webhooks. SIGTERM lets each finish its batch."""
 
 from __future__ import annotations
 
+import os
 import signal
-from contextlib import suppress
+from contextlib import closing, suppress
 from multiprocessing import get_context
 from multiprocessing.process import BaseProcess
 from time import sleep
@@ -26,6 +27,7 @@ from models.storage import reasons
 from worker.inbox.bell import DELIVERIES, FINDING, QUEUE
 from worker.inbox.own_job import OwnJob
 from worker.process import logs, memory, metrics_dir, redis_client, shutdown
+from worker.process.parents import end_with
 
 RETRY_SECONDS = 1
 
@@ -70,6 +72,10 @@ class Worker(SimpleWorker):
         super().heartbeat(timeout, pipeline)
         worker_registration.register(self, pipeline)
 
+    def subscribe(self) -> None:
+        """RQ's workers take commands by Redis. Ours take signals alone: a subscription is a thread
+        and a connection, which RQ leaves behind when Redis is away at a worker's end."""
+
     def teardown(self) -> None:
         with suppress(RedisError):  # when Redis is away, there is nobody to take leave of
             super().teardown()  # type: ignore[no-untyped-call]  # RQ's
@@ -101,8 +107,8 @@ class Pool(WorkerPool):
     def get_worker_process(self, name: str, *_: Any, **__: Any) -> Any:
         lacks_sender = self._sender is None or not self._sender.is_alive()
         sends = bool(self.settings.attendance_webhook_url) and lacks_sender
-        arguments = (self.settings, *(OUTGOING if sends else (QUEUE,)))
-        made = get_context("fork").Process(target=work_alone, args=arguments, name=name)
+        arguments = (os.getpid(), self.settings, *(OUTGOING if sends else (QUEUE,)))
+        made = get_context("fork").Process(target=_work_as_child, args=arguments, name=name)
         if sends:
             self._sender = made
         return made
@@ -133,6 +139,13 @@ def work(settings: Settings) -> None:
     pool.start(logging_level="WARNING")
 
 
+def _work_as_child(parent: int, settings: Settings, *queues: str) -> None:
+    """In the pool's fork, which nobody would stop or replace without its parent."""
+    end_with(parent)
+    metrics_dir.prepare(settings)  # this may replace a worker that is gone
+    work_alone(settings, *queues)
+
+
 def work_alone(settings: Settings, *queues: str) -> None:
     """One worker on these queues (without any, on QUEUE), until asked to stop; while Redis is away,
     keep asking for it."""
@@ -145,8 +158,10 @@ def work_alone(settings: Settings, *queues: str) -> None:
 
 def _worked(settings: Settings, *queues: str) -> bool:
     """Work until asked to stop; False when Redis was lost."""
+    worker = make_worker(settings, *queues)
     try:
-        make_worker(settings, *queues).work(logging_level="WARNING")
+        with closing(worker.connection.connection_pool):
+            worker.work(logging_level="WARNING")
     except RedisError as error:
         log.warning("worker.lost_redis", reason=reasons.of(error))
     return shutdown.requested.is_set()

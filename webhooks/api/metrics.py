@@ -35,17 +35,17 @@ def exposition() -> Response:
     """Prometheus' text format. What can't be asked now is left out, and `up` gauges say so."""
     registry = CollectorRegistry()
     registry.register(_Present())
-    counted = generate_latest(_counted())
-    return Response(counted + generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
+    return Response(_counted() + generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
 
 
-def _counted() -> CollectorRegistry:
+def _counted() -> bytes:
     """This host's counts, or in a process that shares no directory its own."""
     if metrics_dir.VARIABLE not in os.environ:
-        return REGISTRY
+        return generate_latest(REGISTRY)
     registry = CollectorRegistry()
     MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # the library's
-    return registry
+    with metrics_dir.reading():
+        return generate_latest(registry)
 
 
 class _Present:

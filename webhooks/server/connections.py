@@ -9,13 +9,13 @@ nothing lies in the memory until it is shut. Linux only; elsewhere connections j
 from __future__ import annotations
 
 import os
+import resource
 import socket
-import stat
 import struct
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import closing, suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
@@ -80,14 +80,15 @@ class ConnectionReaper:
         self._reader_seconds = reader_seconds
         self._asking: dict[Peer, float] = {}
         self._reading: dict[Peer, tuple[float, int]] = {}
+        self._nothing, self._own = (os.open(os.devnull, os.O_RDONLY) for _ in range(2))
 
-    def start(self, *, every: float = EVERY_SECONDS) -> None:
-        """Reap in a thread, for as long as the process lives."""
+    def start(self, *, every: float = EVERY_SECONDS) -> threading.Event:
+        """Reap in a thread, until the process ends or what is returned is set."""
+        ended = threading.Event()
         if sys.platform == "linux":
-            args = (every,)
-            threading.Thread(
-                target=self._run, args=args, name="connection-reaper", daemon=True
-            ).start()
+            args, name = (every, ended), "connection-reaper"
+            threading.Thread(target=self._run, args=args, name=name, daemon=True).start()
+        return ended
 
     def reap(self) -> int:
         """Shut what has to be; how many connections."""
@@ -106,10 +107,23 @@ class ConnectionReaper:
             else:
                 overdue = min(talk.received, talk.sent) >= self._idle_seconds
             if overdue:
-                with suppress(OSError):
-                    connection.shutdown(socket.SHUT_RDWR)
-                shut += 1
+                shut += self._shut(connection.fileno(), peer)
         return shut
+
+    def _shut(self, descriptor: int, peer: Peer) -> bool:
+        """Whether it could be. By a descriptor of our own: the server may close its own at any
+        time, and have that number for another connection. Ours is there already, for the case that
+        none is left."""
+        try:
+            os.dup2(descriptor, self._own, inheritable=False)
+            with _socket_of(self._own) as connection:
+                if is_same := self._peer(connection) == peer:
+                    connection.shutdown(socket.SHUT_RDWR)
+                return is_same
+        except OSError:
+            return False  # closed meanwhile
+        finally:
+            os.dup2(self._nothing, self._own, inheritable=False)
 
     def unsent(self) -> int:
         """On how many connections the client has yet to take something."""
@@ -126,22 +140,21 @@ class ConnectionReaper:
         self._reading[peer] = (now, talk.acked_bytes) if over else (since, acked_bytes)
         return over and slow
 
-    def _run(self, every: float) -> None:
-        pause = threading.Event()
-        while not pause.wait(every):
-            if shut := self.reap():
+    def _run(self, every: float, ended: threading.Event) -> None:
+        while not ended.wait(every):
+            try:
+                shut = self.reap()
+            except Exception:  # it is the only one that makes room for connections
+                log.exception("connections.not_looked_at")
+                continue
+            if shut:
                 log.info("connections.shut", count=shut)
 
     def _connections(self) -> Iterator[tuple[socket.socket, Peer]]:
-        """Each connection to our port, by a descriptor of its own: the server may close its own."""
-        for name in os.listdir(DESCRIPTORS):
-            try:
-                if not stat.S_ISSOCK(os.stat(int(name)).st_mode):
-                    continue
-                connection = socket.socket(fileno=os.dup(int(name)))
-            except OSError:
-                continue  # closed meanwhile
-            with closing(connection):
+        """Each connection to our port, by the server's own descriptor, for as long as it is looked
+        at: no new one is needed, and what is read of one that the server closes is of no harm."""
+        for descriptor in _descriptors():
+            with suppress(OSError), _socket_of(descriptor) as connection:
                 if (peer := self._peer(connection)) is not None:
                     yield connection, peer
 
@@ -155,6 +168,24 @@ class ConnectionReaper:
         except OSError:
             return None  # it listens, or is gone
         return host, port
+
+
+def _descriptors() -> Iterable[int]:
+    """Of this process. Where none is left to open their directory, all below the limit are used."""
+    try:
+        return map(int, os.listdir(DESCRIPTORS))
+    except OSError:
+        return range(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+
+
+@contextmanager
+def _socket_of(descriptor: int) -> Iterator[socket.socket]:
+    """The socket of a descriptor, which stays open. Raises OSError where it is none."""
+    connection = socket.socket(fileno=descriptor)
+    try:
+        yield connection
+    finally:
+        connection.detach()
 
 
 def _talk(connection: socket.socket) -> Talk | None:
