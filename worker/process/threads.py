@@ -25,16 +25,21 @@ class LastingThread:
     def start(self) -> None:
         """Returns at once; does nothing while it runs. Raises RuntimeError when the system gives no
         thread: call it again then."""
+        if self._is_alive():
+            return
         with self._lock:
-            if self._thread is None or not self._thread.is_alive():
+            if not self._is_alive():
                 thread = threading.Thread(target=self._run, name=self._name, daemon=True)
                 thread.start()
                 self._thread = thread
 
-    def join(self) -> None:
-        """Wait until it has ended, if it was ever started."""
+    def join(self, seconds: float | None = None) -> None:
+        """Wait until it has ended, if it was ever started, for so long at most."""
         if self._thread is not None:
-            self._thread.join()
+            self._thread.join(seconds)
+
+    def _is_alive(self) -> bool:
+        return self._thread is not None and self._thread.is_alive()
 
     def _run(self) -> None:
         pause = threading.Event()
