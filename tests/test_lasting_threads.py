@@ -5,17 +5,21 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
 from models.settings.settings import Settings
-from tests.build import joined
-from tests.doors import Rollcall, on_postgresql, wait_for
+from tests.build import KEY, joined
+from tests.doors import Rollcall, on_postgresql, on_sqlite, wait_for
 from tests.test_not_taken import execute
+from worker.inbox import rejections
+from worker.inbox.rejections import Rejections
 from worker.jobs.local_drain import LocalDrain
 from worker.process import threads
+from worker.process.backend import Backend
 from worker.process.threads import LastingThread
 
 
@@ -102,3 +106,17 @@ def test_a_local_drain_without_a_thread_drains_with_the_next_mail(
             drain.wake()
         drain.wake()
         wait_for(lambda: all_applied(rollcall))
+
+
+@on_sqlite
+def test_refused_webhooks_are_counted_though_the_system_once_gave_no_thread(
+    backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rejections, "FLUSH_SECONDS", 0.01)
+    counted, now = Rejections(backend.redis, backend.keys), datetime.now(UTC)
+    with no_new_threads(monkeypatch):
+        counted.count("signature", KEY, now=now)
+    counted.count("signature", KEY, now=now)
+    wait_for(lambda: rejections.refused(backend.redis, now=now).last_hour["signature", KEY] == 2)
+    counted.count("signature", KEY, now=now)
+    wait_for(lambda: rejections.refused(backend.redis, now=now).last_hour["signature", KEY] == 3)
