@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from asyncio import CancelledError
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -56,9 +57,12 @@ def all_applied(rollcall: Rollcall) -> bool:
     return {row["status"] for row in rollcall.ledger()} == {"applied"}
 
 
-def test_work_that_failed_begins_anew_and_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("error", [ZeroDivisionError("a mistake of ours"), CancelledError()])
+def test_work_that_failed_begins_anew_and_says_why(
+    error: BaseException, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(threads, "AGAIN_SECONDS", 0.01)
-    errors = [ZeroDivisionError("a mistake of ours")]
+    errors = [error]
 
     def work() -> None:
         if errors:

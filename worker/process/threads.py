@@ -46,7 +46,7 @@ class LastingThread:
         while True:
             try:
                 self._work()
-            except Exception:  # whatever it is: a thread that ended would do so in silence
+            except BaseException:  # asyncio's CancelledError, too; nobody asks a thread to exit
                 log.exception("thread.failed", thread=self._name)
                 pause.wait(AGAIN_SECONDS)
             else:
