@@ -6,12 +6,16 @@ Real processes with the real configuration, at the level that says most.
 from __future__ import annotations
 
 import json
+import os
 import re
 import socket
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from http.client import HTTPConnection
 from pathlib import Path
+from subprocess import PIPE
 from typing import Any
 from urllib.parse import quote
 
@@ -270,3 +274,104 @@ def test_a_port_in_use_is_a_sentence(settings: Settings, log: Path, tmp_path: Pa
     assert log.read_text().splitlines() == [
         f"Port {port} can't be listened on: Address already in use. Set PORT to another one."
     ]
+
+
+# --- nowhere to write -----------------------------------------------------------------------------
+
+LOSING = """
+import os, sys, structlog
+from models.settings.settings import load
+from worker.process import log_writer, logs
+
+log_writer.MOST = 3
+logs.configure(load(), aside=sys.argv[1] == "aside")
+log = structlog.get_logger()
+good, full = os.dup(2), os.open("/dev/full", os.O_WRONLY)
+os.dup2(full, 2)
+for number in range(10):
+    log.info("said")
+os.dup2(good, 2)
+log.info("said")
+"""
+REPEATING = """
+from threading import Event
+from models.settings.settings import load
+from worker.process import logs, periodic
+
+logs.configure(load())
+done, rounds = Event(), []
+
+def work():
+    rounds.append(1)
+    if len(rounds) == 3:
+        done.set()
+    raise TimeoutError
+
+with periodic.going("test", load(), lambda _: work, every=0.01, expected=(TimeoutError,)):
+    print("rounds go on" if done.wait(60) else "they ended")
+"""
+ENDING = """
+from threading import Thread
+from models.settings.settings import load
+from worker.process import logs
+
+def fail():
+    raise ValueError("user-private-5")
+
+logs.configure(load())
+Thread(target=fail, name="failing").start()
+"""
+
+
+def run(script: str, settings: Settings, home: Path, log: Path, *arguments: str) -> str:
+    """What a process of ours with this code and this log prints."""
+    command = [sys.executable, "-c", script, *arguments]
+    env = environment(settings, home, LOG_LEVEL="info", LOG_FORMAT="json")
+    with log.open("a") as stderr:
+        ended = subprocess.run(command, env=env, stdout=PIPE, stderr=stderr, check=True, text=True)
+    return ended.stdout
+
+
+@on_sqlite
+@pytest.mark.parametrize("how", ["aside", "plainly"])
+def test_lines_that_a_full_disk_did_not_take_are_counted_in_one(
+    settings: Settings, tmp_path: Path, log: Path, how: str
+) -> None:
+    run(LOSING, settings, tmp_path, log, how)
+    [lost] = said(log, "log.lost")
+    assert lost["level"] == "error"
+    assert lost["count"] + len(said(log, "said")) == 11
+
+
+@on_sqlite
+def test_a_full_disk_does_not_end_what_the_scheduler_does_again_and_again(
+    settings: Settings, tmp_path: Path
+) -> None:
+    assert run(REPEATING, settings, tmp_path, Path("/dev/full")) == "rounds go on\n"
+
+
+@on_sqlite
+def test_a_thread_that_ends_of_an_error_is_a_line_without_the_error_s_words(
+    settings: Settings, tmp_path: Path, log: Path
+) -> None:
+    run(ENDING, settings, tmp_path, log)
+    [ended] = said(log, "thread.ended")
+    assert (ended["thread"], ended["level"]) == ("failing", "error")
+    assert ended["exception"].endswith("builtins.ValueError")
+    assert leaks(log, SECRETS | {"private"}) == set()
+
+
+@on_sqlite
+@pytest.mark.parametrize("nowhere", ["a full disk", "a reader that is gone"])
+def test_a_worker_whose_log_can_not_be_written_goes_on_draining(
+    rollcall: Rollcall, settings: Settings, tmp_path: Path, log: Path, nowhere: str
+) -> None:
+    os.mkfifo(log)
+    reader = os.open(log, os.O_RDONLY | os.O_NONBLOCK)
+    env = environment(settings, tmp_path, LOG_LEVEL="debug")
+    with running("worker", env, log=Path("/dev/full") if nowhere == "a full disk" else log):
+        wait_for(lambda: workers.alive(rollcall.backend.redis))
+        os.close(reader)
+        for number in range(3):
+            rollcall.send(joined(ago(1), event_id=f"EV_{number}", sid=f"PA_{number}"))
+            wait_for(lambda: {row["status"] for row in rollcall.ledger()} == {"applied"})

@@ -50,9 +50,11 @@ def _spool(redis: Redis, *, takes_events: bool) -> Check:
         return Check("spool.empty")
     if not takes_events:
         return Check("spool.waits", {"count": count})
-    reason = spool.hindrance(redis)
-    finding = "spool.hindered" if reason else "spool.left"
-    return Check(finding, {"count": count, "reason": reason})
+    if reason := spool.hindrance(redis):
+        return Check("spool.hindered", {"count": count, "reason": reason})
+    if entries := spool.unreadable(redis):
+        return Check("spool.unreadable", {"count": len(entries), "entry": entries[0]})
+    return Check("spool.left", {"count": count})
 
 
 def _eviction(state: RedisState) -> Check:

@@ -154,6 +154,11 @@ SENTENCES: dict[str, Sentence] = {
         "{count} events in Redis that the database, which is up, does not take: {reason}",
         "mend what the database says: web processes copy them within seconds then",
     ),
+    "spool.unreadable": Sentence(
+        "{count} entries of the stream rollcall:spool in Redis can't be read, first {entry}",
+        "look at it: `redis-cli XRANGE rollcall:spool {entry} {entry}`; a newer version may read"
+        " it, and `redis-cli XDEL rollcall:spool {entry}` removes what is no event",
+    ),
     "workers.alive": Sentence("{count} alive"),
     "workers.none": Sentence("0 alive", "start the Procfile's `worker`"),
     "scheduler.alive": Sentence("{count} alive"),

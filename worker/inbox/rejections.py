@@ -50,21 +50,19 @@ class Rejections:
         self._most = len(self._named) + MAX_ISSUERS
         self._lock = threading.Lock()
         self._counts: Counter[Refusal] = Counter()
+        self._is_due = False
+        """Whether a thread is there that will write them."""
 
     def count(self, reason: str, issuer: str | None, *, now: datetime) -> None:
         """Returns at once; a thread writes it within a second."""
         with self._lock:
-            first = not self._counts
             self._counts[reason, self._name(issuer)] += 1
-        if first:
-            timer = threading.Timer(FLUSH_SECONDS, self.flush, (now,))
-            timer.daemon = True
-            timer.start()
+            self._is_due = self._is_due or self._flush_soon(now)
 
     def flush(self, now: datetime) -> None:
         """Write what was counted. Without Redis it is lost: the metrics have it too."""
         with self._lock:
-            counts, self._counts = self._counts, Counter()
+            counts, self._counts, self._is_due = self._counts, Counter(), False
         try:
             with self._redis.pipeline(transaction=False) as pipe:
                 for span, kept in ((TEN_MINUTES, HOUR), (HOUR, DAY)):
@@ -75,6 +73,16 @@ class Rejections:
                 pipe.execute()
         except RedisError as error:
             log.warning("rejections.lost", reason=reasons.of(error))
+
+    def _flush_soon(self, now: datetime) -> bool:
+        """Have a thread do it; False when the system gives none: the next count asks again."""
+        timer = threading.Timer(FLUSH_SECONDS, self.flush, (now,))
+        timer.daemon = True
+        try:
+            timer.start()
+        except RuntimeError:
+            return False
+        return True
 
     def _name(self, issuer: str | None) -> str:
         if issuer is None or not ISSUER.fullmatch(issuer):

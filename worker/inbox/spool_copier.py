@@ -18,8 +18,10 @@ from models.settings.settings import Settings
 from models.storage import reasons
 from worker.inbox import bell, spool
 from worker.process.backend import Backend
+from worker.process.threads import LastingThread
 
 EVERY_SECONDS = 2.0
+EXPECTED = (RedisError, SQLAlchemyError)
 
 log = structlog.get_logger()
 
@@ -30,22 +32,21 @@ class SpoolCopier:
     def __init__(self, settings: Settings, apply_here: Callable[[], object]) -> None:
         """`apply_here` has this process apply what is copied when no worker can be asked to."""
         self._settings, self._apply_here = settings, apply_here
-        self._stopped, self._lock = threading.Event(), threading.Lock()
-        self._thread: threading.Thread | None = None
+        self._stopped = threading.Event()
+        self._thread = LastingThread("spool-copier", self._run)
         self._hindrance = ""
 
     def start(self) -> None:
         """Returns at once; does nothing when it runs already."""
-        with self._lock:
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="spool-copier", daemon=True)
-                self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError:  # whoever spools the next event tries again, and drains copy as well
+            log.error("thread.not_started", thread="spool-copier")
 
     def stop(self) -> None:
         """End the thread after the rows at hand; a process that just exits need not."""
         self._stopped.set()
-        if self._thread is not None:
-            self._thread.join()
+        self._thread.join()
 
     def _run(self) -> None:
         # Its own connections: a batch takes longer than a request may wait for an answer.
@@ -59,20 +60,21 @@ class SpoolCopier:
         try:
             while not self._stopped.is_set() and (count := spool.copy(backend)):
                 copied += count
-        except (RedisError, SQLAlchemyError) as error:
-            hindrance = reasons.of(error)
-            self._note(backend, hindrance)
-            if hindrance != self._hindrance:
-                log.warning("spool.waiting", reason=hindrance)
-            self._hindrance = hindrance
+        except Exception as error:  # of any kind: what is in the spool was acknowledged
+            self._hinder(backend, error)
         else:
             self._hindrance = ""
         if copied:
             log.info("spool.copied", count=copied)
             self._announce(backend)
 
-    def _note(self, backend: Backend, hindrance: str) -> None:
-        """For the doctor. A Redis that takes no writes has a finding of its own."""
+    def _hinder(self, backend: Backend, error: Exception) -> None:
+        """Say it in the log, and to the doctor. A Redis that takes no writes has a finding of its
+        own."""
+        hindrance, expected = reasons.of(error), isinstance(error, EXPECTED)
+        if hindrance != self._hindrance:
+            log.warning("spool.waiting", reason=hindrance, exc_info=not expected)
+        self._hindrance = hindrance
         with suppress(RedisError):
             spool.note_hindrance(backend.redis, hindrance)
 

@@ -143,8 +143,19 @@ def _answer_bell(backend: Backend) -> None:
     """Silence it before looking, and fetch what was spooled; without Redis there is neither."""
     with contextlib.suppress(RedisError):
         bell.answer(backend.redis)
-        if spool.copy(backend) == spool.BATCH:
+        if _copy_spool(backend) and spool.length(backend.redis):
             bell.ring(backend.redis)
+
+
+def _copy_spool(backend: Backend) -> int:
+    """Move a part of it into the inbox; how many. An error of its own holds up nothing there."""
+    try:
+        return spool.copy(backend)
+    except (RedisError, *NOBODYS_FAULT):
+        raise
+    except Exception:
+        log.exception("spool.failed")
+        return 0
 
 
 def _ring(backend: Backend) -> bool:

@@ -11,6 +11,7 @@ from models.settings.settings import Settings
 from models.storage import reasons
 from worker.jobs import draining
 from worker.process.backend import Backend
+from worker.process.threads import LastingThread
 
 log = structlog.get_logger()
 
@@ -21,25 +22,24 @@ class LocalDrain:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._mail, self._stopped = threading.Event(), threading.Event()
-        self._lock = threading.Lock()
-        self._thread: threading.Thread | None = None
+        self._thread = LastingThread("local-drain", self._run)
 
     def wake(self) -> None:
         """There is mail, and no bell to ring. Returns at once."""
         self._mail.set()
-        with self._lock:
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="local-drain", daemon=True)
-                self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError:  # the mail is stored; whoever has the next wakes it again
+            log.error("thread.not_started", thread="local-drain")
 
     def stop(self) -> None:
         """End the thread after the batch at hand; a process that just exits need not."""
         self._stopped.set()
         self._mail.set()
-        if self._thread is not None:
-            self._thread.join()
+        self._thread.join()
 
     def _run(self) -> None:
+        self._mail.set()  # begun anew after an error, it has mail that nobody wakes it for again
         # Its own connections: a batch takes longer than a request may wait for an answer.
         with closing(Backend.of(self._settings)) as backend:
             while self._mail.wait():

@@ -59,7 +59,7 @@ def fetch(backend: Backend) -> None:
     Call it before `known` and `erase`. Raises RedisError: what they find may then not be all, and
     what is fetched later would bring the person back.
     """
-    while spool.copy(backend) == spool.BATCH:
+    while spool.copy(backend):
         pass
 
 

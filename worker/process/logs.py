@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from traceback import format_tb
 from typing import Any, TextIO, cast
 
@@ -16,7 +18,7 @@ from models.settings.settings import Settings, WithoutDatabase
 from models.settings.version import version
 from models.storage import reasons
 from worker.process import visible
-from worker.process.log_writer import LogWriter
+from worker.process.log_writer import LogStream, LogWriter
 
 DRIVERS = frozenset({"psycopg", "sqlite3", "redis"})
 """By name: who logs need not load them."""
@@ -33,7 +35,6 @@ def configure(settings: Settings, *, aside: bool = False) -> None:
     console = settings.log_format == "console" or (
         settings.log_format is None and sys.stderr.isatty()
     )
-    stream = cast("TextIO", LogWriter(sys.stderr)) if aside else sys.stderr
     shared: list[structlog.typing.Processor] = [
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -45,6 +46,8 @@ def configure(settings: Settings, *, aside: bool = False) -> None:
         plain = structlog.dev.plain_traceback  # ours is a text already
         drawn = structlog.dev.ConsoleRenderer(event_key="message", exception_formatter=plain)
         render = [_visible, drawn]
+    kind = LogWriter if aside else LogStream
+    stream = cast("TextIO", kind(sys.stderr, partial(_lost_line, [*shared, *render])))
     level = logging.getLevelNamesMapping()[settings.log_level.upper()]
     structlog.configure(
         processors=[*shared, *render],
@@ -63,6 +66,22 @@ def configure(settings: Settings, *, aside: bool = False) -> None:
     logging.basicConfig(handlers=[handler], level=libraries, force=True)
     logging.getLogger("rq.worker").setLevel(libraries)  # it sets itself to info when imported
     logging.raiseExceptions = False  # else a line that a library words wrongly is shown raw
+    threading.excepthook = _thread_ended
+
+
+def _lost_line(processors: Sequence[structlog.typing.Processor], count: int) -> str:
+    """The line that says how many could not be written."""
+    line: Any = {"event": "log.lost", "count": count}
+    for process in processors:
+        line = process(log, "error", line)
+    return f"{line}\n"
+
+
+def _thread_ended(ended: threading.ExceptHookArgs) -> None:
+    """Python would write the error's words, which may be anybody's data, and no JSON."""
+    if not issubclass(ended.exc_type, SystemExit):
+        name = ended.thread.name if ended.thread else ""
+        log.error("thread.ended", thread=name, exc_info=ended.exc_value)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ import structlog
 from models.settings.settings import Settings
 from models.storage import reasons
 from worker.process.backend import Backend
+from worker.process.threads import LastingThread
 
 PAUSE = 0.1
 """Of the time between two starts: what is left to others, however long the work took."""
@@ -33,7 +34,7 @@ def going(
     """Do the work each `every` seconds for as long as the context lasts.
 
     When it fails, that is logged as `name.failed`, with a trace unless it was expected, and it is
-    done again at its time.
+    done again at its time. Raises RuntimeError when the system gives no thread for it.
     """
     stopped = threading.Event()
 
@@ -46,7 +47,7 @@ def going(
                 pause = max(every * PAUSE, every - (monotonic() - began))
 
     # A daemon: a stop waits for nobody's answer, and an open transaction rolls back.
-    threading.Thread(target=go, name=name, daemon=True).start()
+    LastingThread(name, go).start()
     try:
         yield
     finally:
@@ -59,5 +60,5 @@ def _try(name: str, work: Work, expected: tuple[type[Exception], ...]) -> None:
         work()
     except expected as error:
         log.warning(failed, reason=reasons.of(error))
-    except Exception:  # a thread that ended would do so in silence
+    except Exception:  # whatever it is: it is done again at its time
         log.exception(failed)
