@@ -8,6 +8,7 @@ import io
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from sqlalchemy import delete, select, update
@@ -691,3 +692,40 @@ def test_a_chain_as_long_as_a_session_takes_is_followed_at_once(a_class: Rollcal
     assert effective([*made, replace(made[0], id="CO_", user_id="6", same_as=ids[0])]).same_as == {}
     listed = told(a_class.client.get("/api/users/6/attendance", headers=bearer(ops_token())))
     assert listed["attendances"][0]["duration_minutes"] == 30
+
+
+# --- one person over time -------------------------------------------------------------------------
+
+
+def test_who_is_somebody_else_in_a_class_has_it_in_no_list(a_class: Rollcall) -> None:
+    """Neither a phone that visited it, nor somebody whom it expects: as its roster has them."""
+    correct(a_class, "+49 30 1", "same_person", **{"as": "6"})
+    correct(a_class, "5", "same_person", **{"as": "7"})
+    for user in ("+49 30 1", "5"):
+        theirs = own_list(a_class, user)
+        assert (theirs["attendances"], theirs["summary"]["sessions"]) == ([], 0), user
+        assert listed_of(a_class, user) == [], user
+    for user in ("6", "7"):
+        assert own_list(a_class, user)["summary"]["attended"] == 1, user
+        assert listed_of(a_class, user) == ["98"], user
+
+
+def test_an_export_has_the_visits_that_count_as_anothers(a_class: Rollcall) -> None:
+    correct(a_class, "+49 30 1", "same_person", **{"as": "6"})
+    kept = own_list(a_class, "+49 30 1", export="1")
+    [status] = kept["attendances"]
+    assert [visit["participant_sid"] for visit in status["cycles"]] == ["PA_P"]
+    assert kept["summary"]["sessions"] == 0
+
+
+def own_list(rollcall: Rollcall, user: str, **query: str) -> Row:
+    """The person's statuses over time."""
+    url = f"/api/users/{quote(user)}/attendance"
+    return told(rollcall.client.get(url, query_string=query, headers=bearer(ops_token())))
+
+
+def listed_of(rollcall: Rollcall, user: str) -> list[str]:
+    """The ids of the sessions that are listed as this person's."""
+    query = {"user_id": user}
+    answer = rollcall.client.get("/api/sessions", query_string=query, headers=bearer(ops_token()))
+    return [each["session_id"] for each in told(answer)["sessions"]]
