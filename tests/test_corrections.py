@@ -141,6 +141,39 @@ def test_a_time_that_is_added_counts_like_any_other(a_class: Rollcall) -> None:
     assert (visit["source"], visit["ended_by"]) == ("operator", "corrected")
 
 
+def test_a_time_that_was_added_last_week_counts_for_nothing_this_week(rollcall: Rollcall) -> None:
+    """One id for every week."""
+    words: Row = {"room_name": "quran-98", "expected": [{"user_id": "6"}, {"user_id": "7"}]}
+    last_week = ago(60 * 24 * 7 + 100)
+    rollcall.put("98", scheduled_at=last_week.isoformat(), **words)
+    span = {"from": last_week, "to": last_week + timedelta(hours=1)}
+    for user in ("6", "8"):
+        correct(rollcall, user, "present", **{key: at.isoformat() for key, at in span.items()})
+    correct(rollcall, "7", "excused")
+    assert lines(rollcall)["6"]["attendance_percentage"] == 100
+    rollcall.put("98", scheduled_at=ago(100).isoformat(), **words)
+    roster = lines(rollcall)
+    assert roster.keys() == {"6", "7"}
+    absent = roster["6"]
+    assert (absent["attendance_status"], absent["duration_seconds"]) == ("absent", 0)
+    assert (absent["first_joined_at"], absent["corrected"]) == (None, False)
+    assert roster["7"]["attendance_status"] == "excused"  # this stays with the id
+    assert {each["kind"] for each in told(rollcall.roster("98"))["corrections"]} == {"excused"}
+    assert len(history(rollcall)) == 3
+    rollcall.put("98", scheduled_at=last_week.isoformat(), **words)
+    assert lines(rollcall)["8"]["attendance_status"] == "completed"
+
+
+def test_of_a_time_that_was_added_only_what_the_class_may_own_counts(rollcall: Rollcall) -> None:
+    words: Row = {"room_name": "quran-98", "duration_minutes": 30}
+    rollcall.put("98", scheduled_at=ago(180).isoformat(), **words)
+    span = {"from": ago(180).isoformat(), "to": ago(150).isoformat()}
+    correct(rollcall, "6", "present", **span)
+    rollcall.put("98", scheduled_at=ago(100).isoformat(), **words)
+    line = lines(rollcall)["6"]
+    assert (line["attendance_status"], line["duration_minutes"]) == ("absent", 10)
+
+
 def test_a_time_that_is_added_overlaps_nothing_twice(a_class: Rollcall) -> None:
     correct(a_class, "5", "present", **{"from": ago(90).isoformat(), "to": ago(70).isoformat()})
     line = lines(a_class)["5"]

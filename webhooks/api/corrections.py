@@ -211,7 +211,7 @@ def _check_span(session: Session, body: CorrectionBody, now: datetime) -> None:
     if end - start > backend().rules.max_cycle:
         raise _refused("to", "is later than MAX_CYCLE_HOURS after `from`")
     first, last = session.scheduled_at, session.ends_at
-    if first and last and (start < first - WINDOW or end > last + WINDOW + backend().rules.overrun):
+    if first and last and (start < first - WINDOW or end > last + WINDOW):
         raise _refused("from", "is more than an hour before or after the class")
 
 
