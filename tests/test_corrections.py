@@ -559,7 +559,7 @@ def test_who_sees_one_room_of_a_session_reads_no_correction_of_others(rollcall: 
 
 
 def test_the_longest_ids_are_corrected_and_rebuilt(rollcall: Rollcall, terminal: Terminal) -> None:
-    user = "ü" * 133
+    user = "ü" * 128
     rollcall.put("98", scheduled_at=ago(100).isoformat(), expected=[{"user_id": user}])
     assert correct(rollcall, user, "excused", of=ops_token()).status_code == 201
     assert terminal.json("events", "verify")["differences"] == []

@@ -26,6 +26,7 @@ from webhooks.door.values import (
     Name,
     Number,
     Time,
+    UserId,
     Word,
 )
 from webhooks.schemas.fields import ScheduleStatus, SessionType
@@ -111,7 +112,7 @@ class LeaveBody(Body):
 class ExpectedPerson(Body):
     """Somebody whom a session expects."""
 
-    user_id: Id
+    user_id: UserId
     name: Name = None
 
 
@@ -125,7 +126,7 @@ class CorrectionBody(Body):
 
     model_config = example(user_id="5", kind="excused", reason="A doctor's note.")
 
-    user_id: Id
+    user_id: UserId
     kind: CorrectionKind
     reason: Reason = Field(description="Why: shown to whoever reads the roster.")
     since: Time | None = Field(None, alias="from", description="Of `present`: from when.")
@@ -133,7 +134,7 @@ class CorrectionBody(Body):
     participant_sid: Id | None = Field(
         None, description="Of `not_a_visit`: the visit, by `participant_sid` or `visit`."
     )
-    same_as: Id | None = Field(
+    same_as: UserId | None = Field(
         None, alias="as", description="Of `same_person`: the `user_id` whose visits they are."
     )
     always: StrictBool = Field(
@@ -193,7 +194,7 @@ class SessionBody(Body):
     session_type: SessionType | None = None
     academy_id: Id | None = None
     course_id: Id | None = Field(None, description="The course that it is a part of.")
-    hosts: Annotated[list[Id], Field(max_length=MAX_HOSTS)] | None = Field(
+    hosts: Annotated[list[UserId], Field(max_length=MAX_HOSTS)] | None = Field(
         None, description="User ids of those who hold it: never late or absent, in no total."
     )
     labels: Annotated[list[Label], Field(max_length=MAX_LABELS)] | None = Field(
