@@ -48,6 +48,7 @@ def a_school(conn: Connection, seed: int) -> School:
     made = replace(made, classes=classes)
     stored(conn, made)
     corrected = [*corrections_of(dice, made), *corrections_of_hosts(dice, made)]
+    corrected += corrections_of_identities(dice, made)
     bulk.upsert(conn, correction.corrections, [correction.as_row(each) for each in corrected])
     return made
 
@@ -82,6 +83,23 @@ def corrections_of_hosts(dice: Random, made: School) -> Iterator[Correction]:
             user, owner = dice.sample([host, other], 2)
             yield Correction(
                 f"CO_{each.id}_{host}",
+                each.id,
+                each.room_name,
+                user,
+                "same_person",
+                made_at=made.now,
+                author="teacher",
+                same_as=owner,
+            )
+
+
+def corrections_of_identities(dice: Random, made: School) -> Iterator[Correction]:
+    """In most classes somebody, who visited it or not, is somebody else."""
+    for each in made.classes:
+        user, owner = dice.sample(USERS, 2)
+        if dice.random() < 0.8:
+            yield Correction(
+                f"CO_{each.id}_{user}_{owner}",
                 each.id,
                 each.room_name,
                 user,
