@@ -11,16 +11,19 @@ import schemathesis
 
 Case = schemathesis.Case[Any]
 
+FOR_ALWAYS = {"kind": "same_person", "as": "somebody", "always": True}
+
 ZONES = available_timezones()
 """Looked up once: each call reads the whole database of time zones."""
 
 
 @schemathesis.hook
 def map_case(context: schemathesis.HookContext, case: Case) -> Case:
-    """Which fields go with a correction follows from its kind: what fits is made a note."""
+    """Which fields go with a correction follows from its kind, and whom it names has to be there:
+    what fits is made a correction for always, which may name anybody."""
     body: Any = case.body
-    if _corrects_with_more(case):
-        case.body = {"user_id": body["user_id"], "reason": body["reason"], "kind": "note"}
+    if _corrects_somebody(case):
+        case.body = {name: body[name] for name in ("user_id", "reason")} | FOR_ALWAYS
     return case
 
 
@@ -33,7 +36,7 @@ def filter_case(context: schemathesis.HookContext, case: Case) -> bool:
         _ends_before_it_begins,
         _is_two_paths,
         _names_no_zone,
-        _corrects_with_more,
+        _corrects_somebody,
     )
     return not any(is_beyond(case) for is_beyond in beyond)
 
@@ -61,15 +64,15 @@ def _is_two_paths(case: Case) -> bool:
     return case.method == "OPTIONS" and case.operation.path == "/api/events/replay"
 
 
-def _corrects_with_more(case: Case) -> bool:
-    """Which fields go with a correction follows from its kind, and some have to be known."""
+def _corrects_somebody(case: Case) -> bool:
+    """Which fields go with a correction follows from its kind, and most have to be known."""
     body: Any = case.body
     if case.meta is None or not case.meta.generation.mode.is_positive:
         return False  # it is refused for its shape
     if not case.operation.path.endswith("/corrections") or not isinstance(body, dict):
         return False
-    more = {"from", "to", "participant_sid", "as", "always"}
-    return body.get("kind") != "note" or bool(more & body.keys())
+    more = {name: value for name, value in body.items() if name not in ("user_id", "reason")}
+    return more != FOR_ALWAYS
 
 
 def _names_no_zone(case: Case) -> bool:

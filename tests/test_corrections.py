@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import csv
 import io
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from sqlalchemy import delete, select, update
@@ -38,7 +40,7 @@ from tests.doors import (
     waits_for_a_lock,
 )
 from tests.terminal import Terminal
-from webhooks.api.corrections import MOST_CORRECTIONS
+from webhooks.api.correction_checks import MOST_CORRECTIONS
 from worker.operations import erase
 
 Row = dict[str, Any]
@@ -124,9 +126,38 @@ def test_who_is_excused_is_not_absent(a_class: Rollcall) -> None:
 
 
 def test_an_excuse_of_somebody_who_came_after_all_takes_nothing_away(a_class: Rollcall) -> None:
-    correct(a_class, "5", "excused")
-    line = lines(a_class)["5"]
+    correct(a_class, "6", "excused")
+    a_class.deliver(*stay("6", began=80, ended=50, sid="PA_6"))
+    line = lines(a_class)["6"]
     assert (line["attendance_status"], line["corrected"]) == ("completed", True)
+
+
+@on_sqlite
+def test_an_absence_is_excused_ahead_of_a_class_and_while_it_runs(rollcall: Rollcall) -> None:
+    """Who tests their link before the class, or looks in after it, may be absent all the same."""
+    expected = [{"user_id": "6"}, {"user_id": "7"}]
+    for session, began in (("98", -30), ("99", 30), ("100", 100)):
+        rollcall.put(
+            session, room_name=f"r{session}", scheduled_at=ago(began).isoformat(), expected=expected
+        )
+        words = Words(sid=f"PA_{session}", user="7", room=f"RM_{session}", joined_at=ago(began + 9))
+        words |= {"room_name": f"r{session}", "room_created": ago(began + 10)}
+        rollcall.deliver(joined(ago(began + 9), **words), left(ago(began + 8), **words))
+        for user in ("6", "7"):
+            made = correct(rollcall, user, "excused", on=session, of=ops_token())
+            assert made.status_code == 201, (session, user)
+
+
+@on_sqlite
+def test_an_excuse_of_who_was_there_or_of_a_host_changes_nothing(a_class: Rollcall) -> None:
+    a_class.put("99", room_name="r", scheduled_at=ago(30).isoformat(), hosts=["teacher"])
+    words = Words(sid="PA_R", user="5", room="RM_R", room_name="r", room_created=ago(31))
+    a_class.deliver(joined(ago(20), **words | {"joined_at": ago(20)}))
+    for session, user in (("98", "5"), ("99", "5"), ("99", "teacher")):
+        refused = correct(a_class, user, "excused", on=session, of=ops_token())
+        assert problem(refused) == (400, "invalid"), (session, user)
+    correct(a_class, "5", "not_a_visit", participant_sid="PA_5")
+    assert correct(a_class, "5", "excused").status_code == 201
 
 
 def test_a_time_that_is_added_counts_like_any_other(a_class: Rollcall) -> None:
@@ -138,6 +169,39 @@ def test_a_time_that_is_added_counts_like_any_other(a_class: Rollcall) -> None:
     assert (line["uncorrected_status"], line["uncorrected_seconds"]) == ("absent", 0)
     [visit] = line["cycles"]
     assert (visit["source"], visit["ended_by"]) == ("operator", "corrected")
+
+
+def test_a_time_that_was_added_last_week_counts_for_nothing_this_week(rollcall: Rollcall) -> None:
+    """One id for every week."""
+    words: Row = {"room_name": "quran-98", "expected": [{"user_id": "6"}, {"user_id": "7"}]}
+    last_week = ago(60 * 24 * 7 + 100)
+    rollcall.put("98", scheduled_at=last_week.isoformat(), **words)
+    span = {"from": last_week, "to": last_week + timedelta(hours=1)}
+    for user in ("6", "8"):
+        correct(rollcall, user, "present", **{key: at.isoformat() for key, at in span.items()})
+    correct(rollcall, "7", "excused")
+    assert lines(rollcall)["6"]["attendance_percentage"] == 100
+    rollcall.put("98", scheduled_at=ago(100).isoformat(), **words)
+    roster = lines(rollcall)
+    assert roster.keys() == {"6", "7"}
+    absent = roster["6"]
+    assert (absent["attendance_status"], absent["duration_seconds"]) == ("absent", 0)
+    assert (absent["first_joined_at"], absent["corrected"]) == (None, False)
+    assert roster["7"]["attendance_status"] == "excused"  # this stays with the id
+    assert {each["kind"] for each in told(rollcall.roster("98"))["corrections"]} == {"excused"}
+    assert len(history(rollcall)) == 3
+    rollcall.put("98", scheduled_at=last_week.isoformat(), **words)
+    assert lines(rollcall)["8"]["attendance_status"] == "completed"
+
+
+def test_of_a_time_that_was_added_only_what_the_class_may_own_counts(rollcall: Rollcall) -> None:
+    words: Row = {"room_name": "quran-98", "duration_minutes": 30}
+    rollcall.put("98", scheduled_at=ago(180).isoformat(), **words)
+    span = {"from": ago(180).isoformat(), "to": ago(150).isoformat()}
+    correct(rollcall, "6", "present", **span)
+    rollcall.put("98", scheduled_at=ago(100).isoformat(), **words)
+    line = lines(rollcall)["6"]
+    assert (line["attendance_status"], line["duration_minutes"]) == ("absent", 10)
 
 
 def test_a_time_that_is_added_overlaps_nothing_twice(a_class: Rollcall) -> None:
@@ -194,11 +258,84 @@ def test_for_always_counts_in_later_classes_of_the_room_only(a_class: Rollcall) 
     assert lines(a_class, "99")["6"]["is_currently_in_meeting"] is True
 
 
-def test_identities_that_lead_in_a_circle_are_nobody_elses(a_class: Rollcall) -> None:
-    before = lines(a_class).keys()
+def test_what_would_lead_in_a_circle_is_refused(a_class: Rollcall) -> None:
     correct(a_class, "5", "same_person", **{"as": "6"})
-    correct(a_class, "6", "same_person", **{"as": "5"})
-    assert lines(a_class).keys() == before
+    correct(a_class, "6", "same_person", **{"as": "7"})
+    before = lines(a_class).keys()
+    circle = correct(a_class, "7", "same_person", **{"as": "5"})
+    assert problem(circle) == (400, "invalid")
+    assert (circle.json or {})["errors"][0]["field"] == "as"
+    assert lines(a_class).keys() == before == {"+49 30 1", "7"}
+
+
+def test_an_identity_is_one_persons_until_that_is_undone(a_class: Rollcall) -> None:
+    made = told(correct(a_class, "+49 30 1", "same_person", **{"as": "6"}))
+    another = correct(a_class, "+49 30 1", "same_person", **{"as": "7"})
+    assert problem(another) == (409, "same-person-already")
+    assert made["correction_id"] in (another.json or {})["detail"]
+    assert lines(a_class)["6"]["duration_minutes"] == 30
+    undo(a_class, made)
+    assert correct(a_class, "+49 30 1", "same_person", **{"as": "7"}).status_code == 201
+    assert lines(a_class)["7"]["duration_minutes"] == 30
+
+
+def test_of_what_is_for_always_one_class_may_say_otherwise(a_class: Rollcall) -> None:
+    """The roster lists what counts there alone."""
+    expected = [{"user_id": each} for each in ("+49 30 1", "6", "7")]
+    a_class.put("99", room_name="quran-98", scheduled_at=ago(30).isoformat(), expected=expected)
+    correct(a_class, "+49 30 1", "same_person", always=True, **{"as": "6"})
+    once_more = correct(a_class, "+49 30 1", "same_person", on="99", **{"as": "6"})
+    assert problem(once_more) == (409, "same-person-already")
+    made = told(correct(a_class, "+49 30 1", "same_person", on="99", always=True, **{"as": "7"}))
+    [counts] = told(a_class.roster("99"))["corrections"]
+    assert counts["correction_id"] == made["correction_id"]
+    [counts] = told(a_class.roster("98"))["corrections"]
+    assert counts["as"] == "6"
+
+
+AGAIN: dict[str, Row] = {
+    "excused": {"user_id": "6"},
+    "present": {"user_id": "6"},
+    "not_a_visit": {"user_id": "5", "participant_sid": "PA_5"},
+    "same_person": {"user_id": "+49 30 1", "as": "6", "always": True},
+    "note": {"user_id": "6"},
+}
+
+
+@pytest.mark.parametrize("kind", AGAIN)
+def test_what_counts_already_is_not_made_again(a_class: Rollcall, kind: str) -> None:
+    """A retry after a lost answer, also when several come at once, and undone by undoing it."""
+    more = dict(AGAIN[kind])
+    if kind == "present":
+        more |= {"from": ago(99).isoformat(), "to": ago(90).isoformat()}
+    user = more.pop("user_id")
+    before = lines(a_class)
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda _: correct(a_class, user, kind, **more), range(4)))
+    assert sorted(each.status_code for each in answers) == [200, 200, 200, 201]
+    [made] = {(each.json or {})["correction_id"] for each in answers}
+    assert len(history(a_class)) == 1
+    undo(a_class, {"correction_id": made})
+    assert lines(a_class) == before
+    assert correct(a_class, user, kind, **more).status_code == 201
+
+
+@on_sqlite
+def test_notes_that_say_something_else_are_all_kept(a_class: Rollcall) -> None:
+    for reason in ("Helped the others.", "Had no camera."):
+        assert correct(a_class, "6", "note", reason=reason).status_code == 201
+
+
+@on_sqlite
+def test_without_a_schedule_a_time_is_added_near_what_is_known_of_it(rollcall: Rollcall) -> None:
+    rollcall.put("98", room_name="quran-98")
+    rollcall.deliver(*stay("5", began=80, ended=60, sid="PA_5"))
+    two_days = Words(sid="PA_O", user="5", room="RM_O", room_created=ago(2881))
+    rollcall.deliver(joined(ago(2880), **two_days | {"joined_at": ago(2880)}))
+    for began, status in ((60 * 11, 201), (60 * 38, 201), (60 * 24, 400), (60 * 24 * 365, 400)):
+        span = {"from": ago(began).isoformat(), "to": ago(began - 5).isoformat()}
+        made = correct(rollcall, "6", "present", of=ops_token(), **span)
+        assert made.status_code == status, began
 
 
 def test_a_note_changes_nothing(a_class: Rollcall) -> None:
@@ -432,17 +569,24 @@ def test_an_operators_token_corrects_too(a_class: Rollcall) -> None:
     [
         ("excused", {"user_id": "nobody"}, "user_id"),
         ("excused", {"reason": ""}, "reason"),
-        ("excused", {"as": "5"}, ""),
+        ("excused", {"reason": " \u00a0\n"}, "reason"),
+        ("excused", {"as": "5"}, "as"),
+        ("excused", {"user_id": "ü" * 129}, "user_id"),
         ("praised", {}, "kind"),
-        ("present", {}, ""),
-        ("present", {"from": ago(90).isoformat(), "to": ago(95).isoformat()}, ""),
+        ("present", {}, "from"),
+        ("present", {"from": ago(90).isoformat()}, "to"),
+        ("present", {"from": ago(90).isoformat(), "to": ago(95).isoformat()}, "to"),
+        ("present", {"from": ago(-30).isoformat(), "to": ago(-60).isoformat()}, "from"),
         ("present", {"from": ago(90).isoformat(), "to": ago(-600).isoformat()}, "to"),
         ("present", {"from": ago(60 * 20).isoformat(), "to": ago(60).isoformat()}, "to"),
         ("present", {"from": ago(60 * 9).isoformat(), "to": ago(60 * 8).isoformat()}, "from"),
-        ("not_a_visit", {}, ""),
+        ("not_a_visit", {}, "participant_sid"),
         ("not_a_visit", {"participant_sid": "PA_P"}, "participant_sid"),
-        ("same_person", {"as": "6"}, ""),
-        ("note", {"always": True}, ""),
+        ("same_person", {}, "as"),
+        ("same_person", {"as": "6"}, "as"),
+        ("same_person", {"as": "x" * 257}, "as"),
+        ("note", {"always": True}, "always"),
+        ("note", {"user_id": "nobody"}, "user_id"),
         ("note", {"reason": "x" * 1001}, "reason"),
     ],
 )
@@ -457,9 +601,9 @@ def test_what_is_wrong_is_named(a_class: Rollcall, kind: str, more: Row, field: 
 def test_a_session_takes_so_many_corrections_and_no_more(
     a_class: Rollcall, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("webhooks.api.corrections.MOST_CORRECTIONS", 2)
-    for _ in range(2):
-        assert correct(a_class, "6", "note").status_code == 201
+    monkeypatch.setattr("webhooks.api.correction_checks.MOST_CORRECTIONS", 2)
+    for reason in ("1", "2"):
+        assert correct(a_class, "6", "note", reason=reason).status_code == 201
     assert problem(correct(a_class, "6", "note")) == (409, "too-many-corrections")
 
 
@@ -467,7 +611,7 @@ def test_a_session_takes_so_many_corrections_and_no_more(
 def test_a_room_takes_so_many_corrections_for_always(
     a_class: Rollcall, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("webhooks.api.corrections.MOST_ALWAYS", 2)
+    monkeypatch.setattr("webhooks.api.correction_checks.MOST_ALWAYS", 2)
     more: Row = {"always": True, "as": "6"}
     made = [told(correct(a_class, phone, "same_person", **more)) for phone in ("a", "b")]
     another = correct(a_class, "c", "same_person", **more)
@@ -495,12 +639,13 @@ def test_who_was_in_the_next_class_alone_is_not_corrected_in_this(a_class: Rollc
 @on_sqlite
 def test_what_was_taken_away_or_added_can_be_judged_again(a_class: Rollcall) -> None:
     correct(a_class, "5", "not_a_visit", participant_sid="PA_5")
-    assert correct(a_class, "5", "not_a_visit", participant_sid="PA_5").status_code == 201
+    assert correct(a_class, "5", "note").status_code == 201
     span = {"from": ago(99).isoformat(), "to": ago(90).isoformat()}
     made = told(correct(a_class, "8", "present", **span))
-    assert correct(a_class, "8", "excused").status_code == 201
+    assert correct(a_class, "8", "note").status_code == 201
     added = correct(a_class, "8", "not_a_visit", participant_sid=made["correction_id"])
-    assert problem(added) == (400, "invalid")  # undo it
+    assert problem(added) == (400, "invalid")
+    assert "undo that correction" in (added.json or {})["detail"]
 
 
 @on_sqlite
@@ -525,7 +670,7 @@ def test_who_sees_one_room_of_a_session_reads_no_correction_of_others(rollcall: 
 
 
 def test_the_longest_ids_are_corrected_and_rebuilt(rollcall: Rollcall, terminal: Terminal) -> None:
-    user = "ü" * 133
+    user = "ü" * 128
     rollcall.put("98", scheduled_at=ago(100).isoformat(), expected=[{"user_id": user}])
     assert correct(rollcall, user, "excused", of=ops_token()).status_code == 201
     assert terminal.json("events", "verify")["differences"] == []
@@ -691,3 +836,40 @@ def test_a_chain_as_long_as_a_session_takes_is_followed_at_once(a_class: Rollcal
     assert effective([*made, replace(made[0], id="CO_", user_id="6", same_as=ids[0])]).same_as == {}
     listed = told(a_class.client.get("/api/users/6/attendance", headers=bearer(ops_token())))
     assert listed["attendances"][0]["duration_minutes"] == 30
+
+
+# --- one person over time -------------------------------------------------------------------------
+
+
+def test_who_is_somebody_else_in_a_class_has_it_in_no_list(a_class: Rollcall) -> None:
+    """Neither a phone that visited it, nor somebody whom it expects: as its roster has them."""
+    correct(a_class, "+49 30 1", "same_person", **{"as": "6"})
+    correct(a_class, "5", "same_person", **{"as": "7"})
+    for user in ("+49 30 1", "5"):
+        theirs = own_list(a_class, user)
+        assert (theirs["attendances"], theirs["summary"]["sessions"]) == ([], 0), user
+        assert listed_of(a_class, user) == [], user
+    for user in ("6", "7"):
+        assert own_list(a_class, user)["summary"]["attended"] == 1, user
+        assert listed_of(a_class, user) == ["98"], user
+
+
+def test_an_export_has_the_visits_that_count_as_anothers(a_class: Rollcall) -> None:
+    correct(a_class, "+49 30 1", "same_person", **{"as": "6"})
+    kept = own_list(a_class, "+49 30 1", export="1")
+    [status] = kept["attendances"]
+    assert [visit["participant_sid"] for visit in status["cycles"]] == ["PA_P"]
+    assert kept["summary"]["sessions"] == 0
+
+
+def own_list(rollcall: Rollcall, user: str, **query: str) -> Row:
+    """The person's statuses over time."""
+    url = f"/api/users/{quote(user)}/attendance"
+    return told(rollcall.client.get(url, query_string=query, headers=bearer(ops_token())))
+
+
+def listed_of(rollcall: Rollcall, user: str) -> list[str]:
+    """The ids of the sessions that are listed as this person's."""
+    query = {"user_id": user}
+    answer = rollcall.client.get("/api/sessions", query_string=query, headers=bearer(ops_token()))
+    return [each["session_id"] for each in told(answer)["sessions"]]

@@ -20,7 +20,7 @@ from models.domain.attendance import Attendance
 from models.domain.corrections import Correction
 from models.domain.facts import Session
 from models.domain.tally import Tally
-from models.lookup import batches, personal, report, session_facts, session_list
+from models.lookup import personal, report, session_facts, session_list
 from models.lookup import reach as reaching
 from models.lookup.session_list import Wanted
 from models.storage import bulk, db
@@ -48,6 +48,7 @@ def a_school(conn: Connection, seed: int) -> School:
     made = replace(made, classes=classes)
     stored(conn, made)
     corrected = [*corrections_of(dice, made), *corrections_of_hosts(dice, made)]
+    corrected += corrections_of_identities(dice, made)
     bulk.upsert(conn, correction.corrections, [correction.as_row(each) for each in corrected])
     return made
 
@@ -82,6 +83,23 @@ def corrections_of_hosts(dice: Random, made: School) -> Iterator[Correction]:
             user, owner = dice.sample([host, other], 2)
             yield Correction(
                 f"CO_{each.id}_{host}",
+                each.id,
+                each.room_name,
+                user,
+                "same_person",
+                made_at=made.now,
+                author="teacher",
+                same_as=owner,
+            )
+
+
+def corrections_of_identities(dice: Random, made: School) -> Iterator[Correction]:
+    """In most classes somebody, who visited it or not, is somebody else."""
+    for each in made.classes:
+        user, owner = dice.sample(USERS, 2)
+        if dice.random() < 0.8:
+            yield Correction(
+                f"CO_{each.id}_{user}_{owner}",
                 each.id,
                 each.room_name,
                 user,
@@ -203,24 +221,26 @@ def test_a_file_and_a_roster_say_the_same_of_when_a_class_was_held(
 def test_one_persons_list_is_their_lines_of_all_rosters(seed: int, conn: Connection) -> None:
     made = a_school(conn, seed)
     lines: dict[str, dict[str, Attendance]] = defaultdict(dict)
-    aliases: set[tuple[str, str]] = set()
-    for each in batches.of_sessions(
-        conn, list(session_list.beginnings(conn, Wanted(made.now))), rules=made.settings.rules
-    ):
-        meeting = each.facts.meeting
-        aliases |= {(user_id, meeting.session.id) for user_id in meeting.corrections.same_as}
     for session, _, roster in rosters(conn, made):
         for seen in roster:
             lines[seen.user_id][session.id] = seen
     for user_id in (*USERS, "phone"):
         listed = personal.attendances(conn, user_id, Wanted(made.now), rules=made.settings.rules)
-        found = {
-            each.session.id: each.attendance
-            for each in listed
-            if (user_id, each.session.id) not in aliases
-        }
-        assert found == {
-            session_id: seen
-            for session_id, seen in lines[user_id].items()
-            if (user_id, session_id) not in aliases
-        }, user_id
+        assert {each.session.id: each.attendance for each in listed} == lines[user_id], user_id
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_one_persons_summary_is_their_line_of_a_report(seed: int, conn: Connection) -> None:
+    """Of every identity: who is somebody else in all sessions has no line, and an empty summary."""
+    made = a_school(conn, seed)
+    rules, wanted, people = made.settings.rules, Wanted(made.now), report.People()
+    for over in report.sessions_over(conn, wanted, rules=rules):
+        for _ in people.add(over):
+            pass
+    reported = {each.user_id: said(each.tally) for each in people.in_order()}
+    for user_id in (*USERS, "phone"):
+        tally = Tally()
+        for each in personal.attendances(conn, user_id, wanted, rules=rules, with_merged=True):
+            if each.counts:
+                tally.add(each.session, each.attendance)
+        assert said(tally) == reported.get(user_id, said(Tally())), user_id

@@ -213,7 +213,8 @@ def test_what_is_kept_of_a_person_has_corrections_of_them_and_by_them(rollcall: 
     }
     for user, made in whose.items():
         assert person(rollcall, user, export=1)["corrections"] == made, user
-    only_a_correction = correct(rollcall, "nobody", of=ops_token())
+    always: Json = {"kind": "same_person", "as": "8", "always": True}
+    only_a_correction = correct(rollcall, "nobody", of=ops_token(), **always)
     assert person(rollcall, "nobody", export=1)["corrections"] == [only_a_correction]
     assert "corrections" not in person(rollcall, "5")
 

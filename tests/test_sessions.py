@@ -199,6 +199,16 @@ def test_what_is_no_json_object_is_a_400(rollcall: Rollcall, body: bytes) -> Non
 
 
 @on_sqlite
+@pytest.mark.parametrize("user", ["x" * 257, "ü" * 129])
+def test_a_user_id_longer_than_any_is_a_400(rollcall: Rollcall, user: str) -> None:
+    for words in ({"expected": [{"user_id": user}]}, {"hosts": [user]}):
+        assert problem(rollcall.put("98", **words)) == (400, "invalid")
+    as_long_as_any = user[: 256 // len(user[0].encode())]
+    expected = [{"user_id": as_long_as_any}]
+    assert rollcall.put("98", expected=expected, hosts=[as_long_as_any]).status_code == 201
+
+
+@on_sqlite
 def test_an_id_longer_than_any_is_a_400(rollcall: Rollcall) -> None:
     assert problem(rollcall.put("é" * 134)) == (400, "invalid")
     assert rollcall.put("é" * 128).status_code == 201

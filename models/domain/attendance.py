@@ -199,7 +199,8 @@ def _visits(
     if meeting.corrections:
         not_visits = meeting.corrections.not_visits_of(user_id)
         parts = [part for part in parts if part.cycle.cycle_id not in not_visits]
-        parts += [visit.added(each) for each in meeting.corrections.added(user_id)]
+        added = (visit.added(meeting.session, each) for each in meeting.corrections.added(user_id))
+        parts += [part for part in added if part is not None]
     return tuple(sorted(parts, key=lambda part: (part.joined_at, part.cycle.cycle_id)))
 
 

@@ -66,7 +66,7 @@ class Correction:
 
 @dataclass(frozen=True)
 class Corrections:
-    """The corrections of one session that are not undone, in the order in which they were made."""
+    """The corrections that count in one session, in the order in which they were made."""
 
     made: tuple[Correction, ...] = ()
 
@@ -148,9 +148,17 @@ NONE = Corrections()
 
 
 def effective(corrections: Iterable[Correction]) -> Corrections:
-    """Those that are not undone, by age."""
-    made = (each for each in corrections if each.undone_at is None)
-    return Corrections(tuple(sorted(made, key=lambda each: each.age)))
+    """Those that count, by age: they are not undone, and of those that say whose an identity is
+    only the latest is among them."""
+    made = sorted(
+        (each for each in corrections if each.undone_at is None), key=lambda each: each.age
+    )
+    latest = {each.user_id: each.id for each in made if each.kind == "same_person"}
+    return Corrections(
+        tuple(
+            each for each in made if each.kind != "same_person" or latest[each.user_id] == each.id
+        )
+    )
 
 
 def by_person(

@@ -18,7 +18,7 @@ from typing import Any, Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
 from models.domain.corrections import NONE, Correction, Corrections
-from models.domain.timetable import Calendar
+from models.domain.timetable import WINDOW, Calendar
 
 Source = Literal["livekit", "client", "reconciler", "import", "operator"]
 MadeBy = Literal["registered", "room", "client"]
@@ -85,15 +85,25 @@ class Session:
 
     def takes(self, made: Correction) -> bool:
         """Whether a correction counts here: it was made of this session, or for always of its room,
-        and then of this time or earlier."""
+        and then of this time or earlier. A time that it adds has to be one that may be of it."""
         if made.session_id == self.id:
-            return True
+            return not made.adds or self.part_of(made) is not None
         if made.always_from is None or made.room_name != self.room_name:
             return False
         if self.scheduled_at is not None:
             return made.always_from <= self.scheduled_at
         _, day = made_for(self.id)
         return day is None or made.always_from.astimezone(UTC).date() <= day
+
+    def part_of(self, added: Correction) -> tuple[datetime, datetime] | None:
+        """From when to when the time that a correction adds may be of this session: of a class as
+        far as it may own moments, without a schedule all of it. None: no part of it."""
+        start, end = added.starts_at, added.ends_at
+        if start is None or end is None:
+            return None
+        if self.scheduled_at is not None and self.ends_at is not None:
+            start, end = max(start, self.scheduled_at - WINDOW), min(end, self.ends_at + WINDOW)
+        return (start, end) if start < end else None
 
     @property
     def awaited(self) -> frozenset[str]:

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 
 from models.domain import counting
 from models.domain.corrections import Correction
-from models.domain.facts import Cycle, Room
+from models.domain.facts import Cycle, Room, Session
 from models.domain.ownership import Owners
 
 NEAR = timedelta(minutes=2)
@@ -59,11 +59,13 @@ def parts(
         yield from _cut(session_id, owners, visit, room_of(visit.cycle, owners), now=now)
 
 
-def added(correction: Correction) -> Visit:
-    """The visit that a correction adds: it is over, and no room's."""
-    joined_at, left_at = correction.starts_at, correction.ends_at
-    if joined_at is None or left_at is None:
-        raise ValueError("a correction that adds a visit says from when to when")
+def added(session: Session, correction: Correction) -> Visit | None:
+    """The visit that a correction adds to the session: it is over, and no room's. None when the
+    session is at another time now."""
+    part = session.part_of(correction)
+    if part is None:
+        return None
+    joined_at, left_at = part
     cycle = Cycle(
         correction.id,
         correction.user_id,

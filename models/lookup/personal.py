@@ -1,5 +1,5 @@
-"""One person's sessions: those that expect them or have them as a host, and those in which they had
-a counted visit.
+"""One person's sessions: those on whose roster they stand. It expects them or has them as a host,
+or they had a counted visit, and are nobody else there by a correction.
 
 The last are looked for by their cycles, and each is confirmed by the session's own view.
 """
@@ -27,12 +27,14 @@ from models.tables.cycle import cycles
 @dataclass(frozen=True, slots=True)
 class Attended:
     """A session, whether it is over, and the person's attendance in it. `made_at`: when its row
-    was made."""
+    was made. `merged`: the user id is an identity of another person there, who has the line on the
+    roster."""
 
     session: Session
     made_at: datetime
     over: bool
     attendance: Attendance
+    merged: bool = False
 
     @property
     def began_at(self) -> datetime:
@@ -46,8 +48,8 @@ class Attended:
 
     @property
     def counts(self) -> bool:
-        """Whether it counts in what their attendances amount to."""
-        return self.over and not self.attendance.is_host
+        """Whether it counts in what their attendances amount to, as in a report."""
+        return self.over and not self.merged and not self.attendance.is_host
 
 
 def identities(conn: Connection, user_id: str) -> tuple[set[str], list[Correction]]:
@@ -81,10 +83,10 @@ def candidates(
 
 
 def attendances(
-    conn: Connection, user_id: str, wanted: Wanted, *, rules: Rules
+    conn: Connection, user_id: str, wanted: Wanted, *, rules: Rules, with_merged: bool = False
 ) -> Iterator[Attended]:
     """The person's sessions among those that are wanted, about the one that began last first:
-    `newest_first` sorts them."""
+    `newest_first` sorts them. `with_merged`: also those in which their visits are another's."""
     known, corrected = identities(conn, user_id)
     ids = candidates(conn, user_id, known, corrected, now=wanted.now, rules=rules)
     began = session_list.beginnings(conn, wanted.among(ids))
@@ -94,6 +96,9 @@ def attendances(
     )
     for each in gathered:
         meeting = each.facts.meeting
+        merged = meeting.corrections.owner(user_id) != user_id
+        if merged and not with_merged:
+            continue
         own = [
             one
             for identity in meeting.corrections.identities(user_id)
@@ -102,7 +107,7 @@ def attendances(
         seen = each.facts.view(user_id, own, now=wanted.now, rules=rules)
         if seen.visits or user_id in meeting.listed:
             over = attendance.is_over(meeting, now=wanted.now, rules=rules)
-            yield Attended(meeting.session, began[meeting.session.id], over, seen)
+            yield Attended(meeting.session, began[meeting.session.id], over, seen, merged)
 
 
 def newest_first(attended: Attended) -> tuple[timedelta, str]:

@@ -6,7 +6,7 @@ changes no fact, and is undone by a further event.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, time
 from uuid import uuid4
 
@@ -16,17 +16,14 @@ from sqlalchemy import Connection
 
 from models.domain import correction_payload
 from models.domain import event as events
-from models.domain.corrections import Correction, Corrections
+from models.domain.corrections import Correction
 from models.domain.event import CORRECTED, CORRECTION_UNDONE
 from models.domain.facts import Session, made_for
-from models.domain.json_fields import EPOCH
-from models.domain.timetable import WINDOW
 from models.ledger import apply, erasure
-from models.lookup import session_facts
-from models.lookup.meetings import Facts
 from models.storage import db
 from models.tables import correction, webhook_event
-from webhooks.api import meant
+from webhooks.api import correction_checks, meant
+from webhooks.api.correction_checks import Corrected
 from webhooks.door import address, auth
 from webhooks.door.callers import Caller
 from webhooks.door.context import backend, context, present
@@ -39,35 +36,20 @@ from worker.cache.change import Change, changing
 
 corrections = Blueprint("corrections", __name__, url_prefix="/api/sessions")
 
-MOST_CORRECTIONS = 1_000
-"""Of one session, undone ones too."""
-
-MOST_ALWAYS = 1_000
-"""Of one room: each of its later sessions reads them all."""
-
 BY_OPERATOR = "operator"
 """The author when the token is nobody's own, as a server's is."""
 
 log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True)
-class _Corrected:
-    """The session that is corrected: its facts, and by whom it is."""
-
-    known: Facts
-    author: str
-
-    @property
-    def session(self) -> Session:
-        return self.known.meeting.session
-
-
 @corrections.post("/<session>/corrections")
 @operation(
     tokens=("administrator", "operator"),
     body=CorrectionBody,
-    answers={201: json("Made.", replies.Correction)},
+    answers={
+        201: json("Made.", replies.Correction),
+        200: json("One that says the same counts already: that one.", replies.Correction),
+    },
     problems=(404, 409),
 )
 def make(session: str) -> Response:
@@ -75,6 +57,7 @@ def make(session: str) -> Response:
 
     `excused` turns `absent` into `excused`. `present` adds a visit. `not_a_visit` takes one away.
     `same_person` counts the visits of one `user_id` as another's. `note` only says something.
+    What counts already is not made again, so a request can be sent once more.
     """
     now, caller, asked = present(), auth.administrator(), address.of_path(session)
     Query.of_request()
@@ -84,9 +67,11 @@ def make(session: str) -> Response:
         meant = _look_up(change.conn, caller, asked, now).session.id
         db.lock(change.conn, [f"session:{meant}"])
         corrected = _look_up(change.conn, caller, asked, now)  # as whoever held it left it
-        _check_count(change.conn, corrected.session, body)
-        _check(change.conn, corrected, body, now)
         made = _made(corrected, body, now)
+        known = correction_checks.same(made, corrected.standing)
+        if known is not None:
+            return answers.answer(answers.correction(known))
+        correction_checks.check(change.conn, corrected, made, now)
         _record(change, made, CORRECTED, made.id, at=now)
     log.info("correction.made", session_id=made.session_id, kind=made.kind)
     return answers.answer(answers.correction(made), status=201)
@@ -105,8 +90,7 @@ def index(session: str) -> Response:
     with db.reading(backend().engine) as conn:
         corrected = _look_up(conn, caller, asked, present())
         history = correction.history(conn, corrected.session.id)
-        always = correction.of_session(conn, corrected.session).made
-    elsewhere = [each for each in always if each.session_id != corrected.session.id]
+    elsewhere = [each for each in corrected.standing if each.session_id != corrected.session.id]
     listed = [answers.correction(each) for each in (*history, *reversed(elsewhere))]
     return answers.answer({"corrections": listed})
 
@@ -134,7 +118,7 @@ def undo(session: str, correction_id: str) -> Response:
     return answers.answer(answers.correction(known))
 
 
-def _look_up(conn: Connection, caller: Caller, asked: str, now: datetime) -> _Corrected:
+def _look_up(conn: Connection, caller: Caller, asked: str, now: datetime) -> Corrected:
     """The session that is meant, if this caller may correct it. Raises Problem: 403 or 404.
 
     A room's admin corrects the sessions of that room: those that are registered with it as their
@@ -146,12 +130,13 @@ def _look_up(conn: Connection, caller: Caller, asked: str, now: datetime) -> _Co
         raise Problem(404, "no-session", "Nothing is known of this session yet.")
     if not caller.operates and not _is_of_room(known.meeting.session, caller.room):
         raise forbidden()
-    return _Corrected(known, caller.user_id or BY_OPERATOR)
+    standing = correction.of_session(conn, known.meeting.session).made
+    return Corrected(known, caller.user_id or BY_OPERATOR, standing)
 
 
-def _counts_in(made: Correction, corrected: _Corrected) -> bool:
+def _counts_in(made: Correction, corrected: Corrected) -> bool:
     """Whether it was made in this session, or counts in it for always."""
-    counting = {each.id for each in corrected.known.meeting.corrections.made}
+    counting = {each.id for each in corrected.standing}
     return made.session_id == corrected.session.id or made.id in counting
 
 
@@ -161,61 +146,7 @@ def _is_of_room(session: Session, room_name: str | None) -> bool:
     return made_for(session.id)[0] == room_name
 
 
-def _check_count(conn: Connection, session: Session, body: CorrectionBody) -> None:
-    """Raise Problem: 409 where there are too many already."""
-    if correction.count(conn, session.id) >= MOST_CORRECTIONS:
-        detail = f"This session has {MOST_CORRECTIONS} corrections, and takes no more."
-        raise Problem(409, "too-many-corrections", detail)
-    if body.always and correction.count_always(conn, session.room_name) >= MOST_ALWAYS:
-        detail = (
-            f"This room has {MOST_ALWAYS} corrections for always, and takes no more: undo those "
-            "that nobody needs any longer."
-        )
-        raise Problem(409, "too-many-corrections", detail)
-
-
-def _check(conn: Connection, corrected: _Corrected, body: CorrectionBody, now: datetime) -> None:
-    """Raise Problem: 400 for a correction that would change nothing, or too much."""
-    if body.kind == "present":
-        _check_span(corrected.session, body, now)
-    visits = _visits(conn, corrected, body.user_id, now)
-    if body.kind == "not_a_visit" and body.participant_sid not in visits:
-        raise _refused("participant_sid", "is no visit of this person in this session")
-    is_there = visits or body.user_id in corrected.session.awaited | corrected.known.meeting.listed
-    if body.kind in ("excused", "same_person") and not is_there and not body.always:
-        raise _refused("user_id", "is nobody whom the session expects, and nobody who was there")
-
-
-def _visits(conn: Connection, corrected: _Corrected, user_id: str, now: datetime) -> set[str]:
-    """The ids of the person's visits in the session, as the facts have them: under all their
-    identities, also those that a correction took away."""
-    known = corrected.known
-    cycles = session_facts.cycles_of(conn, known, user_id)
-    made = known.meeting.corrections.made
-    identities = Corrections(tuple(each for each in made if each.kind == "same_person"))
-    meeting = replace(known.meeting, corrections=identities)
-    all_of_it = replace(known, meeting=meeting)
-    seen = all_of_it.view(user_id, cycles, now=now, rules=backend().rules)
-    return {visit.cycle.cycle_id for visit in seen.visits}
-
-
-def _check_span(session: Session, body: CorrectionBody, now: datetime) -> None:
-    """A visit that is added is over, not longer than any other, and near its class."""
-    start, end = body.since, body.until
-    if start is None or end is None:
-        return
-    if end > now:
-        raise _refused("to", "is still to come")
-    if start == EPOCH:
-        raise _refused("from", "is no time of any class")
-    if end - start > backend().rules.max_cycle:
-        raise _refused("to", "is later than MAX_CYCLE_HOURS after `from`")
-    first, last = session.scheduled_at, session.ends_at
-    if first and last and (start < first - WINDOW or end > last + WINDOW + backend().rules.overrun):
-        raise _refused("from", "is more than an hour before or after the class")
-
-
-def _made(corrected: _Corrected, body: CorrectionBody, now: datetime) -> Correction:
+def _made(corrected: Corrected, body: CorrectionBody, now: datetime) -> Correction:
     session = corrected.session
     return Correction(
         id=f"CO_{uuid4().hex}",
@@ -248,8 +179,3 @@ def _record(change: Change, said: Correction, kind: str, event_id: str, *, at: d
     webhook_event.record_applied(change.conn, event, payload)
     touched = apply.apply(change.conn, [event], now=at, settings=backend().settings)
     change.keys.update(touched.keys)
-
-
-def _refused(field: str, message: str) -> Problem:
-    errors = [{"field": field, "message": message}]
-    return Problem(400, "invalid", f"{field}: {message}", errors=errors)

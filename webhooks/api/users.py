@@ -101,7 +101,7 @@ def _export(_: Caller, user_id: str, now: datetime) -> Response:
     rules = backend().rules
     with db.snapshot(unhurried().engine, timeout=exports.TIMEOUT_SECONDS) as conn:
         theirs = sorted(
-            personal.attendances(conn, user_id, Wanted(now), rules=rules),
+            personal.attendances(conn, user_id, Wanted(now), rules=rules, with_merged=True),
             key=personal.newest_first,
         )
         kept = person.entries(conn, user_id, rules=rules)

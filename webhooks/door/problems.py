@@ -81,6 +81,12 @@ def response(
     return Response(body, status, headers, content_type=CONTENT_TYPE)
 
 
+def refused(field: str, message: str) -> Problem:
+    """What is wrong with one field of a request."""
+    errors = [{"field": field, "message": message}]
+    return Problem(400, "invalid", f"{field}: {message}", errors=errors)
+
+
 def register(app: Flask) -> None:
     """Answer every error of the app as a problem."""
     app.register_error_handler(Problem, _problem)

@@ -39,6 +39,13 @@ def _fits(text: str) -> str:
     return text
 
 
+def _fits_user(text: str) -> str:
+    text = plain(text)
+    if len(text.encode()) > MAX_ID_BYTES:
+        raise ValueError(f"is longer than {MAX_ID_BYTES} bytes")
+    return text
+
+
 def _is_dated(value: Any) -> Any:
     """pydantic would take a number, or its digits, for seconds since 1970."""
     if not isinstance(value, str) or not _DATED.match(value):
@@ -73,6 +80,10 @@ Word = Annotated[str, Field(min_length=1, max_length=MAX_MADE_ID_BYTES), AfterVa
 MaybeWord = Annotated[str, Field(max_length=MAX_MADE_ID_BYTES), AfterValidator(_fits)]
 Int64 = Annotated[int, Field(ge=INT64.start, lt=INT64.stop)]
 Id = Annotated[Word, BeforeValidator(_number_is_text, json_schema_input_type=Word | Int64)]
+UserWord = Annotated[str, Field(min_length=1, max_length=MAX_ID_BYTES), AfterValidator(_fits_user)]
+UserId = Annotated[
+    UserWord, BeforeValidator(_number_is_text, json_schema_input_type=UserWord | Int64)
+]
 _Name = Annotated[str, Field(max_length=MAX_NAME_LENGTH), AfterValidator(plain)] | None
 Name = Annotated[_Name, BeforeValidator(_empty_is_none, json_schema_input_type=_Name)]
 Number = BeforeValidator(_is_number)

@@ -5,12 +5,14 @@ What checks it is built with the first request of its kind, and not at each star
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import IO, Annotated, Any, ClassVar, Literal, Self
 
 import orjson
 from flask import request
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from models.domain.correction_payload import MAX_REASON_LENGTH
@@ -18,7 +20,7 @@ from models.domain.corrections import Kind as CorrectionKind
 from models.lookup.session_list import Wanted
 from models.tables.session import MAX_DURATION
 from webhooks.door import address, auth
-from webhooks.door.problems import Problem
+from webhooks.door.problems import Problem, refused
 from webhooks.door.values import (
     Bound,
     Id,
@@ -26,6 +28,7 @@ from webhooks.door.values import (
     Name,
     Number,
     Time,
+    UserId,
     Word,
 )
 from webhooks.schemas.fields import ScheduleStatus, SessionType
@@ -111,12 +114,27 @@ class LeaveBody(Body):
 class ExpectedPerson(Body):
     """Somebody whom a session expects."""
 
-    user_id: Id
+    user_id: UserId
     name: Name = None
 
 
+def _says_something(text: str) -> str:
+    if not SAYS_SOMETHING.search(text):
+        raise ValueError("says nothing")
+    return text
+
+
+SAYS_SOMETHING = re.compile(r"\S")
+
 Reason = Annotated[
-    str, Field(min_length=1, max_length=MAX_REASON_LENGTH), AfterValidator(address.plain)
+    str,
+    Field(
+        min_length=1,
+        max_length=MAX_REASON_LENGTH,
+        json_schema_extra={"pattern": SAYS_SOMETHING.pattern},
+    ),
+    AfterValidator(address.plain),
+    AfterValidator(_says_something),
 ]
 
 
@@ -125,7 +143,7 @@ class CorrectionBody(Body):
 
     model_config = example(user_id="5", kind="excused", reason="A doctor's note.")
 
-    user_id: Id
+    user_id: UserId
     kind: CorrectionKind
     reason: Reason = Field(description="Why: shown to whoever reads the roster.")
     since: Time | None = Field(None, alias="from", description="Of `present`: from when.")
@@ -133,28 +151,34 @@ class CorrectionBody(Body):
     participant_sid: Id | None = Field(
         None, description="Of `not_a_visit`: the visit, by `participant_sid` or `visit`."
     )
-    same_as: Id | None = Field(
+    same_as: UserId | None = Field(
         None, alias="as", description="Of `same_person`: the `user_id` whose visits they are."
     )
     always: StrictBool = Field(
         False, description="Of `same_person`: also in later sessions of this room."
     )
 
-    @model_validator(mode="after")
-    def _check_fields(self) -> Self:
+    @classmethod
+    def of_request(cls) -> Self:
+        """Raises Problem too: 400 for fields that do not go with its kind, or with each other."""
+        body = super().of_request()
+        for field, message in body._wrong():
+            raise refused(field, message)
+        return body
+
+    def _wrong(self) -> Iterator[tuple[str, str]]:
+        """What does not fit together: which field, and why."""
         needed = NEEDED.get(self.kind, ())
         for name, alias in OF_A_KIND.items():
             given = getattr(self, name) is not None
             if given != (name in needed):
-                word = "is missing" if not given else "is of another kind of correction"
-                raise ValueError(f"`{alias}` {word}")
+                yield alias, "is of another kind of correction" if given else "is missing"
         if self.always and self.kind != "same_person":
-            raise ValueError("`always` is of another kind of correction")
+            yield "always", "is of another kind of correction"
         if self.same_as == self.user_id:
-            raise ValueError("`as` is the person themselves")
+            yield "as", "is the person themselves"
         if self.since is not None and self.until is not None and self.since >= self.until:
-            raise ValueError("`to` is not later than `from`")
-        return self
+            yield "to", "is not later than `from`"
 
 
 OF_A_KIND = {
@@ -193,7 +217,7 @@ class SessionBody(Body):
     session_type: SessionType | None = None
     academy_id: Id | None = None
     course_id: Id | None = Field(None, description="The course that it is a part of.")
-    hosts: Annotated[list[Id], Field(max_length=MAX_HOSTS)] | None = Field(
+    hosts: Annotated[list[UserId], Field(max_length=MAX_HOSTS)] | None = Field(
         None, description="User ids of those who hold it: never late or absent, in no total."
     )
     labels: Annotated[list[Label], Field(max_length=MAX_LABELS)] | None = Field(

@@ -164,7 +164,7 @@ class Roster(Reply):
     session: RosterSession
     summary: Summary
     attendances: list[RosterLine]
-    corrections: list[Correction] = Field(description="Those that are not undone, by age.")
+    corrections: list[Correction] = Field(description="Those that count, by age.")
     uncounted: list[Uncounted] | None = Field(
         None, description="With `?uncounted=1`: connections that are no visits."
     )
