@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 from flask import Flask
 
 from tests.build import joined
@@ -57,13 +56,3 @@ def test_a_replay_whose_dry_run_stands_in_the_query_replays_nothing(rollcall: Ro
     listed = rollcall.client.get("/api/events", headers=bearer(ops_token())).get_json()
     [event] = listed["events"]
     assert event["status"] == "applied"
-
-
-@on_sqlite
-@pytest.mark.parametrize(
-    "url", ["/api/sessions/quran-98?session=other", "/api/users/5/attendance?user_id=6"]
-)
-def test_what_the_path_names_is_not_named_otherwise_in_the_query(
-    rollcall: Rollcall, url: str
-) -> None:
-    assert rollcall.client.get(url, headers=bearer(ops_token())).status_code == 400

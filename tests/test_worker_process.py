@@ -25,6 +25,7 @@ from tests.build import joined, left, signed, webhook
 from tests.doors import Rollcall, ago, bearer, on_sqlite, token, wait_for
 from tests.faults import Valkey, free_port
 from tests.processes import environment, listens, running
+from worker import __main__ as worker_process
 from worker.inbox import bell, workers
 
 pytestmark = on_sqlite
@@ -228,6 +229,12 @@ def test_workers_come_back_to_a_redis_that_was_away(
         own_valkey.stop()
         assert [stop(worker), stop(scheduler)] == [0, 0], "asked while Redis is away"
     assert "Traceback" not in log.read_text()
+
+
+def test_a_worker_that_is_made_while_redis_is_away_is_made_again(settings: Settings) -> None:
+    """As in a failover, right after the worker before it was lost."""
+    away = settings.model_copy(update={"redis_url": f"redis://127.0.0.1:{free_port()}/0"})
+    assert not worker_process._worked(away)
 
 
 def test_a_worker_hears_that_it_is_asked_to_stop_where_exceptions_are_suppressed(

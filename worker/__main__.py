@@ -158,8 +158,8 @@ def work_alone(settings: Settings, *queues: str) -> None:
 
 def _worked(settings: Settings, *queues: str) -> bool:
     """Work until asked to stop; False when Redis was lost."""
-    worker = make_worker(settings, *queues)
     try:
+        worker = make_worker(settings, *queues)  # which asks Redis already
         with closing(worker.connection.connection_pool):
             worker.work(logging_level="WARNING")
     except RedisError as error:

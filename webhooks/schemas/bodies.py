@@ -247,9 +247,8 @@ class Query(BaseModel):
         What the path names stands there where a path can't carry it (`address.of_path`).
         """
         given = request.args.to_dict(flat=False) if request.query_string else {}
-        for named, in_path in (request.view_args or {}).items():
-            if in_path == address.IN_QUERY:
-                given.pop(address.query_of(named), None)
+        for named in request.view_args or ():
+            given.pop(address.query_of(named), None)
         return cls.model_validate(
             {name: values[0] if len(values) == 1 else values for name, values in given.items()}
         )
