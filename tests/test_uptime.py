@@ -17,6 +17,9 @@ DESCRIPTORS = Path("/proc/self/fd")
 WARM, MORE = 15, 120
 """Rounds: until everything was made once, and then more than any pool has room for."""
 
+FEW = 10
+"""What may be made once more, such as another connection in a pool."""
+
 
 def rounds(rollcall: Rollcall, numbers: range) -> None:
     """Each in a thread of its own: the web server ends threads that have nothing to do, and starts
@@ -70,4 +73,5 @@ def test_requests_in_threads_that_come_and_go_leave_nothing_behind(rollcall: Rol
     rounds(rollcall, range(WARM))
     before = held_at_rest(rollcall)
     rounds(rollcall, range(WARM, WARM + MORE))
-    assert held_at_rest(rollcall) == before
+    after = held_at_rest(rollcall)
+    assert {what: count for what, count in after.items() if count > before[what] + FEW} == {}

@@ -31,6 +31,7 @@ from worker.inbox import bell, workers
 pytestmark = on_sqlite
 
 MODULES = ("webhooks", "worker", "worker.schedule")
+LOSSES = 4
 SOON_SECONDS = 30
 """Within which a platform expects a process to be gone; they need a fraction of one."""
 
@@ -252,7 +253,7 @@ def test_a_worker_hears_that_it_is_asked_to_stop_where_exceptions_are_suppressed
 def test_a_worker_that_loses_redis_in_a_job_keeps_nothing_of_what_it_had(
     rollcall: Rollcall, settings: Settings, own_valkey: Valkey, tmp_path: Path
 ) -> None:
-    """Neither a thread nor a connection."""
+    """Neither a thread nor a connection: some come and go, but not one more with each loss."""
     here = settings.model_copy(update={"redis_url": own_valkey.url})
     env = environment(here, tmp_path, LOG_LEVEL="error")
     with running("worker", env) as worker, Redis.from_url(own_valkey.url) as redis:
@@ -261,7 +262,7 @@ def test_a_worker_that_loses_redis_in_a_job_keeps_nothing_of_what_it_had(
         def holds() -> tuple[int, int]:
             return process.num_threads(), len(process.net_connections("all"))
 
-        for number in range(3):
+        for number in range(LOSSES + 1):
             wait_for(lambda: workers_alive(own_valkey.url) == 1)
             held.append(holds())
             rollcall.put_in([joined(sid=f"PA_{number}")])
@@ -273,7 +274,7 @@ def test_a_worker_that_loses_redis_in_a_job_keeps_nothing_of_what_it_had(
             own_valkey.start()
         wait_for(lambda: workers_alive(own_valkey.url) == 1)
         threads, connections = held[1]  # since its first job it has what jobs need
-        wait_for(lambda: holds()[0] <= threads and holds()[1] <= connections)
+        wait_for(lambda: holds()[0] < threads + LOSSES and holds()[1] < connections + LOSSES)
 
 
 # --- a bad environment ----------------------------------------------------------------------------
