@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from fractions import Fraction
 from random import Random
 from typing import Any
@@ -81,16 +81,7 @@ def corrections_of_hosts(dice: Random, made: School) -> Iterator[Correction]:
         for host in each.hosts:
             other = dice.choice([user for user in USERS if user != host])
             user, owner = dice.sample([host, other], 2)
-            yield Correction(
-                f"CO_{each.id}_{host}",
-                each.id,
-                each.room_name,
-                user,
-                "same_person",
-                made_at=made.now,
-                author="teacher",
-                same_as=owner,
-            )
+            yield same_person(f"CO_{each.id}_{host}", each, user, owner, at=made.now)
 
 
 def corrections_of_identities(dice: Random, made: School) -> Iterator[Correction]:
@@ -98,16 +89,22 @@ def corrections_of_identities(dice: Random, made: School) -> Iterator[Correction
     for each in made.classes:
         user, owner = dice.sample(USERS, 2)
         if dice.random() < 0.8:
-            yield Correction(
-                f"CO_{each.id}_{user}_{owner}",
-                each.id,
-                each.room_name,
-                user,
-                "same_person",
-                made_at=made.now,
-                author="teacher",
-                same_as=owner,
-            )
+            made_id = f"CO_{each.id}_{user}_{owner}"
+            yield same_person(made_id, each, user, owner, at=made.now)
+
+
+def same_person(made_id: str, of: Session, user: str, owner: str, *, at: datetime) -> Correction:
+    """In this session the user is another identity of the owner."""
+    return Correction(
+        made_id,
+        of.id,
+        of.room_name,
+        user,
+        "same_person",
+        made_at=at,
+        author="teacher",
+        same_as=owner,
+    )
 
 
 def rosters(conn: Connection, made: School) -> Iterator[tuple[Session, bool, list[Attendance]]]:

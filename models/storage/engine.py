@@ -88,6 +88,14 @@ def _postgresql(
     breaker = Breaker(name, lambda: _ask(engine, args, timeout))
     lock_timeout_ms = int(timeout * 1000 * LOCK_SHARE)
     engine.update_execution_options(breaker=breaker, lock_timeout_ms=lock_timeout_ms)
+    _watch(engine, breaker, timeout)
+    _translate_errors(engine)
+    return engine
+
+
+def _watch(engine: Engine, breaker: Breaker, timeout: float) -> None:
+    """Connect within the limit, trip the breaker when the database is lost, and use no connection
+    that was closed."""
 
     @event.listens_for(engine, "do_connect")
     def connect(_dialect: Any, _record: Any, args: Any, kwargs: Any) -> Any:
@@ -106,8 +114,6 @@ def _postgresql(
             context.is_disconnect, context.invalidate_pool_on_disconnect = True, False
 
     event.listen(engine, "checkout", _refuse_closed)
-    _translate_errors(engine)
-    return engine
 
 
 def _refuse_closed(connection: Any, _record: Any, _proxy: Any) -> None:

@@ -29,13 +29,17 @@ def corrected(page: Page, name: str) -> Locator:
     return dialog
 
 
+def excuse(page: Page, name: str, *, reason: str) -> None:
+    dialog = corrected(page, name)
+    dialog.get_by_label("The absence is excused").check()
+    dialog.get_by_label("Reason").fill(reason)
+    dialog.get_by_role("button", name="Save").click()
+
+
 def test_an_absence_is_excused_with_a_reason_and_that_is_undone(over: Class, opened: Open) -> None:
     page = opened(path())
     expect(row(page, "Huda")).to_contain_text("Absent")
-    dialog = corrected(page, "Huda")
-    dialog.get_by_label("The absence is excused").check()
-    dialog.get_by_label("Reason").fill("A doctor's note.")
-    dialog.get_by_role("button", name="Save").click()
+    excuse(page, "Huda", reason="A doctor's note.")
     expect(row(page, "Huda")).to_contain_text("Excused")
     expect(row(page, "Huda")).to_contain_text("Without corrections: Absent")
     expect(row(page, "Huda").locator(".mark.corrected")).to_be_visible()
@@ -51,10 +55,7 @@ def test_an_absence_is_excused_ahead(quran: Class, opened: Open) -> None:
     quran.registered(began=-30, expected=expected)
     page = opened(path())
     expect(row(page, "Huda")).to_contain_text("Not joined yet")
-    dialog = corrected(page, "Huda")
-    dialog.get_by_label("The absence is excused").check()
-    dialog.get_by_label("Reason").fill("At the dentist's.")
-    dialog.get_by_role("button", name="Save").click()
+    excuse(page, "Huda", reason="At the dentist's.")
     expect(row(page, "Huda").locator(".mark.corrected")).to_be_visible()
     quran.registered(began=100, expected=expected)
     expect(row(opened(path()), "Huda")).to_contain_text("Excused")

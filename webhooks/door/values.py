@@ -32,18 +32,17 @@ def _empty_is_none(value: Any) -> Any:
     return None if value == "" else value
 
 
-def _fits(text: str) -> str:
-    text = plain(text)  # first: what stands for a NUL is longer than it
-    if len(text.encode()) > MAX_MADE_ID_BYTES:
-        raise ValueError(f"is longer than {MAX_ID_BYTES} bytes")
-    return text
+def _fits(most: int) -> AfterValidator:
+    """An id of at most so many bytes. Whoever chose it hears of MAX_ID_BYTES: an id that is made
+    has a date besides."""
 
+    def check(text: str) -> str:
+        text = plain(text)  # first: what stands for a NUL is longer than it
+        if len(text.encode()) > most:
+            raise ValueError(f"is longer than {MAX_ID_BYTES} bytes")
+        return text
 
-def _fits_user(text: str) -> str:
-    text = plain(text)
-    if len(text.encode()) > MAX_ID_BYTES:
-        raise ValueError(f"is longer than {MAX_ID_BYTES} bytes")
-    return text
+    return AfterValidator(check)
 
 
 def _is_dated(value: Any) -> Any:
@@ -74,13 +73,13 @@ def _nearest_in_time(at: datetime) -> datetime:
 _DATED = re.compile(r"\d{4}-\d\d-\d\d[Tt ]")
 _YEARS = re.compile(r"^(19[7-9]|2\d\d)\d-")
 
-Word = Annotated[str, Field(min_length=1, max_length=MAX_MADE_ID_BYTES), AfterValidator(_fits)]
+Word = Annotated[str, Field(min_length=1, max_length=MAX_MADE_ID_BYTES), _fits(MAX_MADE_ID_BYTES)]
 """A session's id, a room's name, a user's id: any Unicode."""
 
-MaybeWord = Annotated[str, Field(max_length=MAX_MADE_ID_BYTES), AfterValidator(_fits)]
+MaybeWord = Annotated[str, Field(max_length=MAX_MADE_ID_BYTES), _fits(MAX_MADE_ID_BYTES)]
 Int64 = Annotated[int, Field(ge=INT64.start, lt=INT64.stop)]
 Id = Annotated[Word, BeforeValidator(_number_is_text, json_schema_input_type=Word | Int64)]
-UserWord = Annotated[str, Field(min_length=1, max_length=MAX_ID_BYTES), AfterValidator(_fits_user)]
+UserWord = Annotated[str, Field(min_length=1, max_length=MAX_ID_BYTES), _fits(MAX_ID_BYTES)]
 UserId = Annotated[
     UserWord, BeforeValidator(_number_is_text, json_schema_input_type=UserWord | Int64)
 ]
